@@ -1,0 +1,50 @@
+"""Benchmark class-activation-map methods on real networks and real images.
+
+The public Python API; each name is imported on first use, so that ``rcam-bench --help`` never waits for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from reciprocam_bench.version import __version__
+
+if TYPE_CHECKING:
+    from reciprocam_bench.api import evaluate, explain
+    from reciprocam_bench.backbones.backbone import Backbone
+    from reciprocam_bench.backbones.load import load_backbone
+    from reciprocam_bench.backbones.split import split_backbone
+    from reciprocam_bench.errors import UserError
+    from reciprocam_bench.explainers.forward_pass import ForwardPass
+    from reciprocam_bench.explainers.registry import explainer
+    from reciprocam_bench.metrics.registry import metric
+
+_HOMES = {
+    "Backbone": "reciprocam_bench.backbones.backbone",
+    "ForwardPass": "reciprocam_bench.explainers.forward_pass",
+    "UserError": "reciprocam_bench.errors",
+    "evaluate": "reciprocam_bench.api",
+    "explain": "reciprocam_bench.api",
+    "explainer": "reciprocam_bench.explainers.registry",
+    "load_backbone": "reciprocam_bench.backbones.load",
+    "metric": "reciprocam_bench.metrics.registry",
+    "split_backbone": "reciprocam_bench.backbones.split",
+}
+
+__all__ = [
+    "Backbone",
+    "ForwardPass",
+    "UserError",
+    "__version__",
+    "evaluate",
+    "explain",
+    "explainer",
+    "load_backbone",
+    "metric",
+    "split_backbone",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,96 @@
+"""``explain`` and ``evaluate``: one call each, for use without a config."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.engine.evidence import Evidence
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
+from reciprocam_bench.explainers.registry import make_method
+from reciprocam_bench.metrics.registry import make_metrics
+from reciprocam_bench.protocols.protocol import load_protocol
+
+Classes = Tensor | list[int] | int | str | None
+
+
+def explain(
+    backbone: Backbone, images: Tensor, classes: Classes = None, method: str = "reciprocam", **options: Any
+) -> Tensor:
+    """Explain a batch of preprocessed images.
+
+    Args:
+        backbone: from `load_backbone` or `split_backbone`.
+        images: ``(N, 3, H, W)``, preprocessed for the backbone.
+        classes: an index for each image, one for all, None for the predicted classes, or ``"all"`` for the maps of
+            every class (methods that have them cheaply: cam, reciprocam).
+        method: a method's name; ``options`` are its options.
+
+    Returns:
+        Raw maps ``(N, h, w)``, or ``(N, K, h, w)`` for ``classes="all"``, on the backbone's device.
+
+    Raises:
+        UserError: for an unknown method or option, or classes that do not fit.
+
+    Example:
+        >>> import torch, reciprocam_bench as rb
+        >>> backbone = rb.load_backbone("torchvision/resnet18", weights="none")
+        >>> rb.explain(backbone, torch.zeros(2, 3, 224, 224), classes=[3, 7]).shape
+        torch.Size([2, 7, 7])
+    """
+    chosen = make_method(method, options, method, backbone)
+    if isinstance(classes, str):
+        if classes != "all" or chosen.spec.class_maps is None:
+            raise UserError(f"classes='{classes}': {method} gives maps of one class an image; name the classes")
+        return chosen.spec.class_maps(forward_pass(backbone, images), **chosen.options)
+    return chosen(_forward(backbone, images, classes))
+
+
+def evaluate(
+    backbone: Backbone,
+    images: Tensor,
+    maps: Tensor,
+    classes: Classes = None,
+    protocol: str = "poppi-2021",
+    method: str | None = None,
+    metrics: tuple[str, ...] = ("average_drop", "increase", "coherency", "complexity", "adcc"),
+    **options: Any,
+) -> dict[str, Tensor]:
+    """Judge maps under a protocol.
+
+    Args:
+        backbone: the network the maps explain.
+        images: ``(N, 3, H, W)``, preprocessed for the backbone.
+        maps: raw maps ``(N, h, w)``.
+        classes: the classes the maps explain, as in `explain`.
+        protocol: its name.
+        method: what explains the masked images again for coherency, with its ``options``.
+        metrics: metric names.
+
+    Returns:
+        Per-image values ``(N,)`` as fractions, by metric name.
+
+    Raises:
+        UserError: for unknown names, or coherency without a method.
+    """
+    if maps.ndim != 3 or len(maps) != len(images):
+        raise UserError(f"maps must be (N, h, w) with one map an image; they are {tuple(maps.shape)}")
+    again = make_method(method, options, method, backbone) if method else None
+    evidence = Evidence(_forward(backbone, images, classes), maps.to(backbone.device), load_protocol(protocol), again)
+    return {name: evidence.measure(spec) for name, spec in make_metrics(list(metrics)).items()}
+
+
+def _forward(backbone: Backbone, images: Tensor, classes: Classes) -> ForwardPass:
+    if images.ndim != 4:
+        raise UserError(f"images must be (N, 3, H, W); they are {tuple(images.shape)}")
+    if isinstance(classes, str):
+        raise UserError(f"classes='{classes}' is not understood here; give indices or None")
+    if classes is not None:
+        classes = torch.as_tensor(classes).expand(len(images)) if isinstance(classes, int) else torch.as_tensor(classes)
+        if classes.shape != (len(images),):
+            raise UserError(f"classes: {len(images)} images need as many indices, not {tuple(classes.shape)}")
+        if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < backbone.num_classes:
+            raise UserError(f"classes: an index is outside 0 to {backbone.num_classes - 1}")
+    return forward_pass(backbone, images, classes)

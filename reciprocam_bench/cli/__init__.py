@@ -1,0 +1,49 @@
+"""The command line: one module per verb; each parses, calls and prints.
+
+Torch is imported inside the verbs, so that ``--help`` answers at once.
+"""
+
+import os
+import sys
+
+import typer
+
+from reciprocam_bench.cli import explain, ls, report, run, time, validate
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.version import __version__
+
+app = typer.Typer(
+    name="rcam-bench",
+    help="Benchmark class-activation-map (CAM) methods on real networks and real images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in (run, time, report, explain, ls, validate):
+    app.command(verb.__name__.rpartition(".")[2])(verb.command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print it.")) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's becomes one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"rcam-bench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nrcam-bench: stopped; the same command continues where this one was", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

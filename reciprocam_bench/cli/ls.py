@@ -1,0 +1,81 @@
+"""``rcam-bench ls``."""
+
+from collections.abc import Callable
+from fnmatch import fnmatch
+from typing import Annotated
+
+import typer
+
+from reciprocam_bench.config import config_folders
+from reciprocam_bench.errors import UserError, did_you_mean
+
+
+def command(
+    what: Annotated[str, typer.Argument(help="methods, metrics, models, datasets, protocols or configs.")],
+    pattern: Annotated[str, typer.Argument(help="Only names that match, for example 'res*'.")] = "*",
+) -> None:
+    """List what can stand in a config."""
+    listings: dict[str, Callable[[], dict[str, str]]] = {
+        "methods": _methods,
+        "metrics": _metrics,
+        "models": _models,
+        "datasets": _datasets,
+        "protocols": _protocols,
+        "configs": _configs,
+    }
+    if what not in listings:
+        raise UserError(f"ls {what}: no such listing{did_you_mean(what, listings)}")
+    names = {n: text for n, text in listings[what]().items() if fnmatch(n, pattern) or fnmatch(n.rpartition("/")[2], pattern)}
+    if not names:
+        raise UserError(f"ls {what}: no name matches '{pattern}'")
+    width = max(map(len, names))
+    for name, text in names.items():
+        print(f"{name:<{width}}  {text}".rstrip())
+
+
+def _first_line(function: Callable) -> str:
+    return (function.__doc__ or "").strip().partition("\n")[0]
+
+
+def _methods() -> dict[str, str]:
+    from reciprocam_bench.explainers.registry import EXPLAINERS
+    from reciprocam_bench.registry import keyword_options
+
+    listed = {}
+    for name, spec in EXPLAINERS.all().items():
+        options = ", ".join(keyword_options(spec.function))
+        listed[name] = _first_line(spec.function) + (f" Options: {options}." if options else "")
+    return listed
+
+
+def _metrics() -> dict[str, str]:
+    from reciprocam_bench.metrics.registry import METRICS
+
+    return {
+        name: f"{'↑' if spec.higher_is_better else '↓'} {_first_line(spec.function)}" for name, spec in METRICS.all().items()
+    }
+
+
+def _models() -> dict[str, str]:
+    from reciprocam_bench.backbones.load import known_models
+
+    return {f"{library}/{name}": "" for library in ("torchvision", "timm") for name in known_models(library)}
+
+
+def _datasets() -> dict[str, str]:
+    from reciprocam_bench.datasets.registry import DATASETS
+
+    return {name: _first_line(loader) for name, loader in DATASETS.all().items()}
+
+
+def _protocols() -> dict[str, str]:
+    from reciprocam_bench.protocols.protocol import load_protocol, protocol_names
+
+    return {name: load_protocol(name).paper for name in protocol_names()}
+
+
+def _configs() -> dict[str, str]:
+    found = {}
+    for folder in reversed(config_folders()[1:]):
+        found |= {path.stem: str(path) for path in sorted(folder.glob("*.yaml"))}
+    return dict(sorted(found.items()))

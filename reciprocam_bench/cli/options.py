@@ -1,0 +1,28 @@
+"""Options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reciprocam_bench.config import Config, find_config, load_config
+
+ConfigName = Annotated[str, typer.Option("--config", "-c", help="A config file, or the name of one in configs/.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Run folder. [default: runs/CONFIG]")]
+Limit = Annotated[int | None, typer.Option("--limit", "-l", min=1, help="Only the first images.")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a key: --set backbone.weights=none. Repeatable.")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Replace the run that is in the folder.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")]
+
+
+def read(config: str, limit: int | None, device: str | None, overrides: list[str] | None) -> Config:
+    """The config with the command line's values over it."""
+    return load_config(config, tuple(overrides or ()), limit=limit, device=device)
+
+
+def run_folder(config: str, output: Path | None) -> Path:
+    """The folder asked for, or ``runs/`` and the config's name."""
+    return output or Path("runs") / find_config(config).stem

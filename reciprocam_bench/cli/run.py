@@ -1,0 +1,25 @@
+"""``rcam-bench run``."""
+
+import sys
+
+from reciprocam_bench.cli import options
+
+
+def command(
+    config: options.ConfigName,
+    output: options.Output = None,
+    limit: options.Limit = None,
+    device: options.Device = None,
+    set: options.Set = None,
+    fresh: options.Fresh = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run an experiment: judge, time, and write the tables. A stopped run continues."""
+    settings = options.read(config, limit, device, set)
+    folder = options.run_folder(config, output)
+    from reciprocam_bench.engine.complete import complete
+
+    say = (lambda *lines: None) if quiet else (lambda *lines: print(*lines, file=sys.stderr, flush=True))
+    tables = complete(settings, folder, fresh=fresh, quiet=quiet, say=say)
+    if not quiet:
+        print(tables)

@@ -1,0 +1,33 @@
+"""``rcam-bench validate``."""
+
+from typing import Annotated
+
+import typer
+
+from reciprocam_bench.cli import options
+
+
+def command(
+    config: Annotated[str, typer.Argument(help="A config file, or the name of one in configs/.")],
+    set: options.Set = None,
+) -> None:
+    """Check a config without running it: data, weights, layer, split, methods."""
+    settings = options.read(config, None, None, set)
+    from reciprocam_bench.engine.experiment import set_up
+
+    experiment = set_up(settings)
+    b = experiment.backbone
+    lines = {
+        "model": f"{b.name}, weights: {b.weights.get('source', 'own')}",
+        "layer": f"{b.layer}, split: {b.split}, map: {'x'.join(map(str, b.feature_shape))}",
+        "head": "pooled linear" if b.linear is not None else "not pooled linear",
+        "head(features(x))": f"differs from the model by {b.split_error:.2g}",
+        "batch norms folded": b.folded_batch_norms,
+        "data set": f"{experiment.dataset.name}, {len(experiment.dataset.samples)} images, "
+        f"{len(experiment.dataset.skipped)} left out",
+        "protocol": ", ".join(f"{p.name} (explains: {experiment.classes(p)})" for p in experiment.protocols),
+        "methods": ", ".join(m.title for m in experiment.methods),
+        "metrics": ", ".join(experiment.metrics),
+    }
+    for key, value in lines.items():
+        print(f"{key:<20} {value}")

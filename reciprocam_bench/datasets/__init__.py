@@ -1,0 +1,1 @@
+"""Images with their labels and boxes: ImageNet, plain folders, packaged samples."""

@@ -1,0 +1,69 @@
+"""Read image files and prepare them for a network."""
+
+from dataclasses import dataclass
+
+import torch
+from PIL import Image, ImageFile
+from torch import Tensor
+from torchvision.transforms import functional as T
+
+from reciprocam_bench.backbones.backbone import Preprocessing
+from reciprocam_bench.protocols.protocol import Geometry
+
+# A file cut short would otherwise be filled up with grey and judged.
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Resize, centre crop, and channel statistics: from a picture to a network's input."""
+
+    geometry: Geometry
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def picture(self, image: Image.Image) -> Image.Image:
+        """The RGB picture the network sees, before normalisation."""
+        g = self.geometry
+        size = g.size if g.resize == "shorter-side" else (g.size, g.size)
+        resized = T.resize(image.convert("RGB"), size, T.InterpolationMode(g.interpolation))
+        return T.center_crop(resized, [g.crop, g.crop])
+
+    def tensor(self, picture: Image.Image) -> Tensor:
+        """``(3, H, W)``, normalised."""
+        return T.normalize(T.to_tensor(picture), list(self.mean), list(self.std))
+
+
+def preparation(geometry: Geometry, model: Preprocessing, use_model_geometry: bool = False) -> Preparation:
+    """The protocol's geometry, or the model's own, with the model's channel statistics."""
+    if use_model_geometry:
+        geometry = Geometry(
+            resize="shorter-side", size=model.resize, crop=model.crop, interpolation=model.interpolation  # type: ignore[arg-type]
+        )
+    return Preparation(geometry, model.mean, model.std)
+
+
+def read_picture(path: str) -> Image.Image:
+    """Open an image file as RGB; whatever is wrong with it becomes a ``ValueError`` with a short reason."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"unreadable image: {str(error).replace(path, 'file')[:120]}") from None
+
+
+class PreparedImages(torch.utils.data.Dataset):
+    """Map-style data set for a ``DataLoader``: each item is a tensor ``(3, H, W)``, or the reason it is none."""
+
+    def __init__(self, paths: list[str], prepare: Preparation) -> None:
+        self._paths = paths
+        self._prepare = prepare
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Tensor | str:
+        try:
+            return self._prepare.tensor(self._prepare.picture(read_picture(self._paths[index])))
+        except ValueError as error:
+            return str(error)

@@ -1,0 +1,42 @@
+"""The decorator that makes a function a data set loader."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from reciprocam_bench.config import DatasetConfig
+from reciprocam_bench.datasets.sample import Dataset
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.registry import Registry, check_options, keyword_options
+
+Loader = Callable[..., Dataset]
+
+DATASETS: Registry[Loader] = Registry("dataset", "reciprocam_bench.datasets", "reciprocam_bench.datasets")
+
+
+def dataset(name: str) -> Callable[[Loader], Loader]:
+    """Register a function as the data set ``name``; its keyword-only parameters are the keys of a config."""
+
+    def register(function: Loader) -> Loader:
+        DATASETS.add(name, function)
+        return function
+
+    return register
+
+
+def load_dataset(config: DatasetConfig, limit: int | None = None) -> Dataset:
+    """Load the data set a config names, cut to its first ``limit`` samples; an empty one is a ``UserError``."""
+    loader = DATASETS.get(config.name)
+    options = check_options(f"dataset '{config.name}'", loader, _known_missing(config, loader))
+    found = loader(**options)
+    if not found.samples:
+        reason = f" ({found.skipped[0][0]}: {found.skipped[0][1]})" if found.skipped else ""
+        raise UserError(f"dataset '{config.name}' has no images at {options.get('root', 'its place')}{reason}")
+    return replace(found, samples=found.samples[:limit]) if limit else found
+
+
+def _known_missing(config: DatasetConfig, loader: Loader) -> dict:
+    options = config.options
+    for name, parameter in keyword_options(loader).items():
+        if parameter.default is parameter.empty and name not in options:
+            raise UserError(f"dataset '{config.name}': '{name}' is missing; add dataset.{name} to the config")
+    return options

@@ -1,0 +1,79 @@
+"""What a data set is to the rest of the code: a list of samples."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from timm.data import ImageNetInfo
+
+from reciprocam_bench.errors import UserError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box in pixels: left, top inclusive; right, bottom exclusive."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image: where it is, its class index if known, and the boxes of that class if known.
+
+    ``boxes_drawn_on`` is the (width, height) of the image the boxes were drawn on; some copies of a data set hold
+    resized images with the original annotations.
+    """
+
+    id: str
+    path: Path
+    label: int | None = None
+    boxes: tuple[Box, ...] = ()
+    boxes_drawn_on: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples in a fixed order, and what was left out while reading them, as (id, reason)."""
+
+    name: str
+    samples: list[Sample]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def require_labels(self) -> None:
+        """Raise ``UserError`` if a sample has no label."""
+        for sample in self.samples:
+            if sample.label is None:
+                raise UserError(
+                    f"data set '{self.name}' has no label for {sample.id}; give 'labels:' or explain the predicted class"
+                )
+
+
+@cache
+def imagenet_wnids() -> dict[str, int]:
+    """Class index (0 to 999) of each of the 1,000 ImageNet wnids, which are in sorted order."""
+    return {wnid: index for index, wnid in enumerate(ImageNetInfo("imagenet-1k").label_names())}
+
+
+def class_name(index: int, num_classes: int) -> str:
+    """A short English name where the classes are ImageNet's 1,000, else ``class 12``."""
+    if num_classes != 1000:
+        return f"class {index}"
+    return str(ImageNetInfo("imagenet-1k").index_to_description(index)).split(",")[0]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """All image files under ``folder``, sorted by their relative path."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+
+
+def existing_folder(root: str, key: str = "dataset.root") -> Path:
+    """The folder ``root``; one that is missing is a ``UserError``."""
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{key}: {root} is not a folder; correct the path")
+    return folder

@@ -1,0 +1,26 @@
+"""The 20 ImageNet images that the package ``foolbox`` ships, with boxes drawn for this project."""
+
+import json
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from reciprocam_bench.datasets.registry import dataset
+from reciprocam_bench.datasets.sample import Box, Dataset, Sample
+from reciprocam_bench.errors import UserError
+
+
+@dataset("samples")
+def samples() -> Dataset:
+    """Needs ``pip install 'rcam-bench[samples]'``. Boxes are of the labelled class, in pixels of the files; one image shows no such object."""
+    spec = find_spec("foolbox")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError("the package foolbox, which ships the sample images, is not installed; pip install 'rcam-bench[samples]'")
+    folder = Path(spec.submodule_search_locations[0]) / "data"
+    boxes = json.loads((files("reciprocam_bench.datasets") / "samples_boxes.json").read_text(encoding="utf-8"))
+    return Dataset("samples", [_sample(path, boxes[path.name]) for path in sorted(folder.glob("imagenet_*.jpg"))])
+
+
+def _sample(path: Path, annotation: dict) -> Sample:
+    boxes = tuple(Box(*corners) for corners in annotation["boxes"])
+    return Sample(path.name, path, annotation["label"], boxes, tuple(annotation["size"]))

@@ -1,0 +1,110 @@
+"""What a run ran on: versions, device, precision, commit."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.config import Config
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.version import __version__
+
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "pillow", "pandas", "torchcam", "grad-cam")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device a config names; ``auto`` takes a GPU where there is one. An absent one is a ``UserError``."""
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(device for device in ("cuda", "mps", "cpu") if present[device])
+    if not present.get(name, False):
+        raise UserError(f"device '{name}' is not available here; use --device cpu")
+    return torch.device(name)
+
+
+def set_up_torch(config: Config) -> torch.device:
+    """Seed, threads and precision, and the device: the same float32 arithmetic everywhere."""
+    torch.manual_seed(config.seed)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    # TF32 keeps 10 bits of mantissa: fast and equal maps could not be told from slow and different ones.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    return choose_device(config.device)
+
+
+def fingerprint(backbone: Backbone) -> dict[str, Any]:
+    """What must be the same for two halves of one run to be one run."""
+    return {
+        "rcam-bench": __version__,
+        "torch": torch.__version__,
+        "device": device_name(backbone.device),
+        "threads": torch.get_num_threads(),
+        "weights": backbone.weights.get("sha256", backbone.weights.get("source", "")),
+    }
+
+
+def describe(config: Config, backbone: Backbone) -> dict[str, Any]:
+    """The content of ``environment.json`` that does not change while a run goes on."""
+    return {
+        "rcam-bench": __version__,
+        "commit": git_commit(),
+        "python": platform.python_version(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "platform": platform.platform(),
+        "device": device_name(backbone.device),
+        "cpu_cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "precision": "float32",
+        "tf32": False,
+        "seed": config.seed,
+        "backbone": {
+            "model": backbone.name,
+            "weights": backbone.weights,
+            "layer": backbone.layer,
+            "split": backbone.split,
+            "split_error": backbone.split_error,
+            "feature_shape": list(backbone.feature_shape),
+            "linear_head": backbone.linear is not None,
+            "folded_batch_norms": backbone.folded_batch_norms,
+        },
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.processor() or platform.machine()
+    return f"{device.type}: {model}"
+
+
+def git_commit() -> str | None:
+    """The commit of the clone the package runs from, with ``+changes`` if it was edited; None elsewhere."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit, status = (
+            subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{commit}+changes" if status else commit
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

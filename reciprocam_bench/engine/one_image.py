@@ -1,0 +1,62 @@
+"""Explain one picture: what ``rcam-bench explain`` does."""
+
+from pathlib import Path
+
+import torch
+
+from reciprocam_bench.backbones.load import load_backbone
+from reciprocam_bench.datasets.images import preparation, read_picture
+from reciprocam_bench.engine.environment import choose_device
+from reciprocam_bench.engine.evidence import Evidence
+from reciprocam_bench.engine.memory import keep_freed_memory
+from reciprocam_bench.engine.sheets import describe_classes
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.forward_pass import forward_pass
+from reciprocam_bench.explainers.registry import make_method
+from reciprocam_bench.protocols.protocol import load_protocol
+from reciprocam_bench.reporting.overlay import overlay, sheet
+
+
+def explain_image(
+    path: Path,
+    model: str,
+    methods: list[str],
+    *,
+    weights: str,
+    layer: str,
+    class_index: int | None,
+    output: Path,
+    device: str,
+) -> tuple[str, list[Path]]:
+    """Write an overlay per method and a sheet of all; returns a line on class and probability, and the files."""
+    keep_freed_memory()
+    for name in methods:
+        make_method(name, {}, name)
+    try:
+        original = read_picture(str(path))
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; give an image file") from None
+    # The protocol only lends its way of resizing maps; the picture is prepared as the model wants it.
+    protocol = load_protocol("poppi-2021")
+    backbone = load_backbone(model, weights, layer, choose_device(device))
+    prepare = preparation(protocol.preprocess, backbone.preprocessing, use_model_geometry=True)
+    picture = prepare.picture(original)
+    if class_index is not None and class_index >= backbone.num_classes:
+        raise UserError(f"--class {class_index}: {model} has classes 0 to {backbone.num_classes - 1}")
+    wanted = None if class_index is None else torch.tensor([class_index])
+    fp = forward_pass(backbone, prepare.tensor(picture)[None], wanted)
+    evidence = {name: Evidence(fp, make_method(name, {}, name, backbone)(fp), protocol) for name in methods}
+    heats = {name: e.saliency[0].cpu().numpy() for name, e in evidence.items()}
+    notes = {name: "" if e.status[0] == "ok" else e.status[0] for name, e in evidence.items()}
+    heading = describe_classes(fp, 0, None)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        written = []
+        for name, heat in heats.items():
+            written.append(output / f"{path.stem}_{name}.png")
+            overlay(picture, heat).save(written[-1])
+        written.append(output / f"{path.stem}_sheet.png")
+        sheet(picture, heading, heats, notes).savefig(written[-1])
+    except OSError as error:
+        raise UserError(f"{output} cannot be written: {error.strerror}; give --output another folder") from None
+    return heading, written

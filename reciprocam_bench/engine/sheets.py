@@ -1,0 +1,45 @@
+"""Picture sheets of a run's first images: image, each method, class and probability."""
+
+from pathlib import Path
+
+from reciprocam_bench.datasets.images import read_picture
+from reciprocam_bench.datasets.sample import Sample, class_name
+from reciprocam_bench.engine.evidence import Evidence
+from reciprocam_bench.engine.experiment import Experiment
+from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.protocols.protocol import Protocol
+from reciprocam_bench.reporting.overlay import sheet
+
+
+def save_sheets(
+    experiment: Experiment,
+    folder: Path,
+    protocol: Protocol,
+    first: int,
+    samples: list[Sample],
+    fp: ForwardPass,
+    evidence: dict[str, Evidence],
+) -> None:
+    """Save one PNG an image, ``NNN_name.png``, for the images the config asks for; several protocols in subfolders."""
+    if len(experiment.protocols) > 1:
+        folder = folder / protocol.name
+    folder.mkdir(parents=True, exist_ok=True)
+    prepare = experiment.preparation(protocol)
+    for i, sample in enumerate(samples[: max(0, experiment.config.maps - first)]):
+        picture = prepare.picture(read_picture(str(sample.path)))
+        heats = {title: e.saliency[i].cpu().numpy() for title, e in evidence.items()}
+        notes = {title: "" if e.status[i] == "ok" else e.status[i] for title, e in evidence.items()}
+        heading = describe_classes(fp, i, sample.label)
+        sheet(picture, heading, heats, notes).savefig(folder / f"{first + i:03d}_{sample.path.stem}.png")
+
+
+def describe_classes(fp: ForwardPass, i: int, label: int | None) -> str:
+    """``explained: tench (p = 0.98)``, with the label and the prediction where they differ from it."""
+    classes, total = int(fp.classes[i]), fp.backbone.num_classes
+    text = f"explained: {class_name(classes, total)} (p = {float(fp.probabilities[i]):.3f})"
+    predicted = int(fp.logits[i].argmax())
+    if predicted != classes:
+        text += f", predicted: {class_name(predicted, total)}"
+    if label is not None and label != classes:
+        text += f", labelled: {class_name(label, total)}"
+    return text

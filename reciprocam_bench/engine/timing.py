@@ -1,0 +1,47 @@
+"""The timing part of a run."""
+
+import pandas as pd
+import torch
+
+from reciprocam_bench.datasets.images import PreparedImages
+from reciprocam_bench.engine.experiment import Experiment
+from reciprocam_bench.engine.progress import Progress
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.registry import Method
+from reciprocam_bench.timing.measure import peaks, rows, time_methods
+
+
+def time_experiment(experiment: Experiment, quiet: bool = False) -> pd.DataFrame:
+    """Time the experiment's methods on its first readable images; the content of ``timing.csv``."""
+    timing = experiment.config.timing
+    if timing is None:
+        raise UserError("the config has no 'timing:' part; add one, for example --set timing.repeats=10")
+    images = _first_images(experiment, timing.batch_size)
+    methods = experiment.timed
+    costs = {m.title: 1 + m.forwards(experiment.backbone) for m in methods}
+    # A slow method's call is most of a round; the first round measures memory.
+    share = {title: cost / sum(costs.values()) for title, cost in costs.items()}
+    with Progress(1 + timing.warmup + timing.repeats, "rounds", "timing", quiet=quiet) as progress:
+
+        def count(method: Method) -> None:
+            progress.advance(share[method.title])
+
+        memory = peaks(experiment.backbone, methods, images, count)
+        samples = time_methods(
+            experiment.backbone, methods, images, repeats=timing.repeats, warmup=timing.warmup, on_done=count
+        )
+    return pd.DataFrame(rows(experiment.backbone, methods, len(images), samples, memory, timing.relative_to))
+
+
+def _first_images(experiment: Experiment, count: int) -> torch.Tensor:
+    paths = [str(s.path) for s in experiment.dataset.samples]
+    images = []
+    for tensor in PreparedImages(paths, experiment.preparation(experiment.protocols[0])):
+        if isinstance(tensor, torch.Tensor):
+            images.append(tensor)
+        if len(images) == count:
+            break
+    if not images:
+        raise UserError("none of the images could be read, so there is nothing to time")
+    # Fewer images than asked for are repeated; what they show does not change the time.
+    return experiment.backbone.prepare(torch.stack([images[i % len(images)] for i in range(count)]))

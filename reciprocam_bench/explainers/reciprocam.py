@@ -1,0 +1,136 @@
+"""Recipro-CAM: what the head says when it sees one position of the feature map alone."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.explainers.registry import explainer
+
+Mask = Literal["one-hot", "gaussian"]
+Score = Literal["softmax", "logit"]
+Path = Literal["auto", "closed-form", "batched-head", "reference"]
+
+_KERNEL = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])
+# The largest weight is 1/4 and the weights sum to 1, so that pooled features keep the scale of one position.
+_GAUSSIAN = _KERNEL / _KERNEL.sum()
+
+
+def spatial_masks(mask: Mask, h: int, w: int) -> Tensor:
+    """The pattern each position's feature vector is spread with, ``(h*w, h, w)``.
+
+    ``one-hot`` keeps it where it is. ``gaussian`` copies it to its 3x3 neighbourhood with the weights
+    ``[1 2 1; 2 4 2; 1 2 1] / 16``, cut at the border: the neighbours' own features are not used (authors' CNN code).
+    """
+    if mask == "one-hot":
+        return torch.eye(h * w).view(h * w, h, w)
+    padded = torch.zeros(h * w, h + 2, w + 2)
+    for k in range(h * w):
+        i, j = divmod(k, w)
+        padded[k, i : i + 3, j : j + 3] = _GAUSSIAN
+    return padded[:, 1:-1, 1:-1]
+
+
+def closed_form(fp: ForwardPass, mask: Mask) -> Tensor:
+    """Logits at every position without running the head, ``(N, h*w, K)``.
+
+    Behind global average pooling and one linear layer, a map that holds ``A_k`` spread with total weight ``s_k``
+    gives ``W A_k s_k / (h w) + b``: one matrix product for all positions and classes.
+    """
+    linear = fp.backbone.linear
+    assert linear is not None
+    h, w = fp.features.shape[2:]
+    mass = spatial_masks(mask, h, w).sum((1, 2)).to(fp.features)  # (h*w,)
+    cells = fp.features.flatten(2).transpose(1, 2)  # (N, h*w, C)
+    return cells @ linear.weight.T * (mass / (h * w))[:, None] + linear.bias
+
+
+def batched_head(fp: ForwardPass, mask: Mask) -> Tensor:
+    """Logits at every position by running the head on all masked maps in chunks, ``(N, h*w, K)``."""
+    n, c, h, w = fp.features.shape
+    masks = spatial_masks(mask, h, w).to(fp.features)
+    cells = fp.features.flatten(2).transpose(1, 2).reshape(n * h * w, c)  # (N*h*w, C)
+    # The head holds the masked maps and about as much again in front of its pooling.
+    size = fp.backbone.chunk_size(4 * c * h * w * fp.features.element_size())
+    logits = []
+    for start in range(0, len(cells), size):
+        rows = torch.arange(start, min(start + size, len(cells)), device=cells.device)
+        masked = cells[rows, :, None, None] * masks[rows % (h * w), None]  # (rows, C, h, w)
+        logits.append(fp.backbone.head(masked))
+        fp.progress(min(1.0, (start + size) / len(cells)))
+    return torch.cat(logits).view(n, h * w, -1)
+
+
+def reference(fp: ForwardPass, mask: Mask) -> Tensor:
+    """Logits at every position one by one, as the paper's figure draws it, ``(N, h*w, K)``; for tests and timing."""
+    n, _, h, w = fp.features.shape
+    logits = torch.zeros(n, h * w, fp.backbone.num_classes, device=fp.features.device)
+    for image in range(n):
+        for k in range(h * w):
+            i, j = divmod(k, w)
+            masked = torch.zeros_like(fp.features[image : image + 1])
+            if mask == "one-hot":
+                masked[0, :, i, j] = fp.features[image, :, i, j]
+            else:
+                for di, dj in ((a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)):
+                    if 0 <= i + di < h and 0 <= j + dj < w:
+                        masked[0, :, i + di, j + dj] = fp.features[image, :, i, j] * _GAUSSIAN[1 + di, 1 + dj].item()
+            logits[image, k] = fp.backbone.head(masked)[0]
+        fp.progress((image + 1) / n)
+    return logits
+
+
+_PATHS = {"closed-form": closed_form, "batched-head": batched_head, "reference": reference}
+
+
+def chosen_path(backbone: Backbone, options: dict[str, Any]) -> str:
+    """The path that will run: the closed form where it holds, else the batched head."""
+    path = options.get("path", "auto")
+    if path == "auto":
+        return "closed-form" if backbone.linear is not None else "batched-head"
+    return path
+
+
+def _check(backbone: Backbone, options: dict[str, Any]) -> None:
+    if chosen_path(backbone, options) == "closed-form" and backbone.linear is None:
+        raise UserError(
+            f"reciprocam: {backbone.name} split at '{backbone.layer}' has no pooled linear head, so there is no "
+            "closed form; set path to auto or batched-head"
+        )
+
+
+def reciprocam_class_maps(
+    fp: ForwardPass, *, mask: Mask = "one-hot", score: Score = "softmax", path: Path = "auto"
+) -> Tensor:
+    """Recipro-CAM of every class, ``(N, K, h, w)``; as cheap as that of one class. Options as in `reciprocam`."""
+    _check(fp.backbone, {"path": path})
+    n, _, h, w = fp.features.shape
+    with torch.no_grad():
+        logits = _PATHS[chosen_path(fp.backbone, {"path": path})](fp, mask)  # (N, h*w, K)
+        scores = logits.softmax(2) if score == "softmax" else logits
+    return scores.transpose(1, 2).reshape(n, -1, h, w)
+
+
+@explainer(
+    "reciprocam",
+    forwards=lambda backbone, options: 10.0 if options.get("path") == "reference" else 1.3,
+    implementation=chosen_path,
+    check=_check,
+    class_maps=reciprocam_class_maps,
+)
+def reciprocam(fp: ForwardPass, *, mask: Mask = "one-hot", score: Score = "softmax", path: Path = "auto") -> Tensor:
+    """``M_c(i, j) = score_c(head(A * m_ij))`` with a mask per position (Byun & Lee 2024, arXiv 2209.14074).
+
+    Cost: the shared forward and h*w head passes, or one matrix product where the head is pooled and linear.
+
+    Args:
+        fp: the forward pass.
+        mask: ``one-hot`` (the paper's figure) or ``gaussian`` (its first released code).
+        score: ``softmax`` probability (all of the authors' code) or ``logit`` (OpenVINO XAI).
+        path: three ways to the same numbers; ``auto`` takes the cheapest that holds.
+    """
+    maps = reciprocam_class_maps(fp, mask=mask, score=score, path=path)
+    return maps[torch.arange(len(fp), device=maps.device), fp.classes]

@@ -1,0 +1,91 @@
+"""The decorator that makes a function an explainer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.registry import Registry, check_options
+
+
+@dataclass(frozen=True)
+class ExplainerSpec:
+    """An explainer and what the engine must know of it.
+
+    Attributes:
+        function: ``(ForwardPass, **options) -> (N, h, w)`` raw maps at feature resolution.
+        forwards: ``(backbone, options) ->`` about how many full forward passes an image costs, for progress bars.
+        implementation: ``(backbone, options) ->`` which of several equal ways will run, for timing tables.
+        check: ``(backbone, options) -> None``; raises ``UserError`` where the method cannot explain this backbone.
+        class_maps: ``(ForwardPass, **options) -> (N, K, h, w)``, the maps of all classes, where that is cheap.
+    """
+
+    name: str
+    function: Callable[..., Tensor]
+    forwards: Callable[[Backbone, dict[str, Any]], float]
+    implementation: Callable[[Backbone, dict[str, Any]], str]
+    check: Callable[[Backbone, dict[str, Any]], None]
+    class_maps: Callable[..., Tensor] | None
+
+
+EXPLAINERS: Registry[ExplainerSpec] = Registry(
+    "method", "reciprocam_bench.explainers", "reciprocam_bench.explainers"
+)
+
+
+def explainer(
+    name: str,
+    *,
+    aliases: tuple[str, ...] = (),
+    forwards: Callable[[Backbone, dict[str, Any]], float] = lambda backbone, options: 1.0,
+    implementation: Callable[[Backbone, dict[str, Any]], str] = lambda backbone, options: "",
+    check: Callable[[Backbone, dict[str, Any]], None] = lambda backbone, options: None,
+    class_maps: Callable[..., Tensor] | None = None,
+) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Register a function as the method ``name``; its keyword-only parameters are the options of a config."""
+
+    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        spec = ExplainerSpec(name, function, forwards, implementation, check, class_maps)
+        EXPLAINERS.add(name, spec, aliases)
+        return function
+
+    return register
+
+
+@dataclass(frozen=True)
+class Method:
+    """An explainer with its options set: one row of a table."""
+
+    title: str
+    spec: ExplainerSpec
+    options: dict[str, Any]
+
+    def __call__(self, fp: ForwardPass) -> Tensor:
+        """Raw maps ``(N, h, w)``, detached, on the device of the features."""
+        return self.spec.function(fp, **self.options).detach()
+
+    def forwards(self, backbone: Backbone) -> float:
+        """About how many full forward passes one image costs."""
+        return self.spec.forwards(backbone, self.options)
+
+
+def make_method(name: str, options: dict[str, Any], title: str, backbone: Backbone | None = None) -> Method:
+    """Look a method up and check its options, and that it can explain ``backbone`` if one is given."""
+    spec = EXPLAINERS.get(name)
+    checked = check_options(f"method '{name}'", spec.function, options)
+    if backbone is not None:
+        spec.check(backbone, checked)
+    return Method(title, spec, checked)
+
+
+def needs_linear_head(backbone: Backbone, options: dict[str, Any]) -> None:
+    """The check of methods that are defined only behind global average pooling and one linear layer."""
+    if backbone.linear is None:
+        raise UserError(
+            f"this method needs a head of global average pooling and one linear layer; {backbone.name} split at "
+            f"'{backbone.layer}' has another; leave the method out or choose another layer"
+        )

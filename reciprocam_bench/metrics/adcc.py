@@ -1,0 +1,17 @@
+"""ADCC: average drop, coherency and complexity in one number."""
+
+from torch import Tensor
+
+from reciprocam_bench.metrics.registry import metric
+
+
+@metric("adcc", higher_is_better=True, summary="of-means")
+def adcc(average_drop: Tensor, coherency: Tensor, complexity: Tensor) -> Tensor:
+    """``3 / (1/coherency + 1/(1 - complexity) + 1/(1 - drop))`` (Poppi et al. 2021), in [0, 1], any shape.
+
+    0 where a term is 0, the limit of the harmonic mean. The published tables apply it to the data set means.
+    """
+    terms = [coherency, 1 - complexity, 1 - average_drop]
+    positive = (terms[0] > 0) & (terms[1] > 0) & (terms[2] > 0)
+    inverse = sum(1 / t.where(positive, t.new_tensor(1.0)) for t in terms)
+    return (3 / inverse).where(positive, terms[0].new_tensor(0.0))

@@ -1,0 +1,1 @@
+"""How a paper prepares, masks, resizes and aggregates, as versioned YAML; and the values it published."""

@@ -1,0 +1,95 @@
+"""Names to functions: what ``@explainer`` and ``@metric`` fill, and what configs look names up in."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from inspect import Parameter, signature
+from typing import Any, Generic, TypeVar
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from reciprocam_bench.errors import UserError, did_you_mean
+
+Spec = TypeVar("Spec")
+
+
+class Registry(Generic[Spec]):
+    """A table from name to spec, filled by decorators in the modules of one package and by entry points.
+
+    Modules are imported on first look-up, so that a listing costs nothing until it is asked for.
+    """
+
+    def __init__(self, kind: str, package: str, entry_point_group: str) -> None:
+        self.kind = kind
+        self._package = package
+        self._group = entry_point_group
+        self._specs: dict[str, Spec] = {}
+        self._aliases: dict[str, str] = {}
+        self._filled = False
+
+    def add(self, name: str, spec: Spec, aliases: tuple[str, ...] = ()) -> None:
+        """Register ``spec``; a name can be taken only once (a plug-in cannot replace a built-in)."""
+        for key in (name, *aliases):
+            if key in self._specs or key in self._aliases:
+                raise UserError(f"{self.kind} '{key}' is registered twice; rename one of the two")
+        self._specs[name] = spec
+        self._aliases |= dict.fromkeys(aliases, name)
+
+    def get(self, name: str) -> Spec:
+        """Return the spec of ``name`` or of the name it is an alias of; an unknown name is a ``UserError``."""
+        specs = self.all()
+        name = self._aliases.get(name, name)
+        if name not in specs:
+            raise UserError(
+                f"unknown {self.kind} '{name}'{did_you_mean(name, specs)} (rcam-bench ls {self.kind}s)"
+            )
+        return specs[name]
+
+    def all(self) -> dict[str, Spec]:
+        """Every spec by name, sorted by name."""
+        if not self._filled:
+            self._filled = True
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+            for point in entry_points(group=self._group):
+                _load_plugin(point)
+        return dict(sorted(self._specs.items()))
+
+
+def _load_plugin(point: Any) -> None:
+    try:
+        point.load()
+    except UserError:
+        raise
+    except Exception as error:  # a plug-in may fail in any way; the user must learn which one it was
+        raise UserError(
+            f"plug-in '{point.name}' ({point.value}) failed to load: {type(error).__name__}: {error}; "
+            "fix or uninstall it"
+        ) from error
+
+
+def keyword_options(function: Callable[..., Any]) -> dict[str, Parameter]:
+    """The keyword-only parameters of a registered function: what a config may set."""
+    return {n: p for n, p in signature(function).parameters.items() if p.kind is Parameter.KEYWORD_ONLY}
+
+
+def check_options(where: str, function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Check ``options`` against the keyword-only parameters of ``function`` and their annotations.
+
+    Returns the options as given (not filled with defaults), coerced to their types. Raises ``UserError`` for an
+    unknown option or a value of the wrong type.
+    """
+    known = keyword_options(function)
+    for name in options:
+        if name not in known:
+            raise UserError(f"{where}: unknown option '{name}'{did_you_mean(name, known)}")
+    fields: dict[str, Any] = {n: (p.annotation, p.default) for n, p in known.items()}
+    model = create_model("Options", __config__=ConfigDict(extra="forbid"), **fields)
+    try:
+        checked = model(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{where}: option '{first['loc'][0]}': {first['msg']}, not {first['input']!r}") from None
+    return {name: getattr(checked, name) for name in options}

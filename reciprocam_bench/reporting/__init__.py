@@ -1,0 +1,1 @@
+"""Everything people look at: tables and pictures, made from rows."""

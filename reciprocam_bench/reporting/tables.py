@@ -1,0 +1,94 @@
+"""Tables to read, in Markdown or LaTeX, from the frames that the CSV files hold."""
+
+import pandas as pd
+
+from reciprocam_bench.metrics.registry import METRICS
+
+_TITLES = {
+    "average_drop": "Drop",
+    "increase": "Increase",
+    "coherency": "Coherency",
+    "complexity": "Complexity",
+    "adcc": "ADCC",
+    "top1": "top-1",
+}
+
+
+def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a summary that a reader wants: values in percent, intervals for ADCC, published values if any."""
+    table = pd.DataFrame(index=summary.index)
+    for key in ("backbone", "dataset", "protocol"):
+        if summary[key].nunique() > 1:
+            table[key] = summary[key]
+    table["method"] = summary["method"]
+    table["images"] = summary["images"].astype(str)
+    for key in ("constant", "nan", "errors"):
+        if summary[key].any():
+            table[key] = summary[key].astype(str)
+    for name in (n for n in summary.columns if n in METRICS.all()):
+        spec = METRICS.get(name)
+        title = f"{_TITLES.get(name, name)} {'↑' if spec.higher_is_better else '↓'}"
+        table[title] = summary[name].map(_number)
+        if spec.summary == "of-means":
+            table["95 % interval"] = [
+                f"{_number(low)} to {_number(high)}" if pd.notna(low) else ""
+                for low, high in zip(summary[f"{name}_low"], summary[f"{name}_high"], strict=True)
+            ]
+            table[f"mean {_TITLES.get(name, name)}"] = summary[f"{name}_mean"].map(_number)
+        if summary[f"{name}_published"].notna().any():
+            table[f"{_TITLES.get(name, name)} published"] = summary[f"{name}_published"].map(_number)
+    return table
+
+
+def readable_timing(timing: pd.DataFrame) -> pd.DataFrame:
+    """Timing rows for a reader: milliseconds, images a second, memory, speed-up with its interval."""
+    table = timing[["method", "implementation", "scope"]].fillna("").copy()
+    table["median ms"] = timing["median_ms"].map(_three)
+    table["quartiles ms"] = [
+        f"{_three(a)} to {_three(b)}" for a, b in zip(timing["q25_ms"], timing["q75_ms"], strict=True)
+    ]
+    table["images/s"] = timing["images_per_s"].map(_three)
+    table["peak MB"] = timing["peak_memory_mb"].map(_three)
+    if timing["speedup"].notna().any():
+        table[f"speed-up over {timing['relative_to'].dropna().iloc[0]}"] = [
+            "" if pd.isna(s) else f"{_three(s)} ({_three(a)} to {_three(b)})"
+            for s, a, b in zip(timing["speedup"], timing["speedup_low"], timing["speedup_high"], strict=True)
+        ]
+    return table
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A Markdown table whose columns are also aligned when read as text."""
+    cells = [list(map(str, table.columns)), *[[str(v) for v in row] for row in table.itertuples(index=False)]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    left = [not any(_is_number(row[i]) for row in cells[1:]) for i in range(len(widths))]
+    lines = [
+        "| " + " | ".join(c.ljust(w) if x else c.rjust(w) for c, w, x in zip(row, widths, left, strict=True)) + " |"
+        for row in cells
+    ]
+    rule = "|" + "|".join("-" * (w + 1) + ("-" if x else ":") for w, x in zip(widths, left, strict=True)) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
+
+
+def to_latex(table: pd.DataFrame) -> str:
+    """A LaTeX table (booktabs)."""
+    arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
+    text = table.to_latex(index=False, escape=True)
+    for arrow, code in arrows.items():
+        text = text.replace(arrow, code)
+    return text
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or pd.isna(value) else f"{value:.2f}"
+
+
+def _three(value: float | None) -> str:
+    """Three significant digits: a timing holds no more."""
+    if value is None or pd.isna(value):
+        return ""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _is_number(text: str) -> bool:
+    return text[:1].isdigit()

@@ -1,0 +1,1 @@
+"""Fair timing: warm-up, interleaved rounds, synchronised clocks, medians and ratios with intervals."""

@@ -1,0 +1,158 @@
+"""Time every method on the same images, in turn, round by round."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import bootstrap
+from torch import Tensor
+
+from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
+from reciprocam_bench.explainers.registry import Method
+from reciprocam_bench.timing.memory import peak_memory
+
+SCOPES = ("end-to-end", "explainer")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measured call, in milliseconds: wall clock, and the GPU's own clock where there is one."""
+
+    wall: float
+    device: float | None
+
+
+Clock = Callable[[], float]
+Samples = dict[tuple[str, str], list[Sample]]
+
+
+def time_methods(
+    backbone: Backbone,
+    methods: list[Method],
+    images: Tensor,
+    *,
+    repeats: int,
+    warmup: int,
+    on_done: Callable[[Method], None] = lambda method: None,
+    clock: Clock = time.perf_counter,
+) -> Samples:
+    """Measured calls by (method title, scope), ``repeats`` of each.
+
+    A round runs every method once, beginning one further each time, so that a slow spell of the machine hits all alike.
+    Scope ``explainer`` begins with the shared forward pass done; ``end-to-end`` holds that forward pass as well.
+    ``on_done`` is called after each call, outside the measured time.
+    """
+    samples: Samples = {(m.title, scope): [] for m in methods for scope in SCOPES}
+    for round_number in range(warmup + repeats):
+        for i in range(len(methods)):
+            method = methods[(i + round_number) % len(methods)]
+            forward, explain = _call(backbone, method, images, clock)
+            if round_number >= warmup:
+                samples[method.title, "explainer"].append(explain)
+                samples[method.title, "end-to-end"].append(_add(forward, explain))
+            on_done(method)
+    return samples
+
+
+def peaks(
+    backbone: Backbone, methods: list[Method], images: Tensor, on_done: Callable[[Method], None] = lambda method: None
+) -> dict[tuple[str, str], int]:
+    """Peak memory in bytes by (method title, scope), from one call of each; it also warms the method up."""
+    found = {}
+    for method in methods:
+        made: list[ForwardPass] = []
+        forward = peak_memory(lambda made=made: made.append(forward_pass(backbone, images)), backbone.device)
+        explain = peak_memory(lambda made=made, method=method: method(made[0]), backbone.device)
+        held = sum(t.numel() * t.element_size() for t in (made[0].features, made[0].logits))
+        found[method.title, "explainer"] = explain
+        found[method.title, "end-to-end"] = max(forward, held + explain)
+        on_done(method)
+    return found
+
+
+def rows(
+    backbone: Backbone,
+    methods: list[Method],
+    batch_size: int,
+    samples: Samples,
+    memory: dict[tuple[str, str], int],
+    relative_to: str | None,
+) -> list[dict]:
+    """The rows of ``timing.csv``: milliseconds a call, images a second, peak memory in MB (2^20 bytes), speed-up."""
+    table = []
+    for method in methods:
+        fixed = {
+            "backbone": backbone.name,
+            "method": method.title,
+            "implementation": method.spec.implementation(backbone, method.options),
+        }
+        for scope in SCOPES:
+            mine = samples[method.title, scope]
+            reference = samples[relative_to, scope] if relative_to else None
+            values = _values(mine, reference, batch_size) | {"peak_memory_mb": memory[method.title, scope] / 2**20}
+            table.append({**fixed, "scope": scope, "batch_size": batch_size, "relative_to": relative_to, **values})
+    return table
+
+
+def speedup(reference: Iterable[Sample], other: Iterable[Sample]) -> tuple[float, float, float]:
+    """How many times faster ``other`` is: the median of the round-by-round ratios, and its 95 % bootstrap interval."""
+    ratios = np.array([r.wall / o.wall for r, o in zip(reference, other, strict=True)])
+    if np.ptp(ratios) == 0 or len(ratios) < 2:
+        return float(np.median(ratios)), float(ratios.min()), float(ratios.max())
+    interval = bootstrap(
+        (ratios,), np.median, axis=-1, vectorized=True, n_resamples=2000, method="percentile", rng=0
+    ).confidence_interval
+    return float(np.median(ratios)), float(interval.low), float(interval.high)
+
+
+def _values(mine: list[Sample], reference: list[Sample] | None, batch_size: int) -> dict:
+    wall = np.array([s.wall for s in mine])
+    on_device = [s.device for s in mine if s.device is not None]
+    ratio = speedup(reference, mine) if reference else (None, None, None)
+    return {
+        "repeats": len(mine),
+        "median_ms": float(np.median(wall)),
+        "q25_ms": float(np.quantile(wall, 0.25)),
+        "q75_ms": float(np.quantile(wall, 0.75)),
+        "device_median_ms": float(np.median(on_device)) if on_device else None,
+        "images_per_s": 1000 * batch_size / float(np.median(wall)),
+        "speedup": ratio[0],
+        "speedup_low": ratio[1],
+        "speedup_high": ratio[2],
+    }
+
+
+def _call(backbone: Backbone, method: Method, images: Tensor, clock: Clock) -> tuple[Sample, Sample]:
+    made: list[ForwardPass] = []
+    forward = _measure(lambda: made.append(forward_pass(backbone, images)), backbone.device, clock)
+    return forward, _measure(lambda: method(made[0]), backbone.device, clock)
+
+
+def _measure(call: Callable[[], object], device: torch.device, clock: Clock) -> Sample:
+    """Run ``call`` between two synchronised readings of the clock."""
+    if device.type != "cuda":
+        _synchronise(device)
+        begun = clock()
+        call()
+        _synchronise(device)
+        return Sample(1000 * (clock() - begun), None)
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize(device)
+    begun = clock()
+    start.record()
+    call()
+    end.record()
+    torch.cuda.synchronize(device)
+    return Sample(1000 * (clock() - begun), start.elapsed_time(end))
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _add(a: Sample, b: Sample) -> Sample:
+    return Sample(a.wall + b.wall, None if a.device is None or b.device is None else a.device + b.device)

@@ -1,0 +1,36 @@
+"""Peak memory of a call: what tensors held at once, beyond what was held before it."""
+
+from collections.abc import Callable
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+
+def peak_memory(call: Callable[[], object], device: torch.device) -> int:
+    """Bytes allocated for tensors at the highest point of ``call``, above the level at its start.
+
+    On a GPU the allocator's own count. On a CPU the sum of the allocator's events, because the process's resident size
+    says what was kept, not what was needed. Weights and inputs are held before the call and do not count.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        result = call()
+    del result
+    return _highest(profiler)
+
+
+def _highest(profiler: profile) -> int:
+    # The events of the allocator are what torch's own memory time line is drawn from.
+    results = profiler.profiler.kineto_results  # type: ignore[union-attr]
+    changes = [(e.start_ns(), e.nbytes()) for e in results.events() if e.name() == "[memory]"]
+    level = highest = 0
+    for _, change in sorted(changes, key=lambda event: event[0]):
+        level += change
+        highest = max(highest, level)
+    return highest
