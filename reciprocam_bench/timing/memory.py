@@ -1,9 +1,13 @@
 """Peak memory of a call: what tensors held at once, beyond what was held before it."""
 
+import os
 from collections.abc import Callable
 
 import torch
 from torch.profiler import ProfilerActivity, profile
+
+# The profiler's C++ part writes notes of its own to stderr, among our progress lines; it reads this on first use.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> int:

@@ -1,0 +1,69 @@
+"""Networks, images and places that several tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import reciprocam_bench as rb
+from reciprocam_bench.engine.memory import keep_freed_memory
+
+# Real images and weights lie beside a developer's clone, never in it; tests that need them skip elsewhere.
+DATA = Path(os.environ.get("RCAM_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+keep_freed_memory()
+
+
+class TinyNet(nn.Module):
+    """Convolution, batch norm and ReLU to 8 maps, global average pooling, one linear layer to 5 classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.pool(self.stem(x)).flatten(1))
+
+
+@pytest.fixture
+def tiny_net() -> TinyNet:
+    """A fresh net with seeded weights and batch-norm statistics that are not trivial."""
+    torch.manual_seed(0)
+    net = TinyNet()
+    norm = net.stem[1]
+    norm.running_mean.uniform_(-0.2, 0.2)
+    norm.running_var.uniform_(0.5, 1.5)
+    return net.eval()
+
+
+@pytest.fixture
+def tiny(tiny_net: TinyNet) -> rb.Backbone:
+    """`TinyNet`, split for 16x16 images: 8 maps of 4x4."""
+    return rb.split_backbone(tiny_net, torch.randn(2, 3, 16, 16), device="cpu")
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    """Three seeded 16x16 images."""
+    return torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real test images; skips where it is absent."""
+    if not (DATA / "imagenet").is_dir():
+        pytest.skip("real test images are not on this machine (RCAM_TEST_DATA)")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def weights_dir() -> Path:
+    """The folder of real weights; skips where ``RCAM_WEIGHTS_DIR`` is not set."""
+    folder = os.environ.get("RCAM_WEIGHTS_DIR")
+    if not folder:
+        pytest.skip("RCAM_WEIGHTS_DIR is not set")
+    return Path(folder)
