@@ -172,9 +172,12 @@ def dump_config(config: Config) -> str:
 
 
 def _keys_at(location: tuple[int | str, ...]) -> set[str]:
-    models = {(): Config, ("backbone",): BackboneConfig, ("timing",): TimingConfig}
-    model = models.get(location)
-    return set(model.model_fields) if model else set()
+    models: dict[tuple[int | str, ...], type[BaseModel]] = {
+        (): Config,
+        ("backbone",): BackboneConfig,
+        ("timing",): TimingConfig,
+    }
+    return set(models[location].model_fields) if location in models else set()
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

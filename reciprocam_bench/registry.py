@@ -41,9 +41,7 @@ class Registry(Generic[Spec]):
         specs = self.all()
         name = self._aliases.get(name, name)
         if name not in specs:
-            raise UserError(
-                f"unknown {self.kind} '{name}'{did_you_mean(name, specs)} (rcam-bench ls {self.kind}s)"
-            )
+            raise UserError(f"unknown {self.kind} '{name}'{did_you_mean(name, specs)} (rcam-bench ls {self.kind}s)")
         return specs[name]
 
     def all(self) -> dict[str, Spec]:

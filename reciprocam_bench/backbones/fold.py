@@ -24,8 +24,10 @@ def fold_batch_norms(module: GraphModule) -> int:
         if pair is None:
             continue
         conv, norm = pair
-        conv.weight, conv.bias = fuse_conv_bn_weights(  # type: ignore[assignment]
-            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None and variance is not None  # _foldable has seen to it
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
         )
         module.set_submodule(str(node.target), _rest_of(norm))
         folded += 1

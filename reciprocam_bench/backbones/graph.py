@@ -110,7 +110,11 @@ def _named(network: TracedNetwork, layer: str) -> Node:
 def _last_under(network: TracedNetwork, prefix: str) -> Node | None:
     found = None
     for node, path in network.paths.items():
-        if (path == prefix or path.startswith(f"{prefix}.")) and node.op in ("call_module", "call_function", "call_method"):
+        if (path == prefix or path.startswith(f"{prefix}.")) and node.op in (
+            "call_module",
+            "call_function",
+            "call_method",
+        ):
             found = node
     return found
 
@@ -155,7 +159,7 @@ def _needed_behind(network: TracedNetwork, node: Node) -> list[Node] | None:
 
 
 def _copy(network: TracedNetwork, wanted: set[Node] | list[Node], entry: Node | None, end: Node | None) -> GraphModule:
-    """Copy the ``wanted`` nodes to a graph that starts at ``entry`` and ends at ``end`` (or at the ends of the network)."""
+    """Copy the ``wanted`` nodes to a graph from ``entry`` to ``end``; None stands for the network's own ends."""
     wanted = set(wanted)
     graph = Graph()
     copies: dict[Node, Node] = {}

@@ -80,7 +80,7 @@ def _load_torchvision(name: str, weights: str) -> _Loaded:
     if weights == "none" or path is not None:
         module = torchvision.models.get_model(name, weights=None)
         record = {"source": "none (random)"} if path is None else load_file_into(module, path, f"torchvision/{name}")
-        # A local file does not say which preprocessing it was trained with; the first published set's is the common one.
+        # A local file does not say which preprocessing it was trained with; the first published set's is common.
         entry = sets.get(weights) or next(iter(sets.values()), None)
         return module, _torchvision_preprocessing(entry), record
     entry = torchvision.models.get_model_weights(name).DEFAULT if weights == "default" else sets[weights]
@@ -111,7 +111,7 @@ def _load_timm(name: str, weights: str) -> _Loaded:
     quiet = logging.getLogger("huggingface_hub")
     try:
         quiet.setLevel(logging.ERROR)  # its retries would be printed over ours
-        module = timm.create_model(chosen, pretrained=download)
+        module: Any = timm.create_model(chosen, pretrained=download)
     except (OSError, RuntimeError) as error:
         if not download:
             raise

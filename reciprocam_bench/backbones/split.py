@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from reciprocam_bench.backbones import graph
 from reciprocam_bench.backbones.backbone import Backbone, Preprocessing, SplitKind
@@ -52,7 +53,7 @@ def split_backbone(
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise UserError(f"{name}: the model must return logits (N, K); it returns {_describe(logits)}")
     kind, (features, head, found), error = _first_that_works(module, example, layer, logits, name)
-    folded = sum(fold_batch_norms(half) for half in (features, head)) if fold and kind == "graph" else 0
+    folded = sum(fold_batch_norms(half) for half in (features, head) if fold and isinstance(half, GraphModule))
     features, head = (half.to(memory_format=torch.channels_last) for half in (features, head))
     with torch.no_grad():
         maps = features(example)

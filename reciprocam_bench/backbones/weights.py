@@ -36,7 +36,11 @@ def package_file(weights: str) -> Path | None:
     if weights != LITE0_PACKAGE:
         return None
     spec = find_spec(LITE0_PACKAGE.replace("-", "_"))
-    found = sorted(Path(spec.submodule_search_locations[0]).glob("models/*.pth")) if spec and spec.submodule_search_locations else []
+    found = (
+        sorted(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
+        if spec and spec.submodule_search_locations
+        else []
+    )
     if not found:
         raise UserError(f"the package {LITE0_PACKAGE} is not installed; pip install 'rcam-bench[samples]'")
     return found[0]

@@ -27,7 +27,14 @@ def command(
 
     methods = method or ["gradcam", "reciprocam"]
     heading, written = explain_image(
-        image, model, methods, weights=weights, layer=layer, class_index=class_index, output=output, device=device or "auto"
+        image,
+        model,
+        methods,
+        weights=weights,
+        layer=layer,
+        class_index=class_index,
+        output=output,
+        device=device or "auto",
     )
     print(heading)
     for path in written:

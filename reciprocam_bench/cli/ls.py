@@ -25,7 +25,9 @@ def command(
     }
     if what not in listings:
         raise UserError(f"ls {what}: no such listing{did_you_mean(what, listings)}")
-    names = {n: text for n, text in listings[what]().items() if fnmatch(n, pattern) or fnmatch(n.rpartition("/")[2], pattern)}
+    names = {
+        n: text for n, text in listings[what]().items() if fnmatch(n, pattern) or fnmatch(n.rpartition("/")[2], pattern)
+    }
     if not names:
         raise UserError(f"ls {what}: no name matches '{pattern}'")
     width = max(map(len, names))
@@ -52,7 +54,8 @@ def _metrics() -> dict[str, str]:
     from reciprocam_bench.metrics.registry import METRICS
 
     return {
-        name: f"{'↑' if spec.higher_is_better else '↓'} {_first_line(spec.function)}" for name, spec in METRICS.all().items()
+        name: f"{'↑' if spec.higher_is_better else '↓'} {_first_line(spec.function)}"
+        for name, spec in METRICS.all().items()
     }
 
 
@@ -75,7 +78,7 @@ def _protocols() -> dict[str, str]:
 
 
 def _configs() -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for folder in reversed(config_folders()[1:]):
         found |= {path.stem: str(path) for path in sorted(folder.glob("*.yaml"))}
     return dict(sorted(found.items()))

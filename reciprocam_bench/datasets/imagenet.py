@@ -73,7 +73,9 @@ def _from_flat_folder(base: Path, labels: str | None) -> tuple[list[Sample], lis
     folder = next((f for f in folders if any(p.parent == f for p in list_images(f))), None)
     if folder is None:
         return [], []
-    path = labels or next((str(p) for place in (base, base.parent) for n in _LABEL_FILES if (p := place / n).is_file()), None)
+    path = labels or next(
+        (str(p) for place in (base, base.parent) for n in _LABEL_FILES if (p := place / n).is_file()), None
+    )
     if path is None:
         raise UserError(
             f"{folder} holds images in no class folders, and no label file was found beside them; "

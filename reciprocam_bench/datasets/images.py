@@ -38,7 +38,10 @@ def preparation(geometry: Geometry, model: Preprocessing, use_model_geometry: bo
     """The protocol's geometry, or the model's own, with the model's channel statistics."""
     if use_model_geometry:
         geometry = Geometry(
-            resize="shorter-side", size=model.resize, crop=model.crop, interpolation=model.interpolation  # type: ignore[arg-type]
+            resize="shorter-side",
+            size=model.resize,
+            crop=model.crop,
+            interpolation=model.interpolation,  # type: ignore[arg-type]
         )
     return Preparation(geometry, model.mean, model.std)
 
@@ -52,7 +55,7 @@ def read_picture(path: str) -> Image.Image:
         raise ValueError(f"unreadable image: {str(error).replace(path, 'file')[:120]}") from None
 
 
-class PreparedImages(torch.utils.data.Dataset):
+class PreparedImages(torch.utils.data.Dataset[Tensor | str]):
     """Map-style data set for a ``DataLoader``: each item is a tensor ``(3, H, W)``, or the reason it is none."""
 
     def __init__(self, paths: list[str], prepare: Preparation) -> None:

@@ -75,7 +75,8 @@ def _introduce(experiment: Experiment, say: Say) -> None:
     c, h, w = b.feature_shape
     say(f"{b.name} ({b.weights.get('source', 'own weights')}) on {b.device}")
     say(f"layer {b.layer} ({b.split} split), {c} maps of {h}x{w}, {head}; {b.folded_batch_norms} batch norms folded")
-    say(f"{len(experiment.dataset.samples)} images of {experiment.dataset.name}, {len(experiment.dataset.skipped)} left out")
+    data = experiment.dataset
+    say(f"{len(data.samples)} images of {data.name}, {len(data.skipped)} left out")
 
 
 def _warn(path: Path, say: Say) -> None:
@@ -84,4 +85,5 @@ def _warn(path: Path, say: Say) -> None:
         bad = {key: row[key] for key in ("errors", "nan", "constant") if row[key]}
         if bad:
             what = ", ".join(f"{count} {key}" for key, count in bad.items())
-            say(f"note: {row['method']} ({row['protocol']}): {what} of {row['images'] + row['errors']} maps; see per_image.csv")
+            total = row["images"] + row["errors"]
+            say(f"note: {row['method']} ({row['protocol']}): {what} of {total} maps; see per_image.csv")

@@ -44,7 +44,9 @@ def set_up(config: Config) -> Experiment:
     device = set_up_torch(config)
     dataset = load_dataset(config.dataset, config.limit)
     size = protocols[0].preprocess.crop
-    backbone = load_backbone(config.backbone.model, config.backbone.weights, config.backbone.layer, device, image_size=size)
+    backbone = load_backbone(
+        config.backbone.model, config.backbone.weights, config.backbone.layer, device, image_size=size
+    )
     if config.memory_mb:
         backbone = replace(backbone, memory_budget=config.memory_mb << 20)
     methods = make_methods(config.methods, backbone)

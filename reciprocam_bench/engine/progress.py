@@ -17,7 +17,14 @@ class Progress:
     """
 
     def __init__(
-        self, total: float, unit: str, label: str, *, done: float = 0.0, quiet: bool = False, stream: TextIO | None = None
+        self,
+        total: float,
+        unit: str,
+        label: str,
+        *,
+        done: float = 0.0,
+        quiet: bool = False,
+        stream: TextIO | None = None,
     ) -> None:
         self._total, self._unit, self._label = total, unit, label
         self._start, self._begun, self._done = done, time.monotonic(), done

@@ -1,7 +1,7 @@
 """The run loop: batches of images through every method and metric, row by row into the run folder."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -42,10 +42,11 @@ class Phases:
     """Seconds spent in each phase of a run, added to those of earlier starts."""
 
     def __init__(self, before: dict[str, float]) -> None:
-        self.seconds: Counter[str] = Counter(before)
+        self.seconds = defaultdict(float, before)
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to a phase."""
         begun = time.perf_counter()
         try:
             yield
@@ -68,7 +69,10 @@ def judge(experiment: Experiment, folder: RunFolder, phases: Phases, quiet: bool
             reasons = [t for t in tensors if isinstance(t, str)]
             good = [t for t in tensors if isinstance(t, Tensor)]
             skipped.append(
-                [{"protocol": batch.protocol.name, "image": s.id, "reason": r} for s, r in zip(bad, reasons, strict=True)]
+                [
+                    {"protocol": batch.protocol.name, "image": s.id, "reason": r}
+                    for s, r in zip(bad, reasons, strict=True)
+                ]
             )
             kept = replace(batch, samples=[s for s in batch.samples if s not in bad])
             if good:
@@ -133,7 +137,7 @@ def _read(experiment: Experiment, batches: list[Batch], phases: Phases) -> Itera
         indices = iter(range(len(paths)))
         loader: DataLoader = DataLoader(
             PreparedImages(paths, experiment.preparation(protocol)),
-            batch_sampler=[[next(indices) for _ in b.samples] for b in mine],  # type: ignore[arg-type]
+            batch_sampler=[[next(indices) for _ in b.samples] for b in mine],
             num_workers=experiment.config.workers,
             collate_fn=list,
         )
@@ -194,7 +198,9 @@ def _wanted_classes(experiment: Experiment, batch: Batch) -> Tensor | None:
 
 
 def _fixed_columns(batch: Batch, fp: ForwardPass) -> list[Row]:
-    columns = zip(batch.samples, fp.logits.argmax(1).tolist(), fp.classes.tolist(), fp.probabilities.tolist(), strict=True)
+    columns = zip(
+        batch.samples, fp.logits.argmax(1).tolist(), fp.classes.tolist(), fp.probabilities.tolist(), strict=True
+    )
     return [
         {
             "protocol": batch.protocol.name,

@@ -78,7 +78,9 @@ class RunFolder:
     def _check_same(self, config: str, fingerprint: dict[str, Any]) -> None:
         if (self.path / "config.yaml").read_text(encoding="utf-8") != config:
             state = "a finished run" if self.finished else "an unfinished run"
-            raise UserError(f"{self.path} holds {state} of another config; give --output another folder, or --fresh to replace it")
+            raise UserError(
+                f"{self.path} holds {state} of another config; give --output another folder, or --fresh to replace it"
+            )
         before = self.environment().get("fingerprint", fingerprint)
         changed = [key for key in fingerprint if before.get(key) != fingerprint[key]]
         if changed and not self.finished:

@@ -36,7 +36,8 @@ def time_experiment(experiment: Experiment, quiet: bool = False) -> pd.DataFrame
 def _first_images(experiment: Experiment, count: int) -> torch.Tensor:
     paths = [str(s.path) for s in experiment.dataset.samples]
     images = []
-    for tensor in PreparedImages(paths, experiment.preparation(experiment.protocols[0])):
+    prepared = PreparedImages(paths, experiment.preparation(experiment.protocols[0]))
+    for tensor in (prepared[i] for i in range(len(prepared))):
         if isinstance(tensor, torch.Tensor):
             images.append(tensor)
         if len(images) == count:

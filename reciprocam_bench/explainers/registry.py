@@ -32,9 +32,7 @@ class ExplainerSpec:
     class_maps: Callable[..., Tensor] | None
 
 
-EXPLAINERS: Registry[ExplainerSpec] = Registry(
-    "method", "reciprocam_bench.explainers", "reciprocam_bench.explainers"
-)
+EXPLAINERS: Registry[ExplainerSpec] = Registry("method", "reciprocam_bench.explainers", "reciprocam_bench.explainers")
 
 
 def explainer(

@@ -104,7 +104,7 @@ def _upsample(masks: Tensor, size: torch.Size, variant: Variant) -> Tensor:
 
 
 def _softmax_over_channels(fp: ForwardPass, logits: Tensor, live: Tensor, kept: Tensor) -> Tensor:
-    """Softmax over the kept channels; constant ones all show a black image, which is scored once for the whole batch."""
+    """Softmax over the kept channels; constant ones all show a black image, which is scored once a batch."""
     black = fp.backbone(fp.backbone.prepare(torch.zeros_like(fp.images[:1]))).expand(len(fp), -1)
     logits = torch.where(live, logits, of_class(black, fp.classes)[:, None])
     return logits.masked_fill(~kept, -torch.inf).softmax(1)

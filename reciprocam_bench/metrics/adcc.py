@@ -1,5 +1,6 @@
 """ADCC: average drop, coherency and complexity in one number."""
 
+import torch
 from torch import Tensor
 
 from reciprocam_bench.metrics.registry import metric
@@ -11,7 +12,7 @@ def adcc(average_drop: Tensor, coherency: Tensor, complexity: Tensor) -> Tensor:
 
     0 where a term is 0, the limit of the harmonic mean. The published tables apply it to the data set means.
     """
-    terms = [coherency, 1 - complexity, 1 - average_drop]
-    positive = (terms[0] > 0) & (terms[1] > 0) & (terms[2] > 0)
-    inverse = sum(1 / t.where(positive, t.new_tensor(1.0)) for t in terms)
-    return (3 / inverse).where(positive, terms[0].new_tensor(0.0))
+    terms = torch.stack([coherency, 1 - complexity, 1 - average_drop])
+    positive = (terms > 0).all(0)
+    inverse = (1 / terms.where(positive, terms.new_tensor(1.0))).sum(0)
+    return (3 / inverse).where(positive, terms.new_tensor(0.0))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -62,10 +63,11 @@ def peaks(
 ) -> dict[tuple[str, str], int]:
     """Peak memory in bytes by (method title, scope), from one call of each; it also warms the method up."""
     found = {}
+    made: list[ForwardPass] = []
     for method in methods:
-        made: list[ForwardPass] = []
-        forward = peak_memory(lambda made=made: made.append(forward_pass(backbone, images)), backbone.device)
-        explain = peak_memory(lambda made=made, method=method: method(made[0]), backbone.device)
+        made.clear()
+        forward = peak_memory(partial(_forward_into, made, backbone, images), backbone.device)
+        explain = peak_memory(partial(method, made[0]), backbone.device)
         held = sum(t.numel() * t.element_size() for t in (made[0].features, made[0].logits))
         found[method.title, "explainer"] = explain
         found[method.title, "end-to-end"] = max(forward, held + explain)
@@ -127,8 +129,12 @@ def _values(mine: list[Sample], reference: list[Sample] | None, batch_size: int)
 
 def _call(backbone: Backbone, method: Method, images: Tensor, clock: Clock) -> tuple[Sample, Sample]:
     made: list[ForwardPass] = []
-    forward = _measure(lambda: made.append(forward_pass(backbone, images)), backbone.device, clock)
-    return forward, _measure(lambda: method(made[0]), backbone.device, clock)
+    forward = _measure(partial(_forward_into, made, backbone, images), backbone.device, clock)
+    return forward, _measure(partial(method, made[0]), backbone.device, clock)
+
+
+def _forward_into(made: list[ForwardPass], backbone: Backbone, images: Tensor) -> None:
+    made.append(forward_pass(backbone, images))
 
 
 def _measure(call: Callable[[], object], device: torch.device, clock: Clock) -> Sample:

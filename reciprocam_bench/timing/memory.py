@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -31,7 +32,7 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int:
 
 def _highest(profiler: profile) -> int:
     # The events of the allocator are what torch's own memory time line is drawn from.
-    results = profiler.profiler.kineto_results  # type: ignore[union-attr]
+    results: Any = profiler.profiler and profiler.profiler.kineto_results
     changes = [(e.start_ns(), e.nbytes()) for e in results.events() if e.name() == "[memory]"]
     level = highest = 0
     for _, change in sorted(changes, key=lambda event: event[0]):
