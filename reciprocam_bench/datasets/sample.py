@@ -49,7 +49,7 @@ class Dataset:
         for sample in self.samples:
             if sample.label is None:
                 raise UserError(
-                    f"data set '{self.name}' has no label for {sample.id}; give dataset.labels, or set classes=predicted"
+                    f"data set '{self.name}': no label for {sample.id}; give dataset.labels, or set classes=predicted"
                 )
 
 

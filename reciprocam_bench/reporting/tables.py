@@ -10,12 +10,11 @@ _TITLES = {
     "coherency": "Coherency",
     "complexity": "Complexity",
     "adcc": "ADCC",
-    "top1": "top-1",
 }
 
 
 def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
-    """The columns of a summary that a reader wants: values in percent, intervals for ADCC, published values if any."""
+    """The columns of a summary that a reader wants: values in percent, published ones in brackets, intervals for ADCC."""
     table = pd.DataFrame(index=summary.index)
     for key in ("backbone", "dataset", "protocol"):
         if summary[key].nunique() > 1:
@@ -28,15 +27,18 @@ def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
     for name in (n for n in summary.columns if n in METRICS.all()):
         spec = METRICS.get(name)
         title = f"{_TITLES.get(name, name)} {'↑' if spec.higher_is_better else '↓'}"
-        table[title] = summary[name].map(_number)
+        paper = summary[f"{name}_published"]
+        if paper.notna().any():
+            title += " (published)"
+        table[title] = [
+            _number(v) + (f" ({_number(p)})" if pd.notna(p) else "") for v, p in zip(summary[name], paper, strict=True)
+        ]
         if spec.summary == "of-means":
             table["95 % interval"] = [
                 f"{_number(low)} to {_number(high)}" if pd.notna(low) else ""
                 for low, high in zip(summary[f"{name}_low"], summary[f"{name}_high"], strict=True)
             ]
             table[f"mean {_TITLES.get(name, name)}"] = summary[f"{name}_mean"].map(_number)
-        if summary[f"{name}_published"].notna().any():
-            table[f"{_TITLES.get(name, name)} published"] = summary[f"{name}_published"].map(_number)
     return table
 
 
