@@ -1,0 +1,79 @@
+"""Tables for readers."""
+
+import pandas as pd
+
+from reciprocam_bench.reporting.tables import readable_summary, readable_timing, to_latex, to_markdown
+
+SUMMARY = pd.DataFrame(
+    {
+        "backbone": ["b"] * 2,
+        "dataset": ["d"] * 2,
+        "protocol": ["p"] * 2,
+        "method": ["cam", "gradcam"],
+        "images": [10, 9],
+        "constant": [0, 0],
+        "nan": [0, 0],
+        "errors": [0, 1],
+        "average_drop": [12.345, 6.0],
+        "average_drop_low": [10.0, 5.0],
+        "average_drop_high": [14.0, 7.0],
+        "average_drop_published": [None, 42.9],
+        "adcc": [80.0, 81.0],
+        "adcc_low": [79.0, None],
+        "adcc_high": [82.0, None],
+        "adcc_mean": [78.0, 79.0],
+        "adcc_published": [None, None],
+    }
+)
+
+
+def test_readable_summary_shows_direction_published_and_only_counts_that_matter():
+    table = readable_summary(SUMMARY)
+    assert list(table.columns) == [
+        "method",
+        "images",
+        "errors",
+        "Drop ↓ (published)",
+        "ADCC ↑",
+        "95 % interval",
+        "mean ADCC",
+    ]
+    assert list(table["Drop ↓ (published)"]) == ["12.35", "6.00 (42.90)"]
+    assert list(table["95 % interval"]) == ["79.00 to 82.00", ""]
+
+
+def test_protocols_are_named_where_there_are_several():
+    both = pd.concat([SUMMARY, SUMMARY.assign(protocol="q")], ignore_index=True)
+    assert list(readable_summary(both)["protocol"]) == ["p", "p", "q", "q"]
+
+
+def test_markdown_is_aligned_and_numbers_are_right_aligned():
+    text = to_markdown(pd.DataFrame({"name": ["a", "bcd"], "value": ["1.00", "10.00"]}))
+    assert text.splitlines() == ["| name | value |", "|------|------:|", "| a    |  1.00 |", "| bcd  | 10.00 |"]
+
+
+def test_latex_escapes_and_draws_arrows():
+    text = to_latex(pd.DataFrame({"a_b": ["x%"], "Drop ↓": ["1"]}))
+    assert r"a\_b" in text and r"x\%" in text and r"$\downarrow$" in text and r"\toprule" in text
+
+
+def test_readable_timing_keeps_three_digits():
+    timing = pd.DataFrame(
+        {
+            "method": ["cam"],
+            "implementation": [None],
+            "scope": ["end-to-end"],
+            "median_ms": [12.3456],
+            "q25_ms": [12.0],
+            "q75_ms": [1234.5],
+            "images_per_s": [81.0],
+            "peak_memory_mb": [0.01234],
+            "relative_to": ["scorecam"],
+            "speedup": [147.9],
+            "speedup_low": [140.2],
+            "speedup_high": [150.7],
+        }
+    )
+    row = readable_timing(timing).iloc[0]
+    assert (row["median ms"], row["quartiles ms"], row["peak MB"]) == ("12.3", "12 to 1234", "0.0123")
+    assert row["speed-up over scorecam"] == "148 (140 to 151)"
