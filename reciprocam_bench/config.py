@@ -22,6 +22,9 @@ class BackboneConfig(_Strict):
     model: str = Field(description="library/name: torchvision/resnet50, timm/resnet50.tv_in1k")
     weights: str = Field("default", description="default | none | a named set | a file")
     layer: str = Field("auto", description="auto, or the name of a layer")
+    head: str | None = Field(None, description="a linear head from rcam-bench fit-head, in place of the network's own")
+    num_classes: int | None = Field(None, ge=1, description="outputs of a weights file of your own")
+    multi_label: bool = Field(False, description="the outputs do not exclude one another: sigmoid, not softmax")
 
 
 class DatasetConfig(BaseModel):
@@ -77,14 +80,29 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+class FitHeadConfig(_Strict):
+    """How ``rcam-bench fit-head`` fits a linear multi-label head on the data set's categories."""
+
+    split: str | None = Field(None, description="the data set's training split; dataset.split if left out")
+    held_out: float = Field(
+        0.25, gt=0, lt=1, description="share of the images that measures mAP and stops the training"
+    )
+    epochs: int = Field(300, ge=1)
+    patience: int = Field(20, ge=1, description="epochs without a better held-out mAP before it stops")
+    learning_rate: float = Field(0.01, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+
+
 class Config(_Strict):
     """A runnable experiment."""
 
     backbone: BackboneConfig
     dataset: DatasetConfig
     protocol: Annotated[list[str], BeforeValidator(_listed)] = Field(["poppi-2021"], min_length=1)
-    classes: Literal["predicted", "label"] | int | None = Field(
-        None, description="the class explained: predicted, label, or an index; the protocol's choice if left out"
+    classes: Literal["predicted", "label", "present"] | int | None = Field(
+        None,
+        description="the class explained: predicted, label, each category present, or an index; "
+        "the protocol's choice if left out",
     )
     preprocess: Literal["protocol", "model"] = Field(
         "protocol", description="who decides resize and crop: the protocol, or the model's own settings"
@@ -92,6 +110,7 @@ class Config(_Strict):
     methods: list[Annotated[MethodConfig, BeforeValidator(_named)]] = Field(min_length=1)
     metrics: list[str] = Field(["average_drop", "increase", "coherency", "complexity", "adcc"], min_length=1)
     timing: TimingConfig | None = None
+    fit_head: FitHeadConfig = Field(default_factory=lambda: FitHeadConfig.model_validate({}))
     limit: int | None = Field(None, ge=1, description="only the first images")
     batch_size: int = Field(8, ge=1, description="images judged together")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -176,6 +195,7 @@ def _keys_at(location: tuple[int | str, ...]) -> set[str]:
         (): Config,
         ("backbone",): BackboneConfig,
         ("timing",): TimingConfig,
+        ("fit_head",): FitHeadConfig,
     }
     return set(models[location].model_fields) if location in models else set()
 

@@ -43,6 +43,7 @@ class Backbone:
         feature_shape: ``(C, h, w)`` at the example's size.
         bytes_per_image: estimate of the memory one image's forward pass holds at once, in bytes.
         weights: where the weights came from, for the record of a run.
+        multi_label: the classes do not exclude one another; their probabilities are sigmoids, not a softmax.
     """
 
     name: str
@@ -60,10 +61,15 @@ class Backbone:
     weights: dict[str, str] = field(default_factory=dict)
     folded_batch_norms: int = 0
     memory_budget: int | None = None  # bytes; see chunk_size
+    multi_label: bool = False
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits ``(N, K)`` of preprocessed images ``(N, 3, H, W)``."""
         return self.head(self.features(images))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Class probabilities of logits ``(..., K)``: softmax, or sigmoid for a multi-label network."""
+        return logits.sigmoid() if self.multi_label else logits.softmax(-1)
 
     def prepare(self, images: Tensor) -> Tensor:
         """Move images to the device, in the memory layout the convolutions are fastest with."""

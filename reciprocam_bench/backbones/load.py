@@ -1,6 +1,7 @@
 """Load a torchvision or timm classifier with its weights, and split it."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ def load_backbone(
     *,
     image_size: int = 224,
     fold: bool = True,
+    num_classes: int | None = None,
+    multi_label: bool = False,
 ) -> Backbone:
     """Load ``library/name``, put its weights in, and split it at ``layer``.
 
@@ -36,6 +39,8 @@ def load_backbone(
         device: where it runs.
         image_size: side of the images that will be explained, in pixels.
         fold: fold batch norms where exact.
+        num_classes: outputs of the network, where a weights file of your own has others than the library's.
+        multi_label: the outputs do not exclude one another: probabilities are sigmoids.
 
     Raises:
         UserError: for an unknown model, layer or set of weights, and for weights that cannot be had or do not fit.
@@ -49,8 +54,8 @@ def load_backbone(
     loaders = {"torchvision": _load_torchvision, "timm": _load_timm}
     if not slash or library not in loaders:
         raise UserError(f"model '{model}': write torchvision/NAME or timm/NAME{did_you_mean(library, loaders)}")
-    module, preprocessing, record = loaders[library](name, weights)
-    return split_backbone(
+    module, preprocessing, record = loaders[library](name, weights, num_classes)
+    backbone = split_backbone(
         module,
         torch.randn(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)),
         layer,
@@ -60,6 +65,7 @@ def load_backbone(
         preprocessing=preprocessing,
         weights=record,
     )
+    return replace(backbone, multi_label=multi_label)
 
 
 def known_models(library: str) -> list[str]:
@@ -72,13 +78,13 @@ def known_models(library: str) -> list[str]:
 _Loaded = tuple[nn.Module, Preprocessing, dict[str, str]]
 
 
-def _load_torchvision(name: str, weights: str) -> _Loaded:
+def _load_torchvision(name: str, weights: str, num_classes: int | None) -> _Loaded:
     if name not in known_models("torchvision"):
         raise UserError(f"torchvision has no model '{name}'{did_you_mean(name, known_models('torchvision'))}")
     sets = {entry.name: entry for entry in torchvision.models.get_model_weights(name)}
-    path = _weights_path("torchvision", name, weights, sets)
+    path = _weights_path("torchvision", name, weights, sets, num_classes)
     if weights == "none" or path is not None:
-        module = torchvision.models.get_model(name, weights=None)
+        module = torchvision.models.get_model(name, weights=None, **_outputs(num_classes))
         record = {"source": "none (random)"} if path is None else load_file_into(module, path, f"torchvision/{name}")
         # A local file does not say which preprocessing it was trained with; the first published set's is common.
         entry = sets.get(weights) or next(iter(sets.values()), None)
@@ -91,6 +97,10 @@ def _load_torchvision(name: str, weights: str) -> _Loaded:
     return module, _torchvision_preprocessing(entry), {"source": f"torchvision {entry.name}"}
 
 
+def _outputs(num_classes: int | None) -> dict[str, Any]:
+    return {} if num_classes is None else {"num_classes": num_classes}
+
+
 def _torchvision_preprocessing(entry: Any) -> Preprocessing:
     if entry is None:
         return Preprocessing()
@@ -98,20 +108,20 @@ def _torchvision_preprocessing(entry: Any) -> Preprocessing:
     return Preprocessing(tuple(t.mean), tuple(t.std), t.resize_size[0], t.crop_size[0], t.interpolation.value)
 
 
-def _load_timm(name: str, weights: str) -> _Loaded:
+def _load_timm(name: str, weights: str, num_classes: int | None) -> _Loaded:
     base, _, tag = name.partition(".")
     if not timm.is_model(base):
         raise UserError(f"timm has no model '{base}'{did_you_mean(base, timm.list_models())}")
     tags = {m.partition(".")[2] for m in timm.list_pretrained(f"{base}.*")}
     if tag and tag not in tags:
         raise UserError(f"timm/{base} has no weights '{tag}'{did_you_mean(tag, tags)}")
-    path = _weights_path("timm", name, weights, tags)
+    path = _weights_path("timm", name, weights, tags, num_classes)
     chosen = name if weights in ("default", "none") or path is not None else f"{base}.{weights}"
     download = weights != "none" and path is None
     quiet = logging.getLogger("huggingface_hub")
     try:
         quiet.setLevel(logging.ERROR)  # its retries would be printed over ours
-        module: Any = timm.create_model(chosen, pretrained=download)
+        module: Any = timm.create_model(chosen, pretrained=download, **_outputs(num_classes))
     except (OSError, RuntimeError) as error:
         if not download:
             raise
@@ -125,10 +135,12 @@ def _load_timm(name: str, weights: str) -> _Loaded:
     return module, Preprocessing(tuple(c["mean"]), tuple(c["std"]), resize, crop, c["interpolation"]), record
 
 
-def _weights_path(library: str, name: str, weights: str, sets: Any) -> Path | None:
+def _weights_path(library: str, name: str, weights: str, sets: Any, num_classes: int | None) -> Path | None:
     """The file to load, or None where the library should download (or nothing is to be loaded)."""
     if weights == "none":
         return None
+    if num_classes is not None and (weights == "default" or weights in sets):
+        raise UserError("backbone.num_classes is for a weights file of your own; set backbone.weights to that file")
     if weights == "default" or weights in sets:
         return local_file(library, name)
     path = package_file(weights)

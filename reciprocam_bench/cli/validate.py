@@ -25,7 +25,9 @@ def command(
         "batch norms folded": b.folded_batch_norms,
         "data set": f"{experiment.dataset.name}, {len(experiment.dataset.samples)} images, "
         f"{len(experiment.dataset.skipped)} left out",
-        "protocol": ", ".join(f"{p.name} (explains: {experiment.classes(p)})" for p in experiment.protocols),
+        "protocol": ", ".join(
+            f"{p.name} (explains: {experiment.classes[p.name].source})" for p in experiment.protocols
+        ),
         "methods": ", ".join(m.title for m in experiment.methods),
         "metrics": ", ".join(experiment.metrics),
     }

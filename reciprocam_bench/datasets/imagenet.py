@@ -6,7 +6,7 @@ from pathlib import Path
 from reciprocam_bench.datasets.annotations import read_annotation
 from reciprocam_bench.datasets.labels import DEVKIT_TRUTH, read_label_file
 from reciprocam_bench.datasets.registry import dataset
-from reciprocam_bench.datasets.sample import Dataset, Sample, existing_folder, imagenet_wnids, list_images
+from reciprocam_bench.datasets.sample import Dataset, Sample, Target, existing_folder, imagenet_wnids, list_images
 from reciprocam_bench.errors import UserError
 
 _IMAGE_FOLDERS = (
@@ -103,4 +103,8 @@ def _add_boxes(sample: Sample, folder: Path) -> tuple[Sample, str | None]:
         return sample, str(error)
     boxes = tuple(o.box for o in annotation.objects if imagenet_wnids().get(o.name) == sample.label)
     reason = "; ".join(annotation.dropped) or (None if boxes else "none of the labelled class")
-    return replace(sample, boxes=boxes, boxes_drawn_on=(annotation.width, annotation.height)), reason
+    if not boxes or sample.label is None:
+        return sample, reason
+    wnid = next(o.name for o in annotation.objects if imagenet_wnids().get(o.name) == sample.label)
+    target = Target(wnid, sample.label, boxes, (annotation.width, annotation.height))
+    return replace(sample, targets=(target,)), reason

@@ -1,6 +1,7 @@
 """Read image files and prepare them for a network."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from PIL import Image, ImageFile
@@ -25,9 +26,9 @@ class Preparation:
     def picture(self, image: Image.Image) -> Image.Image:
         """The RGB picture the network sees, before normalisation."""
         g = self.geometry
-        size = g.size if g.resize == "shorter-side" else (g.size, g.size)
-        resized = T.resize(image.convert("RGB"), size, T.InterpolationMode(g.interpolation))
-        return T.center_crop(resized, [g.crop, g.crop])
+        across, down = g.resized(*image.size)
+        resized = T.resize(image.convert("RGB"), [down, across], T.InterpolationMode(g.interpolation))
+        return resized if g.crop is None else T.center_crop(resized, [g.crop, g.crop])
 
     def tensor(self, picture: Image.Image) -> Tensor:
         """``(3, H, W)``, normalised."""
@@ -55,8 +56,15 @@ def read_picture(path: str) -> Image.Image:
         raise ValueError(f"unreadable image: {str(error).replace(path, 'file')[:120]}") from None
 
 
-class PreparedImages(torch.utils.data.Dataset[Tensor | str]):
-    """Map-style data set for a ``DataLoader``: each item is a tensor ``(3, H, W)``, or the reason it is none."""
+class PreparedImage(NamedTuple):
+    """An input ``(3, H, W)``, and the (width, height) of the file it was made from."""
+
+    tensor: Tensor
+    size: tuple[int, int]
+
+
+class PreparedImages(torch.utils.data.Dataset[PreparedImage | str]):
+    """Map-style data set for a ``DataLoader``: each item is a prepared image, or the reason it is none."""
 
     def __init__(self, paths: list[str], prepare: Preparation) -> None:
         self._paths = paths
@@ -65,8 +73,9 @@ class PreparedImages(torch.utils.data.Dataset[Tensor | str]):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, index: int) -> Tensor | str:
+    def __getitem__(self, index: int) -> PreparedImage | str:
         try:
-            return self._prepare.tensor(self._prepare.picture(read_picture(self._paths[index])))
+            picture = read_picture(self._paths[index])
         except ValueError as error:
             return str(error)
+        return PreparedImage(self._prepare.tensor(self._prepare.picture(picture)), picture.size)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from timm.data import ImageNetInfo
 
@@ -22,27 +23,51 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One image: where it is, its class index if known, and the boxes of that class if known.
+class Target:
+    """What an image shows of one category: the ground truth of one trial of a localisation metric.
 
-    ``boxes_drawn_on`` is the (width, height) of the image the boxes were drawn on; some copies of a data set hold
-    resized images with the original annotations.
+    Attributes:
+        category: its name, or a wnid.
+        index: its place among the data set's categories (ImageNet: the class index).
+        boxes: its boxes, the difficult ones too.
+        segments: COCO run-length masks, if the data set has them; they then say where the objects are.
+        difficult: the data set's own flag on every one of its objects; such a category is no trial.
+        hard: in the "difficult" subset of the pointing game, another thing (`reciprocam_bench.datasets.difficult`).
+        drawn_on: (width, height) of the image it was annotated on; some copies of a data set hold resized images.
     """
+
+    category: str
+    index: int
+    boxes: tuple[Box, ...]
+    drawn_on: tuple[int, int]
+    segments: tuple[dict[str, Any], ...] = ()
+    difficult: bool = False
+    hard: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image: where it is, its class index if it has one label, and what is annotated in it."""
 
     id: str
     path: Path
     label: int | None = None
-    boxes: tuple[Box, ...] = ()
-    boxes_drawn_on: tuple[int, int] | None = None
+    targets: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples in a fixed order, and what was left out while reading them, as (id, reason)."""
+    """Samples in a fixed order, and what was left out while reading them, as (id, reason).
+
+    ``categories`` are the names of a data set with several categories an image, in the order of a multi-label head's
+    outputs; None where an image has one label. ``hard_by`` says where the targets' ``hard`` flags come from.
+    """
 
     name: str
     samples: list[Sample]
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    categories: tuple[str, ...] | None = None
+    hard_by: str = ""
 
     def require_labels(self) -> None:
         """Raise ``UserError`` if a sample has no label."""

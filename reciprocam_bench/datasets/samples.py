@@ -4,9 +4,10 @@ import json
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from reciprocam_bench.datasets.registry import dataset
-from reciprocam_bench.datasets.sample import Box, Dataset, Sample
+from reciprocam_bench.datasets.sample import Box, Dataset, Sample, Target
 from reciprocam_bench.errors import UserError
 
 
@@ -26,6 +27,7 @@ def samples() -> Dataset:
     return Dataset("samples", [_sample(path, boxes[path.name]) for path in sorted(folder.glob("imagenet_*.jpg"))])
 
 
-def _sample(path: Path, annotation: dict) -> Sample:
-    boxes = tuple(Box(*corners) for corners in annotation["boxes"])
-    return Sample(path.name, path, annotation["label"], boxes, tuple(annotation["size"]))
+def _sample(path: Path, annotation: dict[str, Any]) -> Sample:
+    label, boxes = annotation["label"], tuple(Box(*corners) for corners in annotation["boxes"])
+    target = Target(annotation["name"], label, boxes, tuple(annotation["size"]))
+    return Sample(path.name, path, label, (target,) if boxes else ())

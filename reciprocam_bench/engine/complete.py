@@ -10,7 +10,7 @@ from reciprocam_bench.engine.run import Phases, begin, judge, record
 from reciprocam_bench.engine.store import RunFolder
 from reciprocam_bench.engine.timing import time_experiment
 from reciprocam_bench.reporting.report import report
-from reciprocam_bench.reporting.summary import summarise
+from reciprocam_bench.reporting.summary import per_class, summarise
 
 Say = Callable[..., None]
 
@@ -27,7 +27,9 @@ def complete(config: Config, path: Path, *, fresh: bool, quiet: bool, say: Say) 
     _introduce(experiment, say)
     with _recorded(experiment, folder, phases):
         judge(experiment, folder, phases, quiet)
-        folder.write("summary.csv", summarise(path).to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+        for name, table in {"summary": summarise(path), "per_class": per_class(path)}.items():
+            if table is not None:
+                folder.write(f"{name}.csv", table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
         if config.timing is not None:
             _time(experiment, folder, phases, quiet)
     record(experiment, folder, phases, finished=True)

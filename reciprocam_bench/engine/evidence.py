@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reciprocam_bench.engine.scenes import Scenes
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.registry import Method
 from reciprocam_bench.metrics.registry import METRICS, MetricSpec
-from reciprocam_bench.protocols.protocol import Protocol, map_status, normalise
+from reciprocam_bench.protocols.protocol import Protocol, map_status, normalise, on_original
 
 
 class Evidence:
@@ -18,18 +19,31 @@ class Evidence:
 
     Metrics name what they need as parameters: the properties below, or other metrics.
 
+    Metrics of localisation name, for trials with annotated objects on images of one size: ``located``, the normalised
+    maps on the images' own pixels ``(G, H, W)``; ``objects`` and ``box_objects``, masks of the objects and of their
+    boxes; ``boxes``, lists of boxes.
+
     Args:
         fp: the forward pass the maps explain.
         maps: raw maps ``(N, h, w)``.
         protocol: how they are normalised, resized, and laid over the image.
         method: explains the masked images again, for coherency; metrics that need that fail without it.
+        scenes: what is annotated in each image, for metrics of localisation; the others do not need it.
     """
 
-    def __init__(self, fp: ForwardPass, maps: Tensor, protocol: Protocol, method: Method | None = None) -> None:
+    def __init__(
+        self,
+        fp: ForwardPass,
+        maps: Tensor,
+        protocol: Protocol,
+        method: Method | None = None,
+        scenes: Scenes | None = None,
+    ) -> None:
         self.fp = fp
         self.raw = maps.float()
         self._protocol = protocol
         self._method = method
+        self._scenes = scenes
         self._values: dict[str, Tensor] = {}
 
     @cached_property
@@ -65,12 +79,12 @@ class Evidence:
 
     @cached_property
     def probability(self) -> Tensor:
-        """Softmax probability of the class on the image, ``(N,)``."""
+        """Probability of the class on the image, ``(N,)``."""
         return self.fp.probabilities
 
     @cached_property
     def masked_probability(self) -> Tensor:
-        """Softmax probability of the class on the masked image, ``(N,)``."""
+        """Probability of the class on the masked image, ``(N,)``."""
         return self.masked_fp.probabilities
 
     def _saliency(self, maps: Tensor) -> Tensor:
@@ -78,10 +92,28 @@ class Evidence:
         return self._protocol.saliency(normalise(maps), (height, width))
 
     def measure(self, spec: MetricSpec) -> Tensor:
-        """Per-image values of a metric, ``(N,)``."""
+        """Per-image values of a metric, ``(N,)``, or ``(N, T)`` for one with thresholds."""
         if spec.name not in self._values:
-            self._values[spec.name] = spec.function(**{name: self._find(name) for name in spec.needs})
+            measure = self._measure_localised if spec.localised else self._measure_plain
+            self._values[spec.name] = measure(spec)
         return self._values[spec.name]
+
+    def _measure_plain(self, spec: MetricSpec) -> Tensor:
+        return spec.function(**{name: self._find(name) for name in spec.needs})
+
+    def _measure_localised(self, spec: MetricSpec) -> Tensor:
+        """NaN where nothing is annotated for the class explained; 0 for maps that mark nothing, which point nowhere."""
+        shape = (len(self.fp), len(spec.thresholds)) if spec.thresholds else (len(self.fp),)
+        values = torch.full(shape, torch.nan, device=self.raw.device)
+        if self._scenes is None:
+            return values
+        for rows, scene in self._scenes.by_size():
+            maps = normalise(self.raw[rows])
+            given = {"located": on_original(maps, self._scenes.geometry, *scene.size)} | scene.arrays(self.raw.device)
+            values[rows] = spec.function(**{name: given[name] for name in spec.needs})
+            blank = torch.tensor([self.status[i] != "ok" for i in rows], device=values.device)
+            values[torch.tensor(rows, device=values.device)[blank]] = 0.0
+        return values
 
     def _find(self, name: str) -> Any:
         if hasattr(type(self), name):

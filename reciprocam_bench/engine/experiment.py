@@ -1,14 +1,19 @@
 """A config made real: network, images, methods, metrics and protocols, all checked before work begins."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
 
 from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.backbones.linear_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
-from reciprocam_bench.config import Config, MethodConfig
+from reciprocam_bench.config import Config, MethodConfig, fill_environment
 from reciprocam_bench.datasets.images import Preparation, preparation
 from reciprocam_bench.datasets.registry import load_dataset
 from reciprocam_bench.datasets.sample import Dataset
 from reciprocam_bench.engine.environment import set_up_torch
+from reciprocam_bench.engine.trials import ClassChoice, choose_classes
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import Method, make_method
 from reciprocam_bench.metrics.registry import MetricSpec, make_metrics
@@ -26,10 +31,7 @@ class Experiment:
     methods: list[Method]
     timed: list[Method]
     metrics: dict[str, MetricSpec]
-
-    def classes(self, protocol: Protocol) -> str | int:
-        """Whose class is explained under a protocol: ``predicted``, ``label`` or an index."""
-        return protocol.classes if self.config.classes is None else self.config.classes
+    classes: dict[str, ClassChoice]  # by protocol name
 
     def preparation(self, protocol: Protocol) -> Preparation:
         """How image files become inputs under a protocol."""
@@ -43,21 +45,37 @@ def set_up(config: Config) -> Experiment:
     protocols = [load_protocol(name) for name in config.protocol]
     device = set_up_torch(config)
     dataset = load_dataset(config.dataset, config.limit)
-    size = protocols[0].preprocess.crop
-    backbone = load_backbone(
-        config.backbone.model, config.backbone.weights, config.backbone.layer, device, image_size=size
-    )
-    if config.memory_mb:
-        backbone = replace(backbone, memory_budget=config.memory_mb << 20)
+    backbone = set_up_backbone(config, protocols[0], device)
     methods = make_methods(config.methods, backbone)
     timing = config.timing
     timed = make_methods(timing.methods, backbone) if timing and timing.methods else methods
     if timing and timing.relative_to and timing.relative_to not in [m.title for m in timed]:
         known = ", ".join(m.title for m in timed)
         raise UserError(f"timing.relative_to: '{timing.relative_to}' is not among the timed methods ({known})")
-    experiment = Experiment(config, backbone, dataset, protocols, methods, timed, metrics)
-    _check_classes(experiment)
-    return experiment
+    classes = {
+        p.name: choose_classes(
+            p.classes if config.classes is None else config.classes, dataset, backbone.num_classes, backbone.name
+        )
+        for p in protocols
+    }
+    return Experiment(config, backbone, dataset, protocols, methods, timed, metrics, classes)
+
+
+def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) -> Backbone:
+    """Load the network a config names, with the head it names, split for images of the protocol's size."""
+    c, geometry = config.backbone, protocol.preprocess
+    backbone = load_backbone(
+        c.model,
+        fill_environment(c.weights),
+        c.layer,
+        device,
+        image_size=geometry.crop or geometry.size,
+        num_classes=c.num_classes,
+        multi_label=c.multi_label,
+    )
+    if c.head:
+        backbone = load_linear_head(backbone, Path(fill_environment(c.head)).expanduser())
+    return replace(backbone, memory_budget=config.memory_mb << 20) if config.memory_mb else backbone
 
 
 def make_methods(configs: list[MethodConfig], backbone: Backbone | None) -> list[Method]:
@@ -68,18 +86,3 @@ def make_methods(configs: list[MethodConfig], backbone: Backbone | None) -> list
         if titles.count(title) > 1:
             raise UserError(f"methods: '{title}' is listed twice; remove one, or give one a label")
     return methods
-
-
-def _check_classes(experiment: Experiment) -> None:
-    for protocol in experiment.protocols:
-        wanted = experiment.classes(protocol)
-        if wanted == "label":
-            experiment.dataset.require_labels()
-            highest = max(s.label for s in experiment.dataset.samples if s.label is not None)
-            if highest >= experiment.backbone.num_classes:
-                raise UserError(
-                    f"the data set has class {highest}, but {experiment.backbone.name} knows "
-                    f"{experiment.backbone.num_classes} classes; explain the predicted ones (--set classes=predicted)"
-                )
-        elif isinstance(wanted, int) and not 0 <= wanted < experiment.backbone.num_classes:
-            raise UserError(f"classes: {wanted} is outside 0 to {experiment.backbone.num_classes - 1}")

@@ -9,24 +9,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from reciprocam_bench.config import dump_config
-from reciprocam_bench.datasets.images import PreparedImages
+from reciprocam_bench.datasets.images import PreparedImage, PreparedImages
 from reciprocam_bench.datasets.sample import Sample
 from reciprocam_bench.engine.environment import describe, fingerprint
 from reciprocam_bench.engine.evidence import Evidence
 from reciprocam_bench.engine.experiment import Experiment
 from reciprocam_bench.engine.progress import Progress
+from reciprocam_bench.engine.scenes import Scenes
 from reciprocam_bench.engine.sheets import save_sheets
 from reciprocam_bench.engine.store import Row, Rows, RunFolder, skipped_rows
+from reciprocam_bench.engine.trials import Trial, explain_trials, left_out
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.registry import Method
 from reciprocam_bench.protocols.protocol import Protocol
 
-_FIXED_COLUMNS = ("protocol", "image", "label", "predicted", "class", "probability", "method", "status")
+_FIXED_COLUMNS = (
+    "protocol",
+    "image",
+    "category",
+    "difficult",
+    "label",
+    "predicted",
+    "class",
+    "probability",
+    "method",
+    "status",
+)
 
 
 @dataclass(frozen=True)
@@ -57,29 +69,24 @@ class Phases:
 def judge(experiment: Experiment, folder: RunFolder, phases: Phases, quiet: bool = False) -> None:
     """Judge every image that the run folder does not hold yet, and add the rows to it."""
     batches = make_batches(experiment)
-    rows = Rows(folder.path / "per_image.csv", (*_FIXED_COLUMNS, *experiment.metrics))
+    columns = [c for spec in experiment.metrics.values() for c in spec.columns]
+    rows = Rows(folder.path / "per_image.csv", (*_FIXED_COLUMNS, *columns))
     skipped = skipped_rows(folder.path)
     finished = _resume(experiment, batches, rows, skipped)
     images = sum(len(b.samples) for b in batches)
     done = sum(len(b.samples) for b in batches[:finished])
     with Progress(images, "images", "judging", done=done, quiet=quiet) as progress:
         todo = batches[finished:]
-        for batch, tensors in zip(todo, _read(experiment, todo, phases), strict=True):
-            bad = [s for s, t in zip(batch.samples, tensors, strict=True) if isinstance(t, str)]
-            reasons = [t for t in tensors if isinstance(t, str)]
-            good = [t for t in tensors if isinstance(t, Tensor)]
+        for batch, found in zip(todo, _read(experiment, todo, phases), strict=True):
+            read = list(zip(batch.samples, found, strict=True))
             skipped.append(
-                [
-                    {"protocol": batch.protocol.name, "image": s.id, "reason": r}
-                    for s, r in zip(bad, reasons, strict=True)
-                ]
+                [{"protocol": batch.protocol.name, "image": s.id, "reason": r} for s, r in read if isinstance(r, str)]
             )
-            kept = replace(batch, samples=[s for s in batch.samples if s not in bad])
-            if good:
-                rows.append(_judge_batch(experiment, kept, torch.stack(good), folder.path, progress, phases))
-            progress.advance(len(bad))
+            good = [(s, r) for s, r in read if not isinstance(r, str)]
+            rows.append(_judge_batch(experiment, batch, good, folder.path, progress, phases))
+            progress.advance(len(read) - len(good))
     if len(rows.read()) == 0:
-        raise UserError(f"none of the {images} images could be read; {skipped.path} lists why")
+        raise UserError(f"none of the {images} images could be judged; {skipped.path} lists why")
 
 
 def make_batches(experiment: Experiment) -> list[Batch]:
@@ -104,7 +111,10 @@ def record(experiment: Experiment, folder: RunFolder, phases: Phases, *, finishe
     content = {
         **describe(experiment.config, experiment.backbone),
         "date": now,
+        "dataset": experiment.dataset.name,
         "images": len(experiment.dataset.samples),
+        "difficult_by": experiment.dataset.hard_by,
+        "class_source": {name: choice.source for name, choice in experiment.classes.items()},
         "seconds": {name: round(s, 3) for name, s in phases.seconds.items()},
         "fingerprint": fingerprint(experiment.backbone),
     }
@@ -118,19 +128,23 @@ def _resume(experiment: Experiment, batches: list[Batch], rows: Rows, skipped: R
     gone = {(row["protocol"], row["image"]) for row in old_skipped}
     finished = 0
     for batch in batches:
-        keys = [(batch.protocol.name, s.id) for s in batch.samples]
-        if not all(key in gone or count[key] == len(experiment.methods) for key in keys):
+        name = batch.protocol.name
+        expected = {s.id: len(experiment.methods) * len(experiment.classes[name].trials(s)) for s in batch.samples}
+        if not all((name, image) in gone or count[name, image] == n for image, n in expected.items()):
             break
         finished += 1
     kept = {(b.protocol.name, s.id) for b in batches[:finished] for s in b.samples}
     rows.keep([row for row in old_rows if (row["protocol"], row["image"]) in kept])
-    from_loading = [{"protocol": "", "image": image, "reason": reason} for image, reason in experiment.dataset.skipped]
+    reasons = list(experiment.dataset.skipped)
+    for choice in experiment.classes.values():
+        reasons += [r for r in left_out(choice, experiment.dataset) if r not in reasons]
+    from_loading = [{"protocol": "", "image": image, "reason": reason} for image, reason in reasons]
     skipped.keep(from_loading + [row for row in old_skipped if (row["protocol"], row["image"]) in kept])
     return finished
 
 
-def _read(experiment: Experiment, batches: list[Batch], phases: Phases) -> Iterator[list[Tensor | str]]:
-    """The images of each batch as tensors ``(3, H, W)``, or the reason why one is none."""
+def _read(experiment: Experiment, batches: list[Batch], phases: Phases) -> Iterator[list[PreparedImage | str]]:
+    """The prepared images of each batch, or the reasons why they are none."""
     for protocol in experiment.protocols:
         mine = [b for b in batches if b.protocol == protocol]
         paths = [str(s.path) for b in mine for s in b.samples]
@@ -144,71 +158,99 @@ def _read(experiment: Experiment, batches: list[Batch], phases: Phases) -> Itera
         batches_of_images = iter(loader)
         for _ in mine:
             with phases("read images"):
-                tensors = next(batches_of_images)
-            yield tensors
+                found = next(batches_of_images)
+            yield found
 
 
 def _judge_batch(
-    experiment: Experiment, batch: Batch, images: Tensor, folder: Path, progress: Progress, phases: Phases
+    experiment: Experiment,
+    batch: Batch,
+    images: list[tuple[Sample, PreparedImage]],
+    folder: Path,
+    progress: Progress,
+    phases: Phases,
 ) -> list[Row]:
+    """The rows of a batch in the order of its images; images of one shape run together."""
+    by_shape: dict[torch.Size, list[tuple[Sample, PreparedImage]]] = defaultdict(list)
+    for sample, image in images:
+        by_shape[image.tensor.shape].append((sample, image))
+    rows: dict[str, list[Row]] = {sample.id: [] for sample, _ in images}
+    for group in by_shape.values():
+        for row in _judge_group(experiment, batch, group, folder, progress, phases):
+            rows[row["image"]].append(row)
+    return [row for of_image in rows.values() for row in of_image]
+
+
+def _judge_group(
+    experiment: Experiment,
+    batch: Batch,
+    images: list[tuple[Sample, PreparedImage]],
+    folder: Path,
+    progress: Progress,
+    phases: Phases,
+) -> list[Row]:
+    choice = experiment.classes[batch.protocol.name]
+    asked = [(i, trial) for i, (sample, _) in enumerate(images) for trial in choice.trials(sample)]
+    if not asked:
+        progress.advance(len(images))
+        return []
     with phases("forward"):
-        fp = forward_pass(experiment.backbone, images, _wanted_classes(experiment, batch))
-        fixed = _fixed_columns(batch, fp)
+        whole = forward_pass(experiment.backbone, torch.stack([image.tensor for _, image in images]))
+        fp, trials = explain_trials(whole, [t for _, t in asked], [i for i, _ in asked])
+        fixed = _fixed_columns(batch, fp, trials)
+    sizes = [images[i][1].size for i, _ in asked]
+    scenes = Scenes([t.target for t in trials], sizes, experiment.preparation(batch.protocol).geometry)
     again = 1 if any("masked_explanation" in spec.needs for spec in experiment.metrics.values()) else 0
     costs = [method.forwards(experiment.backbone) for method in experiment.methods]
-    unit = len(fp) / (sum(costs) * (1 + again) + len(costs))
+    unit = len(images) / (sum(costs) * (1 + again) + len(costs))
     rows, shown = [], {}
     for method, cost in zip(experiment.methods, costs, strict=True):
         task = progress.task([unit * cost] * (1 + again) + [unit])
-        evidence, values = _judge_method(experiment, batch, method, replace(fp, progress=task), phases)
+        evidence, values = _judge_method(experiment, batch, method, replace(fp, progress=task), scenes, phases)
         task.finish()
         rows.append([{**f, "method": method.title, **v} for f, v in zip(fixed, values, strict=True)])
         if evidence is not None and batch.first < experiment.config.maps:
             shown[method.title] = evidence
     if shown:
         with phases("pictures"):
-            save_sheets(experiment, folder / "maps", batch.protocol, batch.first, batch.samples, fp, shown)
-    return [row for of_image in zip(*rows, strict=True) for row in of_image]
+            save_sheets(experiment, folder / "maps", batch.protocol, trials, fp, shown)
+    return [row for of_trial in zip(*rows, strict=True) for row in of_trial]
 
 
 def _judge_method(
-    experiment: Experiment, batch: Batch, method: Method, fp: ForwardPass, phases: Phases
+    experiment: Experiment, batch: Batch, method: Method, fp: ForwardPass, scenes: Scenes, phases: Phases
 ) -> tuple[Evidence | None, list[Row]]:
-    """Evidence and one row of values an image; a method that fails gets rows that say how, and the run goes on."""
+    """Evidence and one row of values a trial; a method that fails gets rows that say how, and the run goes on."""
     try:
         with phases("explain"):
             maps = method(fp)
         with phases("metrics"), torch.no_grad():
-            evidence = Evidence(fp, maps, batch.protocol, method)
-            measured = {name: evidence.measure(spec).tolist() for name, spec in experiment.metrics.items()}
+            evidence = Evidence(fp, maps, batch.protocol, method, scenes)
+            columns: dict[str, list[float]] = {}
+            for spec in experiment.metrics.values():
+                values = evidence.measure(spec).view(len(fp), -1)
+                columns |= dict(zip(spec.columns, values.T.tolist(), strict=True))
     except UserError:
         raise
     except Exception as error:  # a plug-in or a full GPU: any error, and it must reach the table
         reason = " ".join(str(error).split())[:200]
         return None, [{"status": f"error: {type(error).__name__}: {reason}"}] * len(fp)
-    values = [dict(zip(measured, of_image, strict=True)) for of_image in zip(*measured.values(), strict=True)]
-    return evidence, [{"status": s, **v} for s, v in zip(evidence.status, values, strict=True)]
+    rows = [dict(zip(columns, of_trial, strict=True)) for of_trial in zip(*columns.values(), strict=True)]
+    return evidence, [{"status": s, **v} for s, v in zip(evidence.status, rows, strict=True)]
 
 
-def _wanted_classes(experiment: Experiment, batch: Batch) -> Tensor | None:
-    wanted = experiment.classes(batch.protocol)
-    if wanted == "predicted":
-        return None
-    return torch.tensor([s.label if wanted == "label" else int(wanted) for s in batch.samples])
-
-
-def _fixed_columns(batch: Batch, fp: ForwardPass) -> list[Row]:
-    columns = zip(
-        batch.samples, fp.logits.argmax(1).tolist(), fp.classes.tolist(), fp.probabilities.tolist(), strict=True
-    )
+def _fixed_columns(batch: Batch, fp: ForwardPass, trials: list[Trial]) -> list[Row]:
+    columns = zip(trials, fp.logits.argmax(1).tolist(), fp.classes.tolist(), fp.probabilities.tolist(), strict=True)
     return [
         {
             "protocol": batch.protocol.name,
-            "image": sample.id,
-            "label": "" if sample.label is None else sample.label,
+            "image": trial.sample.id,
+            "category": trial.target.category if trial.target else "",
+            "difficult": int(trial.target.hard) if trial.target else "",
+            "label": "" if trial.sample.label is None else trial.sample.label,
             "predicted": predicted,
             "class": explained,
             "probability": probability,
         }
-        for sample, predicted, explained, probability in columns
+        for trial, predicted, explained, probability in columns
     ]

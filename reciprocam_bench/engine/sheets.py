@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from reciprocam_bench.datasets.images import read_picture
-from reciprocam_bench.datasets.sample import Sample, class_name
+from reciprocam_bench.datasets.sample import class_name
 from reciprocam_bench.engine.evidence import Evidence
 from reciprocam_bench.engine.experiment import Experiment
+from reciprocam_bench.engine.trials import Trial
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.protocols.protocol import Protocol
 from reciprocam_bench.reporting.overlay import sheet
@@ -15,22 +16,28 @@ def save_sheets(
     experiment: Experiment,
     folder: Path,
     protocol: Protocol,
-    first: int,
-    samples: list[Sample],
+    trials: list[Trial],
     fp: ForwardPass,
     evidence: dict[str, Evidence],
 ) -> None:
-    """Save one PNG an image, ``NNN_name.png``, for the images the config asks for; several protocols in subfolders."""
+    """Save one PNG a trial, ``NNN_image_category.png``, for the first images; several protocols in subfolders."""
     if len(experiment.protocols) > 1:
         folder = folder / protocol.name
     folder.mkdir(parents=True, exist_ok=True)
     prepare = experiment.preparation(protocol)
-    for i, sample in enumerate(samples[: max(0, experiment.config.maps - first)]):
+    number = {s.id: n for n, s in enumerate(experiment.dataset.samples[: experiment.config.maps])}
+    for i, trial in enumerate(trials):
+        sample = trial.sample
+        if sample.id not in number:
+            continue
         picture = prepare.picture(read_picture(str(sample.path)))
         heats = {title: e.saliency[i].cpu().numpy() for title, e in evidence.items()}
         notes = {title: "" if e.status[i] == "ok" else e.status[i] for title, e in evidence.items()}
-        heading = describe_classes(fp, i, sample.label)
-        sheet(picture, heading, heats, notes).savefig(folder / f"{first + i:03d}_{sample.path.stem}.png")
+        several = experiment.dataset.categories is not None and trial.target is not None
+        category = f"_{trial.target.category}" if several and trial.target else ""
+        heading = describe_classes(fp, i, sample.label) + (f", for: {category[1:]}" if category else "")
+        name = f"{number[sample.id]:03d}_{sample.path.stem}{category}.png"
+        sheet(picture, heading, heats, notes).savefig(folder / name)
 
 
 def describe_classes(fp: ForwardPass, i: int, label: int | None) -> str:

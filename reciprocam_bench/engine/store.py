@@ -13,7 +13,16 @@ from reciprocam_bench.errors import UserError
 
 Row = dict[str, Any]
 
-_FILES = ("config.yaml", "environment.json", "per_image.csv", "summary.csv", "timing.csv", "skipped.csv", "summary.md")
+_FILES = (
+    "config.yaml",
+    "environment.json",
+    "per_image.csv",
+    "summary.csv",
+    "per_class.csv",
+    "timing.csv",
+    "skipped.csv",
+    "summary.md",
+)
 _SKIPPED_COLUMNS = ("protocol", "image", "reason")
 
 

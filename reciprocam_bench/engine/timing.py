@@ -35,11 +35,11 @@ def time_experiment(experiment: Experiment, quiet: bool = False) -> pd.DataFrame
 
 def _first_images(experiment: Experiment, count: int) -> torch.Tensor:
     paths = [str(s.path) for s in experiment.dataset.samples]
-    images = []
+    images: list[torch.Tensor] = []
     prepared = PreparedImages(paths, experiment.preparation(experiment.protocols[0]))
-    for tensor in (prepared[i] for i in range(len(prepared))):
-        if isinstance(tensor, torch.Tensor):
-            images.append(tensor)
+    for item in (prepared[i] for i in range(len(prepared))):
+        if not isinstance(item, str) and (not images or item.tensor.shape == images[0].shape):
+            images.append(item.tensor)
         if len(images) == count:
             break
     if not images:

@@ -37,8 +37,14 @@ class ForwardPass:
 
     @property
     def probabilities(self) -> Tensor:
-        """Softmax probability of each image's class, ``(N,)``."""
-        return of_class(self.logits.softmax(1), self.classes)
+        """Probability of each image's class, ``(N,)``."""
+        return of_class(self.backbone.probabilities(self.logits), self.classes)
+
+    def select(self, images: Tensor, classes: Tensor) -> "ForwardPass":
+        """The same pass seen as one for the given images (indices, ``(M,)``; repeats allowed) and classes ``(M,)``."""
+        return ForwardPass(
+            self.backbone, self.images[images], self.features[images], self.logits[images], classes, self.progress
+        )
 
 
 def forward_pass(

@@ -110,7 +110,7 @@ def reciprocam_class_maps(
     n, _, h, w = fp.features.shape
     with torch.no_grad():
         logits = _PATHS[chosen_path(fp.backbone, {"path": path})](fp, mask)  # (N, h*w, K)
-        scores = logits.softmax(2) if score == "softmax" else logits
+        scores = fp.backbone.probabilities(logits) if score == "softmax" else logits
     return scores.transpose(1, 2).reshape(n, -1, h, w)
 
 
@@ -129,7 +129,8 @@ def reciprocam(fp: ForwardPass, *, mask: Mask = "one-hot", score: Score = "softm
     Args:
         fp: the forward pass.
         mask: ``one-hot`` (the paper's figure) or ``gaussian`` (its first released code).
-        score: ``softmax`` probability (all of the authors' code) or ``logit`` (OpenVINO XAI).
+        score: ``softmax`` probability (all of the authors' code; sigmoid on a multi-label network) or ``logit``
+            (OpenVINO XAI).
         path: three ways to the same numbers; ``auto`` takes the cheapest that holds.
     """
     maps = reciprocam_class_maps(fp, mask=mask, score=score, path=path)

@@ -28,7 +28,7 @@ def scorecam(
     Args:
         fp: the forward pass.
         variant: what the libraries do not agree on.
-            ``paper``: the authors' code; the weight is the softmax probability, constant channels are skipped.
+            ``paper``: the authors' code; the weight is the class probability, constant channels are skipped.
             ``torch-cam`` (0.3.2 and later): masks normalised before upsampling; weights are a softmax over channels
             of the class logits (the baseline it subtracts cancels there).
             ``grad-cam``: masks upsampled with aligned corners; softmax over channels of the class logits.
@@ -88,7 +88,7 @@ def _mask_scores(fp: ForwardPass, masks: Tensor, images: Tensor, variant: Varian
     for chunk, rows in zip(masks.tensor_split(count), images.tensor_split(count), strict=True):
         masked = fp.images[rows] * _upsample(chunk, fp.images.shape[2:], variant)
         logits = fp.backbone(fp.backbone.prepare(masked))
-        scores.append(of_class(logits.softmax(1) if variant == "paper" else logits, fp.classes[rows]))
+        scores.append(of_class(fp.backbone.probabilities(logits) if variant == "paper" else logits, fp.classes[rows]))
         done += len(chunk)
         fp.progress(done / len(masks))
     return torch.cat(scores)

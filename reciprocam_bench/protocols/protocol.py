@@ -6,6 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -21,12 +22,39 @@ class _Strict(BaseModel):
 
 
 class Geometry(_Strict):
-    """How an image file becomes a square: resize (pixels of the shorter side, or of both), then centre crop."""
+    """How an image file becomes an input: resize (pixels of the shorter side, or of both), then centre crop.
+
+    Without a crop the network runs on the whole picture, whatever its shape.
+    """
 
     resize: Literal["shorter-side", "squash"]
     size: int
-    crop: int
+    crop: int | None
     interpolation: Literal["bilinear", "bicubic", "nearest"]
+
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height after the resize, as torchvision rounds them."""
+        if self.resize == "squash":
+            return self.size, self.size
+        longer = int(self.size * max(width, height) / min(width, height))
+        return (self.size, longer) if width <= height else (longer, self.size)
+
+    def view(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """What the network sees of an image of that size: left, top, right, bottom in the image's own pixels.
+
+        An image smaller than the crop is padded, so the view can be larger than the image.
+        """
+        across, down = self.resized(width, height)
+        if self.crop is None:
+            return 0.0, 0.0, float(width), float(height)
+        left, top = (_crop_offset(side, self.crop) for side in (across, down))
+        x, y = width / across, height / down
+        return left * x, top * y, (left + self.crop) * x, (top + self.crop) * y
+
+
+def _crop_offset(side: int, crop: int) -> int:
+    # torchvision rounds half to even, and pads the left by the smaller half.
+    return round((side - crop) / 2) if side >= crop else -((crop - side) // 2)
 
 
 class Upsample(_Strict):
@@ -44,7 +72,7 @@ class Protocol(_Strict):
     paper: str
     source: str
     preprocess: Geometry
-    classes: Literal["predicted", "label"]
+    classes: Literal["predicted", "label", "present"]
     masked: Literal["normalised", "raw"]
     upsample: Upsample
     judged: Literal["image", "map"]
@@ -71,6 +99,21 @@ class Protocol(_Strict):
             return images * saliency
         mean, std = mean.view(1, 3, 1, 1), std.view(1, 3, 1, 1)
         return ((images * std + mean) * saliency - mean) / std
+
+
+def on_original(maps: Tensor, geometry: Geometry, width: int, height: int) -> Tensor:
+    """Normalised maps of images of one size, resampled bilinearly to the images' own pixels.
+
+    ``(G, h, w) -> (G, height, width)``. Exact through resize and crop: each pixel's centre is looked up where the
+    network saw it. Pixels that it did not see are 0.
+    """
+    left, top, right, bottom = geometry.view(width, height)
+    x = ((torch.arange(width, device=maps.device) + 0.5 - left) / (right - left)).to(maps)
+    y = ((torch.arange(height, device=maps.device) + 0.5 - top) / (bottom - top)).to(maps)
+    grid = torch.stack(torch.meshgrid(2 * x - 1, 2 * y - 1, indexing="xy"), dim=-1).expand(len(maps), -1, -1, -1)
+    found = F.grid_sample(maps[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]
+    seen = ((y >= 0) & (y < 1))[:, None] & ((x >= 0) & (x < 1))[None, :]
+    return found * seen
 
 
 def normalise(maps: Tensor) -> Tensor:

@@ -31,7 +31,8 @@ def report(folder: Path, form: str, parts: tuple[str, ...] = ("summary", "timing
         if form == "csv":
             texts.append(frame.to_csv(index=False))
             continue
-        title = f"{config.backbone.model} on {config.dataset.name}, {_HEADINGS[part]}"
+        dataset = frame["dataset"].iloc[0] if "dataset" in frame else config.dataset.name
+        title = f"{config.backbone.model} on {dataset}, {_HEADINGS[part]}"
         if part == "summary" and frame["protocol"].nunique() == 1:
             title += f" (protocol {frame['protocol'].iloc[0]})"
         if part == "summary" and frame["top1"].notna().any():

@@ -1,107 +1,148 @@
-"""From rows to data set values: ``summary.csv``."""
+"""From rows to data set values: ``summary.csv`` and ``per_class.csv``."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
-from scipy.stats import bootstrap
+import yaml
 
 from reciprocam_bench.config import Config, parse_config
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.metrics.registry import MetricSpec, make_metrics
 from reciprocam_bench.protocols.protocol import Published, published
+from reciprocam_bench.reporting.estimate import estimate
 
-_RESAMPLES = 2000
 # Options that leave a method the one a paper means; with any other it is not set beside published values.
-_HARMLESS_OPTIONS = {"mask", "path"}
+_HARMLESS_OPTIONS = {"mask", "path", "seed"}
+
+
+@dataclass(frozen=True)
+class RunRows:
+    """A run folder, read: its config, its rows, and the facts of ``environment.json``."""
+
+    config: Config
+    rows: pd.DataFrame
+    facts: dict[str, Any]
+    metrics: dict[str, MetricSpec]
+
+    @property
+    def dataset(self) -> str:
+        """The data set with its split, ``voc2007-test``; the config's name for it in folders without that fact."""
+        return self.facts.get("dataset", self.config.dataset.name)
+
+    def of(self, protocol: str, method: str) -> pd.DataFrame:
+        """The rows of one line of the summary."""
+        return self.rows[(self.rows["protocol"] == protocol) & (self.rows["method"] == method)]
 
 
 def read_config(folder: Path) -> Config:
     """The config of a run folder."""
-    import yaml
-
     path = folder / "config.yaml"
     if not path.is_file():
         raise UserError(f"{folder} is not a run folder: it has no config.yaml")
     return parse_config(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
 
 
-def summarise(folder: Path) -> pd.DataFrame:
-    """One row per protocol and method: counts, then every metric in percent with its interval and published value.
-
-    Intervals are 95 % bootstrap percentile intervals over images. Rows with an error are counted and left out of the
-    means; constant and NaN maps are in them, judged as maps that mark nothing.
-    """
+def read_run(folder: Path) -> RunRows:
+    """Read a run folder; one without rows is a ``UserError``."""
     config = read_config(folder)
     path = folder / "per_image.csv"
     if not path.is_file():
         raise UserError(f"{folder} has no per_image.csv yet; run it first")
-    table = pd.read_csv(path, keep_default_na=False, na_values={m: [""] for m in make_metrics(config.metrics)})
-    return pd.DataFrame(
-        [
-            _row(config, str(protocol), method.title, group)
-            for protocol in config.protocol
-            for method in config.methods
-            for group in [table[(table["protocol"] == protocol) & (table["method"] == method.title)]]
-        ]
-    )
+    metrics = make_metrics(config.metrics)
+    values = [column for spec in metrics.values() for column in spec.columns]
+    rows = pd.read_csv(path, keep_default_na=False, na_values={column: ["", "nan"] for column in values})
+    environment = folder / "environment.json"
+    facts = json.loads(environment.read_text(encoding="utf-8")) if environment.is_file() else {}
+    return RunRows(config, rows, facts, metrics)
 
 
-def _row(config: Config, protocol: str, title: str, group: pd.DataFrame) -> dict:
-    status = group["status"]
+def summarise(folder: Path) -> pd.DataFrame:
+    """One row per protocol and method: counts, then every metric in percent with its interval and published value.
+
+    Intervals are 95 % bootstrap percentile intervals that resample images, with all their trials. Rows with an error
+    are counted and left out of the means; constant and NaN maps are in them, judged as maps that mark nothing.
+    """
+    run = read_run(folder)
+    table = [_row(run, p, m.title) for p in run.config.protocol for m in run.config.methods]
+    return pd.DataFrame(table)
+
+
+def per_class(folder: Path) -> pd.DataFrame | None:
+    """One row per protocol, method and category: trials and the mean of every metric of localisation, in percent.
+
+    None where no such metric was measured.
+    """
+    run = read_run(folder)
+    columns = [c for spec in run.metrics.values() if spec.localised for c in spec.columns]
+    if not columns:
+        return None
+    table = []
+    for protocol in run.config.protocol:
+        for method in run.config.methods:
+            rows = run.of(protocol, method.title)
+            rows = rows[(rows["category"] != "") & rows[columns].notna().any(axis=1)]
+            for category, group in rows.groupby("category", sort=True):
+                hard = group[group["difficult"].astype(str) == "1"]
+                fixed = {"protocol": protocol, "method": method.title, "category": category}
+                counts = {"trials": len(group), "trials_difficult": len(hard)}
+                means = {c: 100 * group[c].mean() for c in columns}
+                means |= {f"{c}_difficult": 100 * hard[c].mean() for c in columns if "@" not in c}
+                table.append({**fixed, **counts, **means})
+    return pd.DataFrame(table)
+
+
+def _row(run: RunRows, protocol: str, title: str) -> dict[str, Any]:
+    rows = run.of(protocol, title)
+    status = rows["status"]
     errors = status.str.startswith("error")
-    judged = group[~errors]
-    labelled = judged[judged["label"].astype(str) != ""]
-    row: dict = {
-        "backbone": config.backbone.model,
-        "dataset": config.dataset.name,
+    judged = rows[~errors]
+    row: dict[str, Any] = {
+        "backbone": run.config.backbone.model,
+        "dataset": run.dataset,
         "protocol": protocol,
         "method": title,
-        "images": len(judged),
+        "images": judged["image"].nunique(),
         "constant": int((status == "constant").sum()),
         "nan": int((status == "nan").sum()),
         "errors": int(errors.sum()),
-        "top1": 100 * (labelled["predicted"].astype(int) == labelled["label"].astype(int)).mean()
-        if len(labelled)
-        else None,
+        "top1": _top1(judged),
+        "classes": run.facts.get("class_source", {}).get(protocol, ""),
     }
-    paper = _published(config, protocol, title)
-    specs = make_metrics(config.metrics)
-    for name, spec in specs.items():
-        value, low, high = _estimate(spec, judged)
-        row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    localised = [spec for spec in run.metrics.values() if spec.localised]
+    hard = judged[judged["difficult"].astype(str) == "1"] if localised and run.facts.get("difficult_by") else None
+    if localised:
+        first = localised[0].columns[0]
+        row["trials"] = int(judged[first].notna().sum())
+        if hard is not None:
+            row |= {"trials_difficult": int(hard[first].notna().sum()), "difficult_by": run.facts["difficult_by"]}
+    paper = _published(run, protocol, title)
+    for name, spec in run.metrics.items():
+        row |= _values(spec, name, judged, paper)
+        if spec.localised and hard is not None:
+            row |= _values(spec, f"{name}_difficult", hard, paper)
         if spec.summary == "of-means":
             row[f"{name}_mean"] = 100 * judged[name].mean() if len(judged) else None
-        row[f"{name}_published"] = paper.values.get(name) if paper else None
     return row | {"published_note": paper.provenance if paper else ""}
 
 
-def _published(config: Config, protocol: str, title: str) -> Published | None:
-    method = next(m for m in config.methods if m.title == title)
-    if set(method.options) - _HARMLESS_OPTIONS or config.backbone.weights == "none":
+def _values(spec: MetricSpec, name: str, rows: pd.DataFrame, paper: Published | None) -> dict[str, float | None]:
+    value, low, high = estimate(spec, rows)
+    published_value = paper.values.get(name) if paper else None
+    return {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_published": published_value}
+
+
+def _top1(rows: pd.DataFrame) -> float | None:
+    labelled = rows[rows["label"].astype(str) != ""].drop_duplicates("image")
+    if labelled.empty:
         return None
-    return published(protocol, config.dataset.name).get((config.backbone.model, method.name))
+    return 100 * float((labelled["predicted"].astype(int) == labelled["label"].astype(int)).mean())
 
 
-def _estimate(spec: MetricSpec, rows: pd.DataFrame) -> tuple[float | None, float | None, float | None]:
-    """The data set value in percent and its interval; None where there are too few images for one."""
-    columns = spec.needs if spec.summary == "of-means" else (spec.name,)
-    data = [rows[c].to_numpy(dtype=np.float64) for c in columns]
-
-    def statistic(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
-        means = [torch.from_numpy(np.asarray(s.mean(axis=axis))) for s in samples]
-        return 100 * (spec.function(*means) if spec.summary == "of-means" else means[0]).numpy()
-
-    if not len(rows):
-        return None, None, None
-    value = float(statistic(*data))
-    if len(rows) < 2:
-        return value, None, None
-    if all(np.ptp(d) == 0 for d in data):
-        return value, value, value
-    # The same seed for every method: methods are compared on the same resampled images.
-    interval = bootstrap(
-        data, statistic, paired=True, vectorized=True, n_resamples=_RESAMPLES, batch=100, method="percentile", rng=0
-    ).confidence_interval
-    return value, float(interval.low), float(interval.high)
+def _published(run: RunRows, protocol: str, title: str) -> Published | None:
+    method = next(m for m in run.config.methods if m.title == title)
+    if set(method.options) - _HARMLESS_OPTIONS or run.config.backbone.weights == "none":
+        return None
+    return published(protocol, run.dataset).get((run.config.backbone.model, method.name))

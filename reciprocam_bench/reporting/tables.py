@@ -10,34 +10,46 @@ _TITLES = {
     "coherency": "Coherency",
     "complexity": "Complexity",
     "adcc": "ADCC",
+    "pointing_game": "Pointing",
+    "pointing_game_box": "Pointing (box)",
+    "pointing_game_mask": "Pointing (mask)",
+    "energy_pointing_game": "Energy",
+    "relevance_rank_accuracy": "Rank accuracy",
+    "max_box_acc": "MaxBoxAcc",
 }
 
 
 def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
-    """The columns of a summary that a reader wants: values in percent, published ones in brackets, intervals for ADCC."""
+    """The columns that a reader wants: values in percent, published ones in brackets, intervals for ADCC."""
     table = pd.DataFrame(index=summary.index)
     for key in ("backbone", "dataset", "protocol"):
         if summary[key].nunique() > 1:
             table[key] = summary[key]
     table["method"] = summary["method"]
     table["images"] = summary["images"].astype(str)
+    if "trials" in summary:
+        table["trials"] = summary["trials"].astype(str)
     for key in ("constant", "nan", "errors"):
         if summary[key].any():
             table[key] = summary[key].astype(str)
-    for name in (n for n in summary.columns if n in METRICS.all()):
-        spec = METRICS.get(name)
-        title = f"{_TITLES.get(name, name)} {'↑' if spec.higher_is_better else '↓'}"
+    for name in summary.columns:
+        metric, subset, _ = name.partition("_difficult")
+        if metric not in METRICS.all() or (subset and name != f"{metric}_difficult"):
+            continue
+        spec = METRICS.get(metric)
+        title = (
+            f"{_TITLES.get(metric, metric)}{', difficult' if subset else ''} {'↑' if spec.higher_is_better else '↓'}"
+        )
         paper = summary[f"{name}_published"]
         if paper.notna().any():
             title += " (published)"
         table[title] = [
             _number(v) + (f" ({_number(p)})" if pd.notna(p) else "") for v, p in zip(summary[name], paper, strict=True)
         ]
+        if spec.summary == "mean-of-classes":
+            table[f"{title[:-2]} 95 %"] = _interval(summary, name)
         if spec.summary == "of-means":
-            table["95 % interval"] = [
-                f"{_number(low)} to {_number(high)}" if pd.notna(low) else ""
-                for low, high in zip(summary[f"{name}_low"], summary[f"{name}_high"], strict=True)
-            ]
+            table["95 % interval"] = _interval(summary, name)
             table[f"mean {_TITLES.get(name, name)}"] = summary[f"{name}_mean"].map(_number)
     return table
 
@@ -79,6 +91,11 @@ def to_latex(table: pd.DataFrame) -> str:
     for arrow, code in arrows.items():
         text = text.replace(arrow, code)
     return text
+
+
+def _interval(summary: pd.DataFrame, name: str) -> list[str]:
+    bounds = zip(summary[f"{name}_low"], summary[f"{name}_high"], strict=True)
+    return ["" if pd.isna(low) else f"{_number(low)} to {_number(high)}" for low, high in bounds]
 
 
 def _number(value: float | None) -> str:

@@ -1,0 +1,114 @@
+"""COCO instances, read with pycocotools."""
+
+import contextlib
+import io
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from reciprocam_bench.datasets.difficult import mark_hard
+from reciprocam_bench.datasets.registry import dataset
+from reciprocam_bench.datasets.sample import Box, Dataset, Sample, Target, existing_folder
+from reciprocam_bench.errors import UserError
+
+
+@dataset("coco")
+def coco(
+    *,
+    root: str,
+    annotations: str = "annotations/instances_val2014.json",
+    images: str | None = None,
+    difficult: str | None = None,
+) -> Dataset:
+    """COCO: every category present is a trial, with the union of its masks (polygons, or run lengths of crowds).
+
+    ``annotations`` is the instances file, relative to ``root`` or absolute; ``images`` the image folder, if it is not
+    ``val2014`` or ``images/val2014`` (after the annotation file's name). ``difficult`` is a flag file for the pointing
+    game's subset of that name (docs/pointing.md).
+    """
+    base = existing_folder(root)
+    path = base / annotations
+    api = _read(path)
+    split = path.stem.removeprefix("instances_")
+    folder = _image_folder(base, images, split)
+    try:
+        categories = sorted(api.loadCats(api.getCatIds()), key=lambda c: c["id"])
+        index = {c["id"]: i for i, c in enumerate(categories)}
+        names = tuple(str(c["name"]) for c in categories)
+        samples, skipped = [], []
+        for record in sorted(api.loadImgs(api.getImgIds()), key=lambda r: r["id"]):
+            sample, reasons = _sample(api, record, folder, index, names)
+            skipped += [(str(record["file_name"]), reason) for reason in reasons]
+            if sample is not None:
+                samples.append(sample)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: {error} is missing; this is no COCO instances file") from None
+    return mark_hard(Dataset(f"coco-{split}", samples, skipped, names), difficult)
+
+
+def _read(path: Path) -> COCO:
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; set dataset.annotations to the instances file")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints how long it took
+            return COCO(str(path))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as JSON: {error}") from None
+    except (AssertionError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: this is no COCO instances file ({error})") from None
+
+
+def _image_folder(base: Path, images: str | None, split: str) -> Path:
+    if images:
+        return existing_folder(str(base / images), "dataset.images")
+    for folder in (base / split, base / "images" / split, base / "images"):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"{base} holds no folder {split} or images/{split}; set dataset.images")
+
+
+def _sample(
+    api: COCO, record: dict[str, Any], folder: Path, index: dict[int, int], names: tuple[str, ...]
+) -> tuple[Sample | None, list[str]]:
+    path = folder / record["file_name"]
+    if not path.is_file():
+        return None, ["listed, but the image file is missing"]
+    size = (int(record["width"]), int(record["height"]))
+    of_category: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    reasons = []
+    for annotation in api.loadAnns(api.getAnnIds(imgIds=[record["id"]])):
+        if annotation["category_id"] not in index:
+            reasons.append(f"category id {annotation['category_id']} is not in the file")
+        else:
+            of_category[index[annotation["category_id"]]].append(annotation)
+    targets = []
+    for i, found in sorted(of_category.items()):
+        try:
+            target = _target(api, found, i, names[i], size)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            reasons.append(f"'{names[i]}': its segmentation cannot be read ({error})")
+            continue
+        if target is None:
+            reasons.append(f"'{names[i]}': its objects have no area inside the image")
+        else:
+            targets.append(target)
+    return Sample(path.name, path, None, tuple(targets)), reasons
+
+
+def _target(api: COCO, found: list[dict], i: int, name: str, size: tuple[int, int]) -> Target | None:
+    segments = [api.annToRLE(a) for a in found]
+    boxes = []
+    for x, y, w, h in (a["bbox"] for a in found):
+        box = Box(max(x, 0), max(y, 0), min(x + w, size[0]), min(y + h, size[1]))
+        if box.right > box.left and box.bottom > box.top:
+            boxes.append(box)
+    target = Target(name, i, tuple(boxes), size, tuple(segments))
+    return target if boxes and _has_area(segments) else None
+
+
+def _has_area(segments: list[dict]) -> bool:
+    return bool(coco_mask.area(coco_mask.merge(segments)) > 0)

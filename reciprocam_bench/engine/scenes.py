@@ -1,0 +1,63 @@
+"""What is annotated in the images of a batch, grouped by image size so that metrics run on stacks."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from reciprocam_bench.datasets.sample import Box, Target
+from reciprocam_bench.datasets.targets import object_mask, scaled_boxes
+from reciprocam_bench.protocols.protocol import Geometry
+
+
+@dataclass(frozen=True)
+class Group:
+    """Annotated targets on images of one (width, height)."""
+
+    size: tuple[int, int]
+    targets: list[Target]
+
+    @cached_property
+    def boxes(self) -> list[list[Box]]:
+        """Boxes in the images' pixels."""
+        return [scaled_boxes(t, *self.size) for t in self.targets]
+
+    @cached_property
+    def objects(self) -> torch.Tensor:
+        """Masks of the objects, ``(G, H, W)`` bool."""
+        return torch.from_numpy(np.stack([object_mask(t, *self.size) for t in self.targets]))
+
+    @cached_property
+    def box_objects(self) -> torch.Tensor:
+        """Masks of the objects' boxes, ``(G, H, W)`` bool."""
+        return torch.from_numpy(np.stack([object_mask(replace(t, segments=()), *self.size) for t in self.targets]))
+
+    def arrays(self, device: torch.device) -> dict[str, Any]:
+        """What metrics of localisation may ask for beside the maps."""
+        return {
+            "objects": self.objects.to(device),
+            "box_objects": self.box_objects.to(device),
+            "boxes": self.boxes,
+        }
+
+
+class Scenes:
+    """The targets of a batch's trials (None where nothing is annotated for the class explained)."""
+
+    def __init__(self, targets: list[Target | None], sizes: list[tuple[int, int]], geometry: Geometry) -> None:
+        self.geometry = geometry
+        rows: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for row, (target, size) in enumerate(zip(targets, sizes, strict=True)):
+            if target is not None:
+                rows[size].append(row)
+        self._groups = [
+            (found, Group(size, [t for r in found if (t := targets[r]) is not None])) for size, found in rows.items()
+        ]
+
+    def by_size(self) -> Iterator[tuple[list[int], Group]]:
+        """Rows of the batch, and what is annotated in them, for each image size."""
+        yield from self._groups
