@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from reciprocam_bench.cli import explain, ls, report, run, time, validate
+from reciprocam_bench.cli import explain, fit_head, ls, report, run, time, validate
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.version import __version__
 
@@ -19,8 +19,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (run, time, report, explain, ls, validate):
-    app.command(verb.__name__.rpartition(".")[2])(verb.command)
+for verb in (run, time, report, explain, fit_head, ls, validate):
+    app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 
 
 def _version(asked: bool) -> None:

@@ -37,6 +37,8 @@ def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
         if metric not in METRICS.all() or (subset and name != f"{metric}_difficult"):
             continue
         spec = METRICS.get(metric)
+        if subset and spec.summary != "mean-of-classes":
+            continue  # in summary.csv; here the subset is shown for the pointing game alone
         title = (
             f"{_TITLES.get(metric, metric)}{', difficult' if subset else ''} {'↑' if spec.higher_is_better else '↓'}"
         )

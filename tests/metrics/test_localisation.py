@@ -1,0 +1,128 @@
+"""Metrics of localisation on maps and objects worked out by hand, and against plain NumPy loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from reciprocam_bench.datasets.sample import Box
+from reciprocam_bench.metrics.energy_pointing_game import energy_pointing_game
+from reciprocam_bench.metrics.max_box_acc import iou, max_box_acc
+from reciprocam_bench.metrics.pointing_game import pointing_game, pointing_game_box, pointing_game_mask
+from reciprocam_bench.metrics.relevance_rank_accuracy import relevance_rank_accuracy
+
+
+def _peak(y, x, height=60, width=80):
+    located = torch.zeros(1, height, width)
+    located[0, y, x] = 1
+    return located
+
+
+def _pixel(y, x, height=60, width=80):
+    return _peak(y, x, height, width).bool()
+
+
+@pytest.mark.parametrize(
+    ("dy", "dx", "hit"),
+    [
+        (0, 0, 1),
+        (0, 14, 1),
+        (0, 15, 0),  # exactly 15 px is too far
+        (9, 12, 0),  # 15 again
+        (5, 14, 1),  # 14.87
+        (8, 12, 1),  # 14.42
+        (10, 12, 0),  # 15.62
+        (-5, -14, 1),
+    ],
+)
+def test_torchray_tolerance_is_strictly_below_15_pixels(dy, dx, hit):
+    assert pointing_game(_peak(30, 40), _pixel(30 + dy, 40 + dx)).item() == hit
+
+
+@pytest.mark.parametrize(("y", "x"), [(0, 0), (59, 79), (0, 79), (59, 0)])
+def test_torchray_rule_at_the_image_border_does_not_wrap_around(y, x):
+    assert pointing_game(_peak(y, x), _pixel(y, x)).item() == 1
+    assert pointing_game(_peak(y, x), _pixel(59 - y, 79 - x)).item() == 0
+
+
+def test_torchray_counts_the_first_of_tied_maxima_and_the_others_count_any():
+    located = _peak(5, 5)
+    located[0, 50, 70] = 1
+    late = _pixel(50, 70)
+    assert pointing_game(located, late).item() == 0
+    assert pointing_game_box(located, late).item() == 1
+    assert pointing_game_mask(located, late).item() == 1
+
+
+def test_box_and_mask_rules_have_no_tolerance():
+    assert pointing_game_box(_peak(30, 40), _pixel(30, 41)).item() == 0
+    assert pointing_game_mask(_peak(30, 40), _pixel(30, 41)).item() == 0
+
+
+@pytest.mark.parametrize("rule", [pointing_game, pointing_game_box, pointing_game_mask])
+def test_an_empty_mask_is_a_miss(rule):
+    assert rule(_peak(3, 3), torch.zeros(1, 60, 80, dtype=torch.bool)).item() == 0
+
+
+def test_pointing_rule_agrees_with_a_plain_distance_loop():
+    rng = np.random.default_rng(0)
+    located = torch.from_numpy(rng.random((40, 33, 47), dtype=np.float32))
+    objects = torch.from_numpy(rng.random((40, 33, 47)) > 0.998)
+    expected = []
+    for m, o in zip(located.numpy(), objects.numpy(), strict=True):
+        y, x = divmod(int(m.argmax()), m.shape[1])
+        distances = [math.hypot(y - a, x - b) for a, b in zip(*np.nonzero(o), strict=True)]
+        expected.append(float(bool(distances) and min(distances) < 15))
+    assert pointing_game(located, objects).tolist() == expected
+    assert 0 < sum(expected) < 40
+
+
+def test_energy_is_the_share_of_mass_on_the_object():
+    located = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    objects = torch.tensor([[[True, False], [False, True]], [[True, True], [True, True]]])
+    assert energy_pointing_game(located, objects).tolist() == [0.5, 0.0]
+
+
+def test_rank_accuracy_counts_as_many_pixels_as_the_object_has():
+    located = torch.tensor([[[0.9, 0.8, 0.1], [0.7, 0.2, 0.0]]])
+    objects = torch.tensor([[[True, False, False], [True, True, False]]])
+    assert relevance_rank_accuracy(located, objects).item() == pytest.approx(2 / 3)
+
+
+def test_rank_accuracy_of_an_empty_mask_is_zero():
+    assert relevance_rank_accuracy(torch.rand(1, 3, 3), torch.zeros(1, 3, 3, dtype=torch.bool)).item() == 0
+
+
+def test_iou_by_hand():
+    assert iou(Box(0, 0, 4, 4), Box(2, 2, 6, 6)) == pytest.approx(4 / 28)
+    assert iou(Box(0, 0, 4, 4), Box(4, 0, 8, 4)) == 0
+
+
+def test_max_box_acc_boxes_the_largest_region_at_each_threshold():
+    located = torch.zeros(1, 20, 20)
+    located[0, 2:12, 2:12] = 0.62  # the object: a threshold of 0.6 finds it
+    located[0, 15:18, 15:18] = 1.0  # a small bright spot: above 0.62 only that is left
+    hits = max_box_acc(located, [[Box(2, 2, 12, 12)]])[0]
+    assert hits.shape == (19,)
+    assert hits[:12].tolist() == [1.0] * 12 and hits[12:].tolist() == [0.0] * 7
+
+
+def test_max_box_acc_takes_the_best_of_several_boxes_and_of_none_nothing():
+    located = torch.zeros(2, 10, 10)
+    located[:, 1:5, 1:5] = 1
+    hits = max_box_acc(located, [[Box(7, 7, 9, 9), Box(1, 1, 5, 5)], []])
+    assert hits[0].eq(1).all() and hits[1].eq(0).all()
+
+
+def test_batches_are_loops():
+    located, objects = torch.rand(5, 30, 40), torch.rand(5, 30, 40) > 0.9
+    for function in (
+        pointing_game,
+        pointing_game_box,
+        pointing_game_mask,
+        energy_pointing_game,
+        relevance_rank_accuracy,
+    ):
+        single = torch.cat([function(located[i : i + 1], objects[i : i + 1]) for i in range(5)])
+        torch.testing.assert_close(function(located, objects), single)
