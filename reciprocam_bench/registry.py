@@ -83,7 +83,9 @@ def check_options(where: str, function: Callable[..., Any], options: dict[str, A
     for name in options:
         if name not in known:
             raise UserError(f"{where}: unknown option '{name}'{did_you_mean(name, known)}")
-    fields: dict[str, Any] = {n: (p.annotation, p.default) for n, p in known.items()}
+    fields: dict[str, Any] = {
+        n: (Any if p.annotation is p.empty else p.annotation, p.default) for n, p in known.items()
+    }
     model = create_model("Options", __config__=ConfigDict(extra="forbid"), **fields)
     try:
         checked = model(**options)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from PIL import Image, ImageFile
 from torch import Tensor
@@ -50,6 +51,9 @@ def read_picture(path: str) -> Image.Image:
     """Open an image file as RGB; whatever is wrong with it becomes a ``ValueError`` with a short reason."""
     try:
         with Image.open(path) as image:
+            # Pillow's own conversion cuts 16-bit grey off at 255 instead of scaling it.
+            if image.mode.startswith("I"):
+                image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"unreadable image: {str(error).replace(path, 'file')[:120]}") from None
