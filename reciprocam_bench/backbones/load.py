@@ -22,7 +22,7 @@ def load_backbone(
     layer: str = "auto",
     device: str | torch.device = "cpu",
     *,
-    image_size: int = 224,
+    image_size: int | None = None,
     fold: bool = True,
 ) -> Backbone:
     """Load ``library/name``, put its weights in, and split it at ``layer``.
@@ -50,9 +50,10 @@ def load_backbone(
     if not slash or library not in loaders:
         raise UserError(f"model '{model}': write torchvision/NAME or timm/NAME{did_you_mean(library, loaders)}")
     module, preprocessing, record = loaders[library](name, weights)
+    size = image_size or preprocessing.crop
     return split_backbone(
         module,
-        torch.randn(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)),
+        torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)),
         layer,
         device=device,
         name=model,

@@ -48,8 +48,13 @@ def split_backbone(
     module = copy.deepcopy(module).eval().requires_grad_(False).to(device)
     example = example_input.detach().to(device)
     sizes = _OutputSizes(module)
-    with torch.no_grad():
-        logits = sizes.run(example)
+    try:
+        with torch.no_grad():
+            logits = sizes.run(example)
+    except (AssertionError, RuntimeError, ValueError) as wrong:
+        side = "x".join(map(str, example.shape[2:]))
+        reason = " ".join(str(wrong).split())[:160]
+        raise UserError(f"{name}: the model cannot take {side} images: {reason}; set preprocess=model") from None
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise UserError(f"{name}: the model must return logits (N, K); it returns {_describe(logits)}")
     kind, (features, head, found), error = _first_that_works(module, example, layer, logits, name)

@@ -76,9 +76,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except Exception as error:  # what is no weights file breaks the readers in every way there is
-        reason = re.sub(r"\x1b\[\d*m", "", str(error).strip().splitlines()[0] if str(error).strip() else "")
-        what = f"{type(error).__name__}: {reason[:160].strip()}" if reason else type(error).__name__
-        raise UserError(f"{path}: not readable as a weights file ({what}); give another file") from None
+        reason = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+        # torch advises to switch its safety off, in colours.
+        reason = re.sub(r"\x1b\[\d*m", "", reason).partition(" This file can still be loaded")[0]
+        raise UserError(f"{path}: not readable as a weights file: {reason[:160].strip()}; give another file") from None
     for key in ("state_dict", "model"):  # training checkpoints keep the weights under one of these
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]

@@ -53,7 +53,8 @@ def read_picture(path: str) -> Image.Image:
         with Image.open(path) as image:
             # Pillow's own conversion cuts 16-bit grey off at 255 instead of scaling it.
             if image.mode.startswith("I"):
-                image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
+                grey = (np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)
+                return Image.fromarray(grey).convert("RGB")
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"unreadable image: {str(error).replace(path, 'file')[:120]}") from None

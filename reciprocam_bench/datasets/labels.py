@@ -15,7 +15,7 @@ DEVKIT_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 def read_label_file(name: str) -> dict[str, int]:
     """Class index by image, from any of the formats in use; `find_label` looks one up.
 
-    Images are named as in the file and by their stem alone.
+    Images are named as in the file, and by their stem where it means one class.
 
     Read are: the devkit's ``ILSVRC2012_validation_ground_truth.txt`` (its ``meta.mat`` must lie beside it, because its
     numbers are the devkit's own), ``LOC_val_solution.csv`` (image, then wnid and box), two or more columns (image, wnid
@@ -52,7 +52,6 @@ def find_label(labels: dict[str, int], relative: str) -> int | None:
 def _columns(path: Path, lines: list[tuple[int, str]]) -> dict[str, int]:
     comma = "," in lines[0][1]
     labels: dict[str, int] = {}
-    stems: dict[str, int] = {}
     for position, (number, line) in enumerate(lines):
         row = next(csv.reader([line])) if comma else re.split(r"[\s;]+", line)
         if len(row) < 2:
@@ -65,8 +64,10 @@ def _columns(path: Path, lines: list[tuple[int, str]]) -> dict[str, int]:
         if label is None:
             raise UserError(f"{path}, line {number}: '{row[1].strip()}' is neither a wnid nor a class index 0 to 999")
         labels[row[0].strip()] = label
-        stems.setdefault(Path(row[0].strip()).stem, label)
-    return stems | labels
+    stems: dict[str, set[int]] = {}
+    for name, label in labels.items():
+        stems.setdefault(Path(name).stem, set()).add(label)
+    return {stem: min(found) for stem, found in stems.items() if len(found) == 1} | labels
 
 
 def _class(word: str) -> int | None:

@@ -41,9 +41,11 @@ def set_up(config: Config) -> Experiment:
     make_methods(config.methods, None)
     metrics = make_metrics(config.metrics)
     protocols = [load_protocol(name) for name in config.protocol]
+    if len({p.name for p in protocols}) < len(protocols):
+        raise UserError("protocol: one is listed twice; remove it")
     device = set_up_torch(config)
     dataset = load_dataset(config.dataset, config.limit)
-    size = protocols[0].preprocess.crop
+    size = None if config.preprocess == "model" else protocols[0].preprocess.crop
     backbone = load_backbone(
         config.backbone.model, config.backbone.weights, config.backbone.layer, device, image_size=size
     )

@@ -180,6 +180,8 @@ def _judge_method(
             maps = method(fp)
         with phases("metrics"), torch.no_grad():
             evidence = Evidence(fp, maps, batch.protocol, method)
+            if maps.ndim != 3 or len(maps) != len(fp):
+                raise ValueError(f"maps are {tuple(maps.shape)}, not (N, h, w) with N = {len(fp)}")
             measured = {name: evidence.measure(spec).tolist() for name, spec in experiment.metrics.items()}
     except UserError:
         raise

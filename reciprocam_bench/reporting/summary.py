@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from scipy.stats import bootstrap
 
-from reciprocam_bench.config import Config, parse_config
+from reciprocam_bench.config import Config, parse_config, read_yaml
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.metrics.registry import MetricSpec, make_metrics
 from reciprocam_bench.protocols.protocol import Published, published
@@ -19,12 +19,10 @@ _HARMLESS_OPTIONS = {"mask", "path"}
 
 def read_config(folder: Path) -> Config:
     """The config of a run folder."""
-    import yaml
-
     path = folder / "config.yaml"
     if not path.is_file():
         raise UserError(f"{folder} is not a run folder: it has no config.yaml")
-    return parse_config(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    return parse_config(read_yaml(path), str(path))
 
 
 def summarise(folder: Path) -> pd.DataFrame:
@@ -37,7 +35,13 @@ def summarise(folder: Path) -> pd.DataFrame:
     path = folder / "per_image.csv"
     if not path.is_file():
         raise UserError(f"{folder} has no per_image.csv yet; run it first")
-    table = pd.read_csv(path, keep_default_na=False, na_values={m: [""] for m in make_metrics(config.metrics)})
+    table = pd.read_csv(
+        path,
+        keep_default_na=False,
+        na_values={m: [""] for m in make_metrics(config.metrics)},
+        dtype=dict.fromkeys(("protocol", "image", "label", "method", "status"), str),
+        encoding_errors="surrogateescape",
+    )
     return pd.DataFrame(
         [
             _row(config, str(protocol), method.title, group)

@@ -14,7 +14,7 @@ _TITLES = {
 
 
 def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
-    """The columns of a summary that a reader wants: values in percent, published ones in brackets, intervals for ADCC."""
+    """The columns that a reader wants: values in percent, published ones in brackets, intervals for ADCC."""
     table = pd.DataFrame(index=summary.index)
     for key in ("backbone", "dataset", "protocol"):
         if summary[key].nunique() > 1:
@@ -44,7 +44,7 @@ def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
 
 def readable_timing(timing: pd.DataFrame) -> pd.DataFrame:
     """Timing rows for a reader: milliseconds, images a second, memory, speed-up with its interval."""
-    table = timing[["method", "implementation", "scope"]].fillna("").copy()
+    table = timing[["method", "implementation", "scope"]].astype(object).fillna("")
     table["median ms"] = timing["median_ms"].map(_three)
     table["quartiles ms"] = [
         f"{_three(a)} to {_three(b)}" for a, b in zip(timing["q25_ms"], timing["q75_ms"], strict=True)
