@@ -41,6 +41,7 @@ def explain(
         torch.Size([2, 7, 7])
     """
     chosen = make_method(method, options, method, backbone)
+    _check_images(images)
     if isinstance(classes, str):
         if classes != "all" or chosen.spec.class_maps is None:
             raise UserError(f"classes='{classes}': {method} gives maps of one class an image; name the classes")
@@ -77,18 +78,26 @@ def evaluate(
     """
     if maps.ndim != 3 or len(maps) != len(images):
         raise UserError(f"maps must be (N, h, w) with one map an image; they are {tuple(maps.shape)}")
+    if method is None and options:
+        raise UserError(f"options {', '.join(options)} are of a method; name it with method=")
     again = make_method(method, options, method, backbone) if method else None
     evidence = Evidence(_forward(backbone, images, classes), maps.to(backbone.device), load_protocol(protocol), again)
     return {name: evidence.measure(spec) for name, spec in make_metrics(list(metrics)).items()}
 
 
-def _forward(backbone: Backbone, images: Tensor, classes: Classes) -> ForwardPass:
+def _check_images(images: Tensor) -> None:
     if images.ndim != 4:
         raise UserError(f"images must be (N, 3, H, W); they are {tuple(images.shape)}")
+
+
+def _forward(backbone: Backbone, images: Tensor, classes: Classes) -> ForwardPass:
+    _check_images(images)
     if isinstance(classes, str):
         raise UserError(f"classes='{classes}' is not understood here; give indices or None")
     if classes is not None:
         classes = torch.as_tensor(classes).expand(len(images)) if isinstance(classes, int) else torch.as_tensor(classes)
+        if classes.is_floating_point():
+            raise UserError("classes: indices are whole numbers")
         if classes.shape != (len(images),):
             raise UserError(f"classes: {len(images)} images need as many indices, not {tuple(classes.shape)}")
         if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < backbone.num_classes:

@@ -118,7 +118,7 @@ class Config(_Strict):
     workers: int = Field(0, ge=0, description="processes that read images; 0 reads in the main one")
     memory_mb: int | None = Field(None, ge=16, description="budget of one chunk of masked copies")
     maps: int = Field(4, ge=0, description="how many images get a picture sheet under maps/")
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**63)
 
 
 def fill_environment(value: Any) -> Any:
@@ -145,7 +145,7 @@ def find_config(name: str) -> Path:
     """Return the file of a config given by path or bare name, with or without ``.yaml``."""
     for folder in config_folders():
         for path in (folder / name, folder / f"{name}.yaml"):
-            if path.is_file():
+            if os.path.isfile(path):  # noqa: PTH113 - False for names that no file system takes
                 return path
     known = sorted({p.stem for folder in config_folders()[1:] for p in folder.glob("*.yaml")})
     raise UserError(f"config '{name}' not found here or in configs/{did_you_mean(Path(name).stem, known)}")
@@ -154,13 +154,13 @@ def find_config(name: str) -> Path:
 def load_config(name: str, overrides: tuple[str, ...] = (), **values: Any) -> Config:
     """Read a config: the file over its ``base``, then ``--set key=value`` overrides, then given ``values``."""
     path = find_config(name)
-    data = _read_yaml(path)
+    data = read_yaml(path)
     if "base" in data:
         base = data.pop("base")
         if not isinstance(base, str):
             raise UserError(f"{path}: base: must name a file")
         base_path = path.parent / base
-        base_data = _read_yaml(base_path if base_path.is_file() else find_config(base))
+        base_data = read_yaml(base_path if base_path.is_file() else find_config(base))
         if "base" in base_data:
             raise UserError(f"{path}: base: {base} has a base itself; only one level is allowed")
         data = base_data | data
@@ -200,10 +200,11 @@ def _keys_at(location: tuple[int | str, ...]) -> set[str]:
     return set(models[location].model_fields) if location in models else set()
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; anything else is a ``UserError``."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # 2024-13-45 is a ValueError: no such date
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not readable as YAML: {reason}") from None
     except OSError as error:
@@ -219,7 +220,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         raise UserError(f"--set {override}: write key=value, for example --set backbone.weights=none")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise UserError(f"--set {override}: '{text}' is not a YAML value") from None
     *parents, last = key.split(".")
     for parent in parents:

@@ -47,12 +47,12 @@ class Registry(Generic[Spec]):
     def all(self) -> dict[str, Spec]:
         """Every spec by name, sorted by name."""
         if not self._filled:
-            self._filled = True
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{self._package}.{module.name}")
             for point in entry_points(group=self._group):
                 _load_plugin(point)
+            self._filled = True
         return dict(sorted(self._specs.items()))
 
 
@@ -70,7 +70,7 @@ def _load_plugin(point: Any) -> None:
 
 def keyword_options(function: Callable[..., Any]) -> dict[str, Parameter]:
     """The keyword-only parameters of a registered function: what a config may set."""
-    return {n: p for n, p in signature(function).parameters.items() if p.kind is Parameter.KEYWORD_ONLY}
+    return {n: p for n, p in signature(function, eval_str=True).parameters.items() if p.kind is Parameter.KEYWORD_ONLY}
 
 
 def check_options(where: str, function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +83,9 @@ def check_options(where: str, function: Callable[..., Any], options: dict[str, A
     for name in options:
         if name not in known:
             raise UserError(f"{where}: unknown option '{name}'{did_you_mean(name, known)}")
-    fields: dict[str, Any] = {n: (p.annotation, p.default) for n, p in known.items()}
+    fields: dict[str, Any] = {
+        n: (Any if p.annotation is p.empty else p.annotation, p.default) for n, p in known.items()
+    }
     model = create_model("Options", __config__=ConfigDict(extra="forbid"), **fields)
     try:
         checked = model(**options)

@@ -11,13 +11,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 _CONVOLUTIONS = (nn.Conv2d, timm.layers.Conv2dSame)
 
 
-def fold_batch_norms(module: GraphModule) -> int:
+def fold_batch_norms(*halves: GraphModule) -> int:
     """Fold every batch norm that follows a convolution and nothing else uses; return how many were folded.
 
     Exact up to rounding, because ``eval`` batch norm is a fixed affine map per channel. The convolutions and batch
-    norms of ``module`` are changed in place: give it modules of its own.
+    norms are changed in place: give it modules of its own, and all graphs that share them.
     """
-    calls = Counter(node.target for node in module.graph.nodes if node.op == "call_module")
+    calls = Counter(node.target for half in halves for node in half.graph.nodes if node.op == "call_module")
+    return sum(_fold(half, calls) for half in halves)
+
+
+def _fold(module: GraphModule, calls: Counter) -> int:
     folded = 0
     for node in module.graph.nodes:
         pair = _foldable(module, node, calls)
@@ -44,9 +48,13 @@ def _foldable(module: GraphModule, node: Node, calls: Counter) -> tuple[nn.Conv2
     conv = module.get_submodule(str(source.target))
     if type(conv) not in _CONVOLUTIONS or calls[source.target] != 1 or len(source.users) != 1:
         return None
-    if norm.running_mean is None or norm.running_var is None or conv._forward_hooks or norm._forward_hooks:
+    if norm.running_mean is None or norm.running_var is None or _hooked(conv) or _hooked(norm):
         return None
     return conv, norm  # type: ignore[return-value]
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _rest_of(norm: nn.BatchNorm2d) -> nn.Module:

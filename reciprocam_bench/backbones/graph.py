@@ -70,7 +70,7 @@ def find_layer(network: TracedNetwork, layer: str) -> Node:
     if layer != "auto":
         return _named(network, layer)
     for node in reversed(network.nodes):
-        if _is_spatial(node) and not _is_passive(network, node):
+        if _is_spatial(network, node) and not _is_passive(network, node):
             behind = _needed_behind(network, node)
             if behind is not None and any(_has_parameters(network, n) for n in behind):
                 return node
@@ -100,7 +100,7 @@ def _named(network: TracedNetwork, layer: str) -> Node:
     if node is None:
         prefixes = {".".join(p.split(".")[:i]) for p in network.paths.values() for i in range(1, p.count(".") + 2)}
         raise UserError(f"layer '{layer}' is not in the network{did_you_mean(layer, prefixes)}")
-    if not _is_spatial(node):
+    if not _is_spatial(network, node):
         raise NotACut(f"layer '{layer}' gives no spatial map (N, C, h, w); name an earlier layer")
     if _needed_behind(network, node) is None:
         raise NotACut(f"layer '{layer}' is no cut: later layers also need outputs that do not pass through it")
@@ -110,18 +110,30 @@ def _named(network: TracedNetwork, layer: str) -> Node:
 def _last_under(network: TracedNetwork, prefix: str) -> Node | None:
     found = None
     for node, path in network.paths.items():
-        if (path == prefix or path.startswith(f"{prefix}.")) and node.op in (
-            "call_module",
-            "call_function",
-            "call_method",
-        ):
+        inside = path == prefix or path.startswith(f"{prefix}.")
+        # A module that runs again has a number behind its path.
+        again = node.op == "call_module" and node.target == prefix
+        if (inside or again) and node.op in ("call_module", "call_function", "call_method"):
             found = node
     return found
 
 
-def _is_spatial(node: Node) -> bool:
-    shape = getattr(node.meta.get("tensor_meta"), "shape", ())
-    return len(shape) == 4 and min(shape[2:]) > 1 and node.op != "placeholder"
+def _is_spatial(network: TracedNetwork, node: Node) -> bool:
+    """Whether the node gives ``(N, C, h, w)``: two sides of the image's shape, so not ``(N, h, w, C)`` or attention."""
+    shape = _shape(node)
+    if len(shape) != 4 or min(shape[2:]) <= 1 or node.op == "placeholder":
+        return False
+    height, width = next(_shape(n) for n in network.nodes if n.op == "placeholder")[2:]
+    return has_shape_of_image(shape, height, width)
+
+
+def has_shape_of_image(shape: tuple[int, ...], height: int, width: int) -> bool:
+    """Whether the last two sides of ``shape`` are those of the image divided by one number, give or take rounding."""
+    return abs(shape[2] * width - shape[3] * height) <= 2 * max(height, width)
+
+
+def _shape(node: Node) -> tuple[int, ...]:
+    return tuple(getattr(node.meta.get("tensor_meta"), "shape", ()))
 
 
 def _is_passive(network: TracedNetwork, node: Node) -> bool:

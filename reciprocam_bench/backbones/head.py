@@ -15,8 +15,9 @@ def find_linear_head(
     random maps of both signs, which no head with a ReLU, a norm or another pooling in it would pass.
     """
     channels = feature_shape[0]
+    dtype = next((p.dtype for p in head.parameters()), torch.float32)
     generator = torch.Generator().manual_seed(0)
-    probe = torch.randn((4, *feature_shape), generator=generator).to(device)
+    probe = torch.randn((4, *feature_shape), generator=generator).to(device, dtype)
     with torch.no_grad():
         logits = head(probe)
         for module in head.modules():
@@ -34,6 +35,6 @@ def _as_linear(module: nn.Module, channels: int, num_classes: int) -> LinearHead
         return None
     if module.weight.shape[:2] != (num_classes, channels):
         return None
-    weight = module.weight.detach().reshape(num_classes, channels).float()
-    bias = torch.zeros_like(weight[:, 0]) if module.bias is None else module.bias.detach().float()
+    weight = module.weight.detach().reshape(num_classes, channels)
+    bias = torch.zeros_like(weight[:, 0]) if module.bias is None else module.bias.detach()
     return LinearHead(weight, bias)

@@ -23,7 +23,7 @@ def load_backbone(
     layer: str = "auto",
     device: str | torch.device = "cpu",
     *,
-    image_size: int = 224,
+    image_size: int | None = None,
     fold: bool = True,
     num_classes: int | None = None,
     multi_label: bool = False,
@@ -55,9 +55,10 @@ def load_backbone(
     if not slash or library not in loaders:
         raise UserError(f"model '{model}': write torchvision/NAME or timm/NAME{did_you_mean(library, loaders)}")
     module, preprocessing, record = loaders[library](name, weights, num_classes)
+    size = image_size or preprocessing.crop
     backbone = split_backbone(
         module,
-        torch.randn(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)),
+        torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)),
         layer,
         device=device,
         name=model,

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from reciprocam_bench.backbones.graph import has_shape_of_image
 from reciprocam_bench.errors import UserError, did_you_mean
 
 
@@ -16,7 +17,8 @@ class _Features(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         caught: list[Tensor] = []
-        hook = self._layer[0].register_forward_hook(lambda module, inputs, output: caught.append(output))
+        # A copy: a later layer may work in place.
+        hook = self._layer[0].register_forward_hook(lambda module, inputs, output: caught.append(_copy(output)))
         try:
             self.model(images)
         finally:
@@ -50,7 +52,12 @@ def split_by_replacing(module: nn.Module, example: Tensor, layer: str) -> tuple[
     if layer != "auto":
         if layer not in modules:
             raise UserError(f"layer '{layer}' is not in the network{did_you_mean(layer, modules)}")
-        return *_halves(module, modules[layer], example), layer
+        features, head = _halves(module, modules[layer], example)
+        with torch.no_grad():
+            found = features(example)
+        if not isinstance(found, Tensor) or not _is_map(found, example):
+            raise UserError(f"layer '{layer}' gives no spatial map (N, C, h, w)")
+        return features, head, layer
     for name in reversed(_spatial_layers(module, example)):
         features, head = _halves(module, modules[name], example)
         with torch.no_grad():
@@ -58,6 +65,15 @@ def split_by_replacing(module: nn.Module, example: Tensor, layer: str) -> tuple[
         if torch.allclose(logits, again, rtol=1e-3, atol=1e-4 * max(1.0, float(logits.abs().max()))):
             return features, head, name
     raise UserError("no layer with a spatial map is a cut")
+
+
+def _is_map(output: Tensor, image: Tensor) -> bool:
+    shape = tuple(output.shape)
+    return len(shape) == 4 and min(shape[2:]) > 1 and has_shape_of_image(shape, *image.shape[2:])
+
+
+def _copy(output: Tensor) -> Tensor:
+    return output.clone() if isinstance(output, Tensor) else output
 
 
 def _halves(model: nn.Module, layer: nn.Module, example: Tensor) -> tuple[nn.Module, nn.Module]:
@@ -70,7 +86,7 @@ def _spatial_layers(module: nn.Module, example: Tensor) -> list[str]:
     names = {m: n for n, m in module.named_modules() if n}
 
     def note(layer: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
+        if isinstance(output, Tensor) and _is_map(output, example):
             finished.append(names[layer])
 
     hooks = [m.register_forward_hook(note) for m in names]

@@ -48,16 +48,27 @@ def split_backbone(
     module = copy.deepcopy(module).eval().requires_grad_(False).to(device)
     example = example_input.detach().to(device)
     sizes = _OutputSizes(module)
-    with torch.no_grad():
-        logits = sizes.run(example)
+    try:
+        with torch.no_grad():
+            logits = sizes.run(example)
+    except (AssertionError, RuntimeError, ValueError) as wrong:
+        side = "x".join(map(str, example.shape[2:]))
+        reason = " ".join(str(wrong).split())[:160]
+        raise UserError(f"{name}: the model cannot take {side} images: {reason}; set preprocess=model") from None
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise UserError(f"{name}: the model must return logits (N, K); it returns {_describe(logits)}")
     kind, (features, head, found), error = _first_that_works(module, example, layer, logits, name)
-    folded = sum(fold_batch_norms(half) for half in (features, head) if fold and isinstance(half, GraphModule))
+    folded = 0
+    if fold and isinstance(features, GraphModule) and isinstance(head, GraphModule):
+        folded = fold_batch_norms(features, head)
     features, head = (half.to(memory_format=torch.channels_last) for half in (features, head))
     with torch.no_grad():
         maps = features(example)
-        error = max(error, _difference(head(maps), logits)) if folded else error
+        before = maps.clone()
+        again = _difference(head(maps), logits)
+        error = again if folded else error
+        if not torch.equal(maps, before):
+            head, maps = _OnACopy(head), before
     shape = (maps.shape[1], maps.shape[2], maps.shape[3])
     return Backbone(
         name=name,
@@ -117,6 +128,17 @@ def _split_by_graph(module: nn.Module, example: Tensor, layer: str) -> _Halves:
     return features, head, graph.layer_name(network, node)
 
 
+class _OnACopy(nn.Module):
+    """A head whose first layer works in place, run on a copy: its maps belong to every method."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.head(maps.clone())
+
+
 class _Method(nn.Module):
     """A method of a module as a module."""
 
@@ -135,7 +157,7 @@ def _split_by_timm(module: nn.Module, example: Tensor, layer: str) -> _Halves:
     features, head = _Method(module, "forward_features"), _Method(module, "forward_head")
     with torch.no_grad():
         shape = features(example).shape
-    if len(shape) != 4 or min(shape[2:]) <= 1:
+    if len(shape) != 4 or min(shape[2:]) <= 1 or not graph.has_shape_of_image(tuple(shape), *example.shape[2:]):
         raise UserError(f"forward_features gives {tuple(shape)}, not a map (N, C, h, w)")
     return features, head, "forward_features"
 

@@ -2,13 +2,12 @@
 
 import hashlib
 import os
-import pickle
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -62,7 +61,7 @@ def load_file_into(module: nn.Module, path: Path, name: str) -> dict[str, str]:
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]]
         reason = " ".join(lines[0].split())[:200] if lines else str(error)[:200]
-        raise UserError(f"{path}: these are not the weights of {name}: {reason}") from None
+        raise UserError(f"{path}: these are not the weights of {name}: {reason}; give the right file") from None
     return {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
@@ -76,13 +75,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
             if path.suffix == ".safetensors"
             else torch.load(path, map_location="cpu", weights_only=True)
         )
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: not readable as a weights file: {reason[:160]}") from None
+    except Exception as error:  # what is no weights file breaks the readers in every way there is
+        reason = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+        # torch advises to switch its safety off, in colours.
+        reason = re.sub(r"\x1b\[\d*m", "", reason).partition(" This file can still be loaded")[0]
+        raise UserError(f"{path}: not readable as a weights file: {reason[:160].strip()}; give another file") from None
     for key in ("state_dict", "model"):  # training checkpoints keep the weights under one of these
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise UserError(f"{path}: holds no state dict (names to tensors); save model.state_dict()")
     return state
 

@@ -3,6 +3,7 @@
 Torch is imported inside the verbs, so that ``--help`` answers at once.
 """
 
+import io
 import os
 import sys
 
@@ -38,14 +39,25 @@ def _options(
 
 def main() -> None:
     """Run the command line; a mistake of the user's becomes one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        app()
+        code = app(standalone_mode=False, prog_name="rcam-bench")
+        if code == 130:  # typer turns Ctrl-C into this
+            raise KeyboardInterrupt
+        sys.exit(code or 0)
     except UserError as error:
         print(f"rcam-bench: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nrcam-bench: stopped; the same command continues where this one was", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        print(f"rcam-bench: {' '.join(error.format_message().split())} (rcam-bench --help)", file=sys.stderr)
+        sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

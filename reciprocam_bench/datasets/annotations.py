@@ -51,7 +51,7 @@ def read_annotation(path: Path) -> Annotation:
                 dropped.append(f"a box of '{name}' has no area inside the image")
             else:
                 objects.append(AnnotatedObject(name, box, (node.findtext("difficult") or "0").strip() == "1"))
-    except (ElementTree.ParseError, ValueError, TypeError) as error:
+    except (ElementTree.ParseError, ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"annotation is malformed: {error}") from None
     if width <= 0 or height <= 0:
         raise ValueError("annotation gives no image size")

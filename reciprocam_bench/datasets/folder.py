@@ -1,6 +1,6 @@
 """A plain folder of images, with or without a label file."""
 
-from reciprocam_bench.datasets.labels import read_label_file
+from reciprocam_bench.datasets.labels import find_label, read_label_file
 from reciprocam_bench.datasets.registry import dataset
 from reciprocam_bench.datasets.sample import Dataset, Sample, existing_folder, list_images
 
@@ -13,7 +13,7 @@ def folder(*, root: str, labels: str | None = None) -> Dataset:
     samples, skipped = [], []
     for path in list_images(base):
         name = path.relative_to(base).as_posix()
-        label = known.get(path.stem)
+        label = find_label(known, name)
         if labels and label is None:
             skipped.append((name, "not in the label file"))
         else:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reciprocam_bench.datasets.annotations import read_annotation
-from reciprocam_bench.datasets.labels import DEVKIT_TRUTH, read_label_file
+from reciprocam_bench.datasets.labels import DEVKIT_TRUTH, find_label, read_label_file
 from reciprocam_bench.datasets.registry import dataset
 from reciprocam_bench.datasets.sample import Dataset, Sample, Target, existing_folder, imagenet_wnids, list_images
 from reciprocam_bench.errors import UserError
@@ -40,6 +40,8 @@ def imagenet(*, root: str, labels: str | None = None, boxes: str | None = None) 
     given as ``labels``. ``boxes`` is a folder of XML files named like the images.
     """
     base = existing_folder(root)
+    if labels and not Path(labels).expanduser().is_file():
+        raise UserError(f"label file {labels} does not exist; correct the path")
     samples, skipped = _from_class_folders(base)
     if not samples:
         samples, skipped = _from_flat_folder(base, labels)
@@ -84,8 +86,9 @@ def _from_flat_folder(base: Path, labels: str | None) -> tuple[list[Sample], lis
     known = read_label_file(path)
     samples, skipped = [], []
     for image in sorted(p for p in list_images(folder) if p.parent == folder):
-        if image.stem in known:
-            samples.append(Sample(image.name, image, known[image.stem]))
+        label = find_label(known, image.name)
+        if label is not None:
+            samples.append(Sample(image.name, image, label))
         else:
             skipped.append((image.name, "not in the label file"))
     return samples, skipped

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image, ImageFile
 from torch import Tensor
@@ -51,6 +52,10 @@ def read_picture(path: str) -> Image.Image:
     """Open an image file as RGB; whatever is wrong with it becomes a ``ValueError`` with a short reason."""
     try:
         with Image.open(path) as image:
+            # Pillow's own conversion cuts 16-bit grey off at 255 instead of scaling it.
+            if image.mode.startswith("I"):
+                grey = (np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)
+                return Image.fromarray(grey).convert("RGB")
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"unreadable image: {str(error).replace(path, 'file')[:120]}") from None

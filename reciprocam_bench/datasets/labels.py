@@ -13,7 +13,9 @@ DEVKIT_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
 
 def read_label_file(name: str) -> dict[str, int]:
-    """Class index by image stem, from any of the formats in use.
+    """Class index by image, from any of the formats in use; `find_label` looks one up.
+
+    Images are named as in the file, and by their stem where it means one class.
 
     Read are: the devkit's ``ILSVRC2012_validation_ground_truth.txt`` (its ``meta.mat`` must lie beside it, because its
     numbers are the devkit's own), ``LOC_val_solution.csv`` (image, then wnid and box), two or more columns (image, wnid
@@ -23,37 +25,55 @@ def read_label_file(name: str) -> dict[str, int]:
     """
     path = Path(name).expanduser()
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"label file {path} does not exist; correct the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"label file {path} cannot be read: {error}") from None
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
         raise UserError(f"label file {path} is empty")
     if path.name == DEVKIT_TRUTH:
-        return _devkit(path, lines)
-    if all(line.isdigit() for line in lines):
-        return {_validation_stem(i): _index(line, path, i) for i, line in enumerate(lines, 1)}
-    rows = list(csv.reader(lines)) if "," in lines[0] else [re.split(r"[\s;]+", line) for line in lines]
-    labels = {}
-    for number, row in enumerate(rows, 1):
+        return _devkit(path, [line for _, line in lines])
+    if all(line.isdecimal() for _, line in lines):
+        return {_validation_stem(i): _index(line, path, n) for i, (n, line) in enumerate(lines, 1)}
+    return _columns(path, lines)
+
+
+def find_label(labels: dict[str, int], relative: str) -> int | None:
+    """The label of an image given by its path in the folder: under that path, its file name, or its stem."""
+    name = relative.rpartition("/")[2]
+    for key in (relative, name, Path(relative).with_suffix("").as_posix(), Path(name).stem):
+        if key in labels:
+            return labels[key]
+    return None
+
+
+def _columns(path: Path, lines: list[tuple[int, str]]) -> dict[str, int]:
+    comma = "," in lines[0][1]
+    labels: dict[str, int] = {}
+    for position, (number, line) in enumerate(lines):
+        row = next(csv.reader([line])) if comma else re.split(r"[\s;]+", line)
         if len(row) < 2:
             raise UserError(f"{path}, line {number}: write 'image label'; found '{' '.join(row)}'")
         # A CSV may have more columns: the wnid or index is the first one that reads as one.
         words = row[1].split()[:1] + [column.strip() for column in row[2:]]
         label = next((found for word in words if (found := _class(word)) is not None), None)
-        if label is None and number == 1:
+        if label is None and position == 0 and not any(w.lstrip("-").isdecimal() for w in words):
             continue  # a heading
         if label is None:
-            raise UserError(f"{path}, line {number}: '{row[1]}' is neither a wnid nor a class index 0 to 999")
-        labels[Path(row[0].strip()).stem] = label
-    return labels
+            raise UserError(f"{path}, line {number}: '{row[1].strip()}' is neither a wnid nor a class index 0 to 999")
+        labels[row[0].strip()] = label
+    stems: dict[str, set[int]] = {}
+    for name, label in labels.items():
+        stems.setdefault(Path(name).stem, set()).add(label)
+    return {stem: min(found) for stem, found in stems.items() if len(found) == 1} | labels
 
 
 def _class(word: str) -> int | None:
     if word in imagenet_wnids():
         return imagenet_wnids()[word]
-    return int(word) if word.isdigit() and int(word) < 1000 else None
+    return int(word) if word.isdecimal() and int(word) < 1000 else None
 
 
 def _index(word: str, path: Path, line: int) -> int:
@@ -73,12 +93,14 @@ def _devkit(path: Path, lines: list[str]) -> dict[str, int]:
     meta = path.parent / "meta.mat"
     if not meta.is_file():
         raise UserError(f"{path} needs the devkit's meta.mat beside it, which says what its numbers mean")
-    synsets = loadmat(str(meta), squeeze_me=True)["synsets"]
-    number_to_index = {
-        int(row["ILSVRC2012_ID"]): imagenet_wnids()[str(row["WNID"])]
-        for row in synsets
-        if str(row["WNID"]) in imagenet_wnids()
-    }
+    try:
+        number_to_index = {
+            int(row["ILSVRC2012_ID"]): imagenet_wnids()[str(row["WNID"])]
+            for row in loadmat(str(meta), squeeze_me=True)["synsets"]
+            if str(row["WNID"]) in imagenet_wnids()
+        }
+    except Exception as error:  # the MATLAB reader fails on damaged files in many ways
+        raise UserError(f"{meta} is not readable as the devkit's meta.mat: {type(error).__name__}") from None
     try:
         return {_validation_stem(i): number_to_index[int(line)] for i, line in enumerate(lines, 1)}
     except (KeyError, ValueError) as error:

@@ -9,6 +9,7 @@ from reciprocam_bench.engine.memory import keep_freed_memory
 from reciprocam_bench.engine.run import Phases, begin, judge, record
 from reciprocam_bench.engine.store import RunFolder
 from reciprocam_bench.engine.timing import time_experiment
+from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.report import report
 from reciprocam_bench.reporting.summary import per_class, summarise
 
@@ -41,6 +42,8 @@ def complete(config: Config, path: Path, *, fresh: bool, quiet: bool, say: Say) 
 def only_time(config: Config, path: Path, *, fresh: bool, quiet: bool, say: Say) -> str:
     """Time the methods into the run folder; returns the table."""
     keep_freed_memory()
+    if config.timing is None:
+        raise UserError("the config has no 'timing:' part; add one, for example --set timing.repeats=10")
     experiment = set_up(config)
     folder = RunFolder(path)
     phases = begin(experiment, folder, fresh)

@@ -43,6 +43,8 @@ def set_up(config: Config) -> Experiment:
     make_methods(config.methods, None)
     metrics = make_metrics(config.metrics)
     protocols = [load_protocol(name) for name in config.protocol]
+    if len({p.name for p in protocols}) < len(protocols):
+        raise UserError("protocol: one is listed twice; remove it")
     device = set_up_torch(config)
     dataset = load_dataset(config.dataset, config.limit)
     backbone = set_up_backbone(config, protocols[0], device)
@@ -69,7 +71,7 @@ def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) ->
         fill_environment(c.weights),
         c.layer,
         device,
-        image_size=geometry.crop or geometry.size,
+        image_size=None if config.preprocess == "model" else geometry.crop or geometry.size,
         num_classes=c.num_classes,
         multi_label=c.multi_label,
     )

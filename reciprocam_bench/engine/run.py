@@ -225,6 +225,8 @@ def _judge_method(
         with phases("explain"):
             maps = method(fp)
         with phases("metrics"), torch.no_grad():
+            if maps.ndim != 3 or len(maps) != len(fp):
+                raise ValueError(f"maps are {tuple(maps.shape)}, not (N, h, w) with N = {len(fp)}")
             evidence = Evidence(fp, maps, batch.protocol, method, scenes)
             columns: dict[str, list[float]] = {}
             for spec in experiment.metrics.values():

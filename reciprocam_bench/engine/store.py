@@ -40,15 +40,17 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file; give --output another name")
-        if fresh and self._is_run():
-            self._clear()
         if self.path.is_dir() and any(self.path.iterdir()) and not self._is_run():
             raise UserError(f"{self.path} holds files but no run; give --output another folder")
-        if self._is_run():
+        if fresh and self._is_run():
+            self._clear()
+        elif self._is_run():
             self._check_same(config, fingerprint)
+            if self.finished:
+                return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / "config.yaml").write_text(config, encoding="utf-8")
+            self.write("config.yaml", config)
             if not self.environment():
                 self.write_environment({"fingerprint": fingerprint})
         except OSError as error:
@@ -62,9 +64,10 @@ class RunFolder:
     def environment(self) -> dict[str, Any]:
         """The content of ``environment.json``, empty if it is not there or was cut off."""
         try:
-            return json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
+            content = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
             return {}
+        return content if isinstance(content, dict) else {}
 
     def write_environment(self, content: dict[str, Any]) -> None:
         """Replace ``environment.json``, whole or not at all."""
@@ -77,7 +80,10 @@ class RunFolder:
         partial.replace(self.path / name)
 
     def _is_run(self) -> bool:
-        return (self.path / "config.yaml").is_file()
+        # A config.yaml alone may be anybody's; what --fresh deletes must be ours.
+        return (self.path / "config.yaml").is_file() and any(
+            (self.path / name).is_file() for name in ("environment.json", "per_image.csv")
+        )
 
     def _clear(self) -> None:
         for name in _FILES:
@@ -85,7 +91,7 @@ class RunFolder:
         shutil.rmtree(self.path / "maps", ignore_errors=True)
 
     def _check_same(self, config: str, fingerprint: dict[str, Any]) -> None:
-        if (self.path / "config.yaml").read_text(encoding="utf-8") != config:
+        if (self.path / "config.yaml").read_bytes() != config.encode():
             state = "a finished run" if self.finished else "an unfinished run"
             raise UserError(
                 f"{self.path} holds {state} of another config; give --output another folder, or --fresh to replace it"
@@ -110,22 +116,22 @@ class Rows:
     def read(self) -> list[dict[str, str]]:
         """All complete rows; a last line without its end is dropped."""
         try:
-            text = self.path.read_text(encoding="utf-8")
+            text = self.path.read_text(encoding="utf-8", errors="surrogateescape")
         except FileNotFoundError:
             return []
-        rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
+        rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
         return [row for row in rows if None not in row.values() and None not in row]
 
     def keep(self, rows: list[dict[str, str]]) -> None:
         """Replace the file by its heading and these rows."""
         partial = self.path.with_suffix(".part")
-        partial.write_text(self._text(rows, heading=True), encoding="utf-8")
+        partial.write_text(self._text(rows, heading=True), encoding="utf-8", errors="surrogateescape")
         partial.replace(self.path)
 
     def append(self, rows: list[Row]) -> None:
         """Add rows; they are on disk when this returns."""
         if rows:
-            with self.path.open("a", encoding="utf-8") as file:
+            with self.path.open("a", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(self._text(rows))
                 file.flush()
                 os.fsync(file.fileno())

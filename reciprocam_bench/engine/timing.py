@@ -27,10 +27,12 @@ def time_experiment(experiment: Experiment, quiet: bool = False) -> pd.DataFrame
             progress.advance(share[method.title])
 
         memory = peaks(experiment.backbone, methods, images, count)
+        methods = [m for m in methods if (m.title, "explainer") in memory]  # one that failed has error rows already
         samples = time_methods(
             experiment.backbone, methods, images, repeats=timing.repeats, warmup=timing.warmup, on_done=count
         )
-    return pd.DataFrame(rows(experiment.backbone, methods, len(images), samples, memory, timing.relative_to))
+    reference = timing.relative_to if timing.relative_to in [m.title for m in methods] else None
+    return pd.DataFrame(rows(experiment.backbone, methods, len(images), samples, memory, reference))
 
 
 def _first_images(experiment: Experiment, count: int) -> torch.Tensor:

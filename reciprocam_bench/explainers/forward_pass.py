@@ -69,7 +69,10 @@ def of_class(scores: Tensor, classes: Tensor) -> Tensor:
 
 def head_gradients(fp: ForwardPass) -> Tensor:
     """``d logit_c / dA`` for each image's class, ``(N, C, h, w)``; only the head is differentiated."""
-    features = fp.features.detach().requires_grad_()
-    with torch.enable_grad():
-        score = of_class(fp.backbone.head(features), fp.classes).sum()
+    with torch.inference_mode(False), torch.enable_grad():
+        # A caller's inference mode makes tensors that cannot be differentiated; a copy can.
+        features = fp.features.clone() if fp.features.is_inference() else fp.features.detach()
+        features.requires_grad_()
+        classes = fp.classes.clone() if fp.classes.is_inference() else fp.classes
+        score = of_class(fp.backbone.head(features), classes).sum()
         return torch.autograd.grad(score, features)[0]

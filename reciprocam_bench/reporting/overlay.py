@@ -29,9 +29,9 @@ def sheet(picture: Image.Image, heading: str, heats: Mapping[str, Heat], notes: 
     for index, (name, (shown, note)) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(1, columns, index)
         axes.imshow(shown)
-        axes.set_title(name, fontsize=9)
-        axes.set_xlabel(note, fontsize=8)
+        axes.set_title(name, fontsize=9, parse_math=False)
+        axes.set_xlabel(note, fontsize=8, parse_math=False)
         axes.set_xticks([])
         axes.set_yticks([])
-    figure.suptitle(heading, fontsize=10)
+    figure.suptitle(heading, fontsize=10, parse_math=False)
     return figure

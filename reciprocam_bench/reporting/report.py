@@ -11,6 +11,7 @@ from reciprocam_bench.reporting.tables import readable_summary, readable_timing,
 
 FORMATS = ("markdown", "latex", "csv")
 _READABLE: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {"summary": readable_summary, "timing": readable_timing}
+_NEEDED = {"summary": {"protocol", "method", "images"}, "timing": {"method", "scope", "median_ms"}}
 _HEADINGS = {"summary": "quality, in percent", "timing": "time"}
 
 
@@ -27,7 +28,7 @@ def report(folder: Path, form: str, parts: tuple[str, ...] = ("summary", "timing
         path = folder / f"{part}.csv"
         if not path.is_file():
             continue
-        frame = pd.read_csv(path)
+        frame = _read_table(path, part)
         if form == "csv":
             texts.append(frame.to_csv(index=False))
             continue
@@ -42,3 +43,15 @@ def report(folder: Path, form: str, parts: tuple[str, ...] = ("summary", "timing
     if not texts:
         raise UserError(f"{folder} holds no {' or '.join(parts)} yet; run it first")
     return "\n".join(texts)
+
+
+def _read_table(path: Path, part: str) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path, dtype={"method": str, "protocol": str})
+    except (ValueError, OSError) as error:  # pandas' own errors and UnicodeDecodeError are ValueErrors
+        raise UserError(
+            f"{path}: not readable as a table: {str(error).splitlines()[0]}; run it again with --fresh"
+        ) from None
+    if not _NEEDED[part] <= set(frame.columns):
+        raise UserError(f"{path}: not the table of a run; run it again with --fresh")
+    return frame

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
-from reciprocam_bench.config import Config, parse_config
+from reciprocam_bench.config import Config, parse_config, read_yaml
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.metrics.registry import MetricSpec, make_metrics
 from reciprocam_bench.protocols.protocol import Published, published
@@ -42,7 +41,7 @@ def read_config(folder: Path) -> Config:
     path = folder / "config.yaml"
     if not path.is_file():
         raise UserError(f"{folder} is not a run folder: it has no config.yaml")
-    return parse_config(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    return parse_config(read_yaml(path), str(path))
 
 
 def read_run(folder: Path) -> RunRows:
@@ -53,10 +52,23 @@ def read_run(folder: Path) -> RunRows:
         raise UserError(f"{folder} has no per_image.csv yet; run it first")
     metrics = make_metrics(config.metrics)
     values = [column for spec in metrics.values() for column in spec.columns]
-    rows = pd.read_csv(path, keep_default_na=False, na_values={column: ["", "nan"] for column in values})
-    environment = folder / "environment.json"
-    facts = json.loads(environment.read_text(encoding="utf-8")) if environment.is_file() else {}
-    return RunRows(config, rows, facts, metrics)
+    text = ("protocol", "image", "category", "difficult", "label", "method", "status")
+    rows = pd.read_csv(
+        path,
+        keep_default_na=False,
+        na_values={column: ["", "nan"] for column in values},
+        dtype=dict.fromkeys(text, str),
+        encoding_errors="surrogateescape",
+    )
+    return RunRows(config, rows, _facts(folder), metrics)
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def summarise(folder: Path) -> pd.DataFrame:
@@ -85,7 +97,7 @@ def per_class(folder: Path) -> pd.DataFrame | None:
             rows = run.of(protocol, method.title)
             rows = rows[(rows["category"] != "") & rows[columns].notna().any(axis=1)]
             for category, group in rows.groupby("category", sort=True):
-                hard = group[group["difficult"].astype(str) == "1"]
+                hard = group[group["difficult"] == "1"]
                 fixed = {"protocol": protocol, "method": method.title, "category": category}
                 counts = {"trials": len(group), "trials_difficult": len(hard)}
                 means = {c: 100 * group[c].mean() for c in columns}
@@ -112,7 +124,7 @@ def _row(run: RunRows, protocol: str, title: str) -> dict[str, Any]:
         "classes": run.facts.get("class_source", {}).get(protocol, ""),
     }
     localised = [spec for spec in run.metrics.values() if spec.localised]
-    hard = judged[judged["difficult"].astype(str) == "1"] if localised and run.facts.get("difficult_by") else None
+    hard = judged[judged["difficult"] == "1"] if localised and run.facts.get("difficult_by") else None
     if localised:
         first = localised[0].columns[0]
         row["trials"] = int(judged[first].notna().sum())
@@ -123,19 +135,20 @@ def _row(run: RunRows, protocol: str, title: str) -> dict[str, Any]:
         row |= _values(spec, name, judged, paper)
         if spec.localised and hard is not None:
             row |= _values(spec, f"{name}_difficult", hard, paper)
-        if spec.summary == "of-means":
-            row[f"{name}_mean"] = 100 * judged[name].mean() if len(judged) else None
     return row | {"published_note": paper.provenance if paper else ""}
 
 
 def _values(spec: MetricSpec, name: str, rows: pd.DataFrame, paper: Published | None) -> dict[str, float | None]:
     value, low, high = estimate(spec, rows)
     published_value = paper.values.get(name) if paper else None
-    return {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_published": published_value}
+    row = {name: value, f"{name}_low": low, f"{name}_high": high}
+    if spec.summary == "of-means":
+        row[f"{name}_mean"] = 100 * float(rows[name].mean()) if len(rows) else None
+    return row | {f"{name}_published": published_value}
 
 
 def _top1(rows: pd.DataFrame) -> float | None:
-    labelled = rows[rows["label"].astype(str) != ""].drop_duplicates("image")
+    labelled = rows[rows["label"] != ""].drop_duplicates("image")
     if labelled.empty:
         return None
     return 100 * float((labelled["predicted"].astype(int) == labelled["label"].astype(int)).mean())

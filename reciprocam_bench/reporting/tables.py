@@ -58,7 +58,7 @@ def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
 
 def readable_timing(timing: pd.DataFrame) -> pd.DataFrame:
     """Timing rows for a reader: milliseconds, images a second, memory, speed-up with its interval."""
-    table = timing[["method", "implementation", "scope"]].fillna("").copy()
+    table = timing[["method", "implementation", "scope"]].astype(object).fillna("")
     table["median ms"] = timing["median_ms"].map(_three)
     table["quartiles ms"] = [
         f"{_three(a)} to {_three(b)}" for a, b in zip(timing["q25_ms"], timing["q75_ms"], strict=True)

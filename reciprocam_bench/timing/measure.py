@@ -11,6 +11,7 @@ from scipy.stats import bootstrap
 from torch import Tensor
 
 from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.registry import Method
 from reciprocam_bench.timing.memory import peak_memory
@@ -67,7 +68,13 @@ def peaks(
     for method in methods:
         made.clear()
         forward = peak_memory(partial(_forward_into, made, backbone, images), backbone.device)
-        explain = peak_memory(partial(method, made[0]), backbone.device)
+        try:
+            explain = peak_memory(partial(method, made[0]), backbone.device)
+        except UserError:
+            raise
+        except Exception:  # a plug-in may fail in any way; it is left out
+            on_done(method)
+            continue
         held = sum(t.numel() * t.element_size() for t in (made[0].features, made[0].logits))
         found[method.title, "explainer"] = explain
         found[method.title, "end-to-end"] = max(forward, held + explain)

@@ -1,0 +1,89 @@
+"""Splitting by catching and replacing one layer's output."""
+
+import pytest
+import torch
+from torch import nn
+
+import reciprocam_bench as rb
+from reciprocam_bench.backbones.replace import split_by_replacing
+
+IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def residual() -> nn.Module:
+    """conv -> block(x) + x -> act -> pool -> linear, with a layer inside the block that is no cut."""
+
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.block = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+            self.act, self.fc = nn.ReLU(), nn.Linear(4, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x)
+            return self.fc(self.act(self.block(x) + x).mean((2, 3)))
+
+    torch.manual_seed(0)
+    return Residual().eval().requires_grad_(False)
+
+
+def test_auto_takes_the_last_map_that_is_a_cut(residual):
+    features, head, layer = split_by_replacing(residual, IMAGES, "auto")
+    assert layer == "act"
+    x = residual.conv(IMAGES)
+    torch.testing.assert_close(features(IMAGES), (residual.block(x) + x).relu())
+    torch.testing.assert_close(head(features(IMAGES)), residual(IMAGES))
+
+
+def test_auto_passes_over_a_later_map_that_is_no_cut(residual):
+    del residual.act
+    residual.act = torch.relu  # a function cannot be hooked: block is the last layer, conv the last cut
+    assert split_by_replacing(residual, IMAGES, "auto")[2] == "conv"
+
+
+def test_a_named_layer_that_is_no_cut_shows_in_the_logits(residual):
+    features, head, _ = split_by_replacing(residual, IMAGES, "block")
+    assert (head(features(IMAGES)) - residual(IMAGES)).abs().max() > 1e-2
+
+
+def test_a_layer_that_runs_twice_is_not_chosen():
+    net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1))
+    net.extend([net[0], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 5)])
+    with pytest.raises(rb.UserError, match="no layer with a spatial map is a cut"):
+        split_by_replacing(net.eval(), IMAGES, "auto")
+
+
+def test_the_head_takes_any_number_of_maps(residual):
+    features, head, _ = split_by_replacing(residual, IMAGES, "conv")
+    maps = features(IMAGES)
+    torch.testing.assert_close(head(torch.cat([maps, maps, maps])), residual(IMAGES).repeat(3, 1))
+
+
+def test_no_hook_stays_behind_also_after_an_error(residual):
+    features, head, _ = split_by_replacing(residual, IMAGES, "act")
+    features(IMAGES), head(features(IMAGES))
+    with pytest.raises(RuntimeError):
+        features(IMAGES[:, :2])
+    with pytest.raises(RuntimeError):
+        head(torch.zeros(2, 7, 8, 8))
+    assert not any(m._forward_hooks for m in residual.modules())
+
+
+def test_gradients_reach_the_replaced_map(residual):
+    features, head, _ = split_by_replacing(residual, IMAGES, "act")
+    maps = features(IMAGES).requires_grad_()
+    head(maps)[:, 2].sum().backward()
+    expected = (residual.fc.weight[2] / 64)[None, :, None, None].expand_as(maps)
+    torch.testing.assert_close(maps.grad, expected)
+
+
+def test_an_unknown_layer_is_answered_with_the_nearest_name(residual):
+    with pytest.raises(rb.UserError, match=r"layer 'blok' is not in the network; did you mean 'block'\?"):
+        split_by_replacing(residual, IMAGES, "blok")
+
+
+def test_a_net_without_maps_is_refused():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+    with pytest.raises(rb.UserError, match="no layer with a spatial map is a cut"):
+        split_by_replacing(net, IMAGES, "auto")

@@ -1,0 +1,96 @@
+"""A plain folder of images."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from reciprocam_bench.config import DatasetConfig
+from reciprocam_bench.datasets.registry import load_dataset
+from reciprocam_bench.datasets.sample import Dataset
+from reciprocam_bench.errors import UserError
+
+
+def pictures(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(folder / name, format="PNG")
+    return folder
+
+
+def load(root: Path, limit: int | None = None, **options: object) -> Dataset:
+    return load_dataset(DatasetConfig(name="folder", root=str(root), **options), limit)
+
+
+def labels(dataset: Dataset) -> dict[str, int | None]:
+    return {s.id: s.label for s in dataset.samples}
+
+
+def test_images_of_all_depths_in_a_fixed_order(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "été 1", "b.png", "a/z.JPG", "a/b c.jpeg", ".hidden.png")
+    (root / "notes.txt").write_text("x")
+    dataset = load(root)
+    assert [s.id for s in dataset.samples] == ["a/b c.jpeg", "a/z.JPG", "b.png"]
+    assert all(s.label is None for s in dataset.samples)
+    assert dataset.samples[0].path == root / "a" / "b c.jpeg"
+
+
+def test_labels_from_a_file_and_images_that_are_not_in_it(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "p", "a.png", "b.png", "c.png")
+    (tmp_path / "l.csv").write_text("image,label\na.png,3\nc,n02099601\n")
+    dataset = load(root, labels=str(tmp_path / "l.csv"))
+    assert labels(dataset) == {"a.png": 3, "c.png": 207}
+    assert dataset.skipped == [("b.png", "not in the label file")]
+
+
+def test_same_file_name_in_two_folders_keeps_its_own_label(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "p", "cats/1.png", "dogs/1.png")
+    (tmp_path / "l.csv").write_text("cats/1.png,281\ndogs/1.png,207\n")
+    assert labels(load(root, labels=str(tmp_path / "l.csv"))) == {"cats/1.png": 281, "dogs/1.png": 207}
+
+
+def test_same_stem_with_two_suffixes_keeps_its_own_label(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "p", "a.jpg", "a.png")
+    (tmp_path / "l.csv").write_text("a.jpg,1\na.png,2\n")
+    assert labels(load(root, labels=str(tmp_path / "l.csv"))) == {"a.jpg": 1, "a.png": 2}
+
+
+def test_limit_takes_the_first(tmp_path: Path) -> None:
+    assert [s.id for s in load(pictures(tmp_path, "b.png", "a.png", "c.png"), 2).samples] == ["a.png", "b.png"]
+
+
+def test_an_empty_folder_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"^dataset 'folder' has no images at {tmp_path}$"):
+        load(tmp_path)
+
+
+def test_when_no_image_is_left_the_first_reason_is_given(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "p", "a.png")
+    (tmp_path / "l.csv").write_text("z.png,1\n")
+    with pytest.raises(UserError, match=r"has no images at .* \(a.png: not in the label file\)"):
+        load(root, labels=str(tmp_path / "l.csv"))
+
+
+def test_a_root_that_is_missing_a_file_or_not_given(tmp_path: Path) -> None:
+    for root in (tmp_path / "none", pictures(tmp_path, "a.png") / "a.png"):
+        with pytest.raises(UserError, match=rf"^dataset.root: {root} is not a folder; correct the path$"):
+            load(root)
+    with pytest.raises(UserError, match=r"^dataset 'folder': 'root' is missing; add dataset.root to the config$"):
+        load_dataset(DatasetConfig(name="folder"))
+
+
+def test_unknown_data_set_and_option() -> None:
+    with pytest.raises(UserError, match="unknown dataset 'foldr'; did you mean 'folder'"):
+        load_dataset(DatasetConfig(name="foldr"))
+    with pytest.raises(UserError, match="dataset 'folder': unknown option 'lables'; did you mean 'labels'"):
+        load_dataset(DatasetConfig(name="folder", root=".", lables="x"))
+    with pytest.raises(UserError, match="dataset 'folder': option 'root': Input should be a valid string, not 5"):
+        load_dataset(DatasetConfig(name="folder", root=5))
+
+
+def test_labels_are_required_of_every_image(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "p", "a.png")
+    with pytest.raises(UserError, match=r"no label for a.png"):
+        load(root).require_labels()
+    (tmp_path / "l.csv").write_text("a.png,1\n")
+    load(root, labels=str(tmp_path / "l.csv")).require_labels()

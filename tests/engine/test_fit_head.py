@@ -1,0 +1,99 @@
+"""Fitting multi-label heads."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from reciprocam_bench.backbones.linear_head import load_linear_head, save_linear_head, with_linear_head
+from reciprocam_bench.cli import main
+from reciprocam_bench.config import FitHeadConfig
+from reciprocam_bench.engine import fit_head as module
+from reciprocam_bench.engine.fit_linear import average_precision, fit_linear
+from reciprocam_bench.errors import UserError
+
+SETTINGS = FitHeadConfig.model_validate({"epochs": 60})
+
+
+def _separable(n=200):
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(n, 6, generator=generator) * torch.tensor([1.0, 10, 0.1, 1, 1, 1]) + 3
+    labels = torch.stack([features[:, 0] > 3.5, features[:, 1] > 0, features[:, 2] > 3.1], dim=1).float()
+    return features, labels
+
+
+def test_a_separable_problem_is_learnt_at_any_scale_of_the_features():
+    features, labels = _separable()
+    fitted = fit_linear(features, labels, SETTINGS, seed=0, quiet=True)
+    assert fitted.mean_ap > 0.95 > 0.7 > fitted.prior
+    ap = average_precision(features @ fitted.weight.T + fitted.bias, labels)
+    assert np.nanmean(ap) > 0.95
+
+
+def test_unknown_labels_are_neither_fitted_nor_judged():
+    features, labels = _separable()
+    labels[:100, 0] = torch.nan
+    assert fit_linear(features, labels, SETTINGS, seed=0, quiet=True).mean_ap > 0.9
+
+
+def test_average_precision_is_sklearns_and_not_defined_without_positives():
+    scores, labels = torch.tensor([[0.9, 0.1], [0.2, 0.3], [0.5, 0.2]]), torch.tensor([[1.0, 0], [0, 0], [1, 0]])
+    ap = average_precision(scores, labels)
+    assert ap[0] == average_precision_score([1, 0, 1], [0.9, 0.2, 0.5]) and np.isnan(ap[1])
+
+
+def test_no_positive_to_hold_out_is_an_error():
+    with pytest.raises(UserError, match="no category has a positive"):
+        fit_linear(torch.randn(20, 3), torch.zeros(20, 2), SETTINGS, seed=0, quiet=True)
+
+
+def test_a_saved_head_answers_as_the_fitted_one(tiny, images, tmp_path):
+    weight, bias = torch.randn(3, 8), torch.randn(3)
+    save_linear_head(tmp_path / "h.safetensors", weight, bias, {"model": "custom", "layer": tiny.layer, "dataset": "d"})
+    loaded = load_linear_head(tiny, tmp_path / "h.safetensors")
+    expected = tiny.features(images).mean((2, 3)) @ weight.T + bias
+    torch.testing.assert_close(loaded(images), expected)
+    torch.testing.assert_close(loaded.probabilities(expected), expected.sigmoid())
+    assert loaded.num_classes == 3 and loaded.weights["head_dataset"] == "d"
+
+
+def test_a_head_of_other_features_is_refused(tiny, tmp_path):
+    path = tmp_path / "h.safetensors"
+    with pytest.raises(UserError, match="does not exist; make one with"):
+        load_linear_head(tiny, path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(UserError, match="is no head"):
+        load_linear_head(tiny, path)
+    save_linear_head(path, torch.zeros(3, 9), torch.zeros(3), {"model": "custom", "layer": tiny.layer})
+    with pytest.raises(UserError, match="gives 8 maps"):
+        load_linear_head(tiny, path)
+    save_linear_head(path, torch.zeros(3, 8), torch.zeros(3), {"model": "other/net", "layer": tiny.layer})
+    with pytest.raises(UserError, match="fitted on other/net"):
+        load_linear_head(tiny, path)
+
+
+def test_closed_form_recipro_uses_sigmoids_on_a_multi_label_head(tiny, images):
+    from reciprocam_bench import explain
+
+    backbone = with_linear_head(tiny, torch.randn(3, 8), torch.zeros(3))
+    closed, batched = (explain(backbone, images, [0, 1, 2], path=p) for p in ("closed-form", "batched-head"))
+    torch.testing.assert_close(closed, batched, atol=1e-5, rtol=0)
+
+
+def test_fit_head_learns_on_voc_and_does_not_compute_features_again(data, weights_dir, tmp_path, monkeypatch, capsys):
+    computed = []
+    original = module.pooled_features
+    monkeypatch.setattr(module, "pooled_features", lambda b, x: computed.append(1) or original(b, x))
+    monkeypatch.setenv("VOC_ROOT", str(data / "VOCdevkit"))
+    output = tmp_path / "head.safetensors"
+    words = "fit-head --config resnet50_voc07 --set backbone.model=torchvision/resnet18 --limit 80"
+    words += f" --set fit_head.split=test --set fit_head.held_out=0.5 --output {output}"
+    monkeypatch.setattr("sys.argv", ["rcam-bench", *words.split()])
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert stop.value.code == 0
+    assert len(computed) == 80
+    said = capsys.readouterr().err
+    achieved, prior = (float(said.split(word)[1].split("%")[0]) for word in ("held-out mAP ", "(prior "))
+    assert achieved > 2 * prior

@@ -1,0 +1,195 @@
+"""The decorator, options and checks of explainers, and what holds for every one of them."""
+
+import dataclasses
+import sys
+import types
+from typing import Literal
+
+import pytest
+import torch
+
+import reciprocam_bench as rb
+from reciprocam_bench.explainers import registry as registry_module
+from reciprocam_bench.explainers.forward_pass import forward_pass
+from reciprocam_bench.explainers.registry import EXPLAINERS, explainer, make_method, needs_linear_head
+from reciprocam_bench.registry import Registry
+
+CONFIGURED = {
+    "cam": [{}],
+    "gradcam": [{}],
+    "reciprocam": [
+        {"mask": mask, "path": path} for mask in ("one-hot", "gaussian") for path in ("closed-form", "batched-head")
+    ],
+    "scorecam": [{"variant": v, "channels": c} for v in ("paper", "torch-cam", "grad-cam") for c in (None, 3)],
+}
+# The centre of the image is the same map for every image and class, of a size of its own (test_controls.py).
+METHODS = [(name, options) for name in EXPLAINERS.all() if name != "center" for options in CONFIGURED.get(name, [{}])]
+
+
+@pytest.fixture
+def empty(monkeypatch) -> Registry:
+    """A registry of its own behind the decorator."""
+    registry = Registry("method", "reciprocam_bench.protocols", "no.such.group")
+    monkeypatch.setattr(registry_module, "EXPLAINERS", registry)
+    return registry
+
+
+def test_the_methods_of_the_package_are_found():
+    assert {"cam", "gradcam", "scorecam", "reciprocam"} <= set(EXPLAINERS.all())
+    assert list(EXPLAINERS.all()) == sorted(EXPLAINERS.all())
+
+
+@pytest.mark.parametrize(("name", "options"), METHODS)
+def test_a_batch_is_the_same_as_its_images_one_by_one(tiny, images, name, options):
+    method = make_method(name, options, name, tiny)
+    classes = torch.tensor([4, 0, 2])
+    batch = method(forward_pass(tiny, 5 * images, classes))
+    single = [method(forward_pass(tiny, 5 * images[n : n + 1], classes[n : n + 1])) for n in range(3)]
+    torch.testing.assert_close(batch, torch.cat(single), rtol=1e-4, atol=1e-5 * batch.abs().max().item())
+    assert (batch[0] - batch[1]).abs().max() > 0
+
+
+@pytest.mark.parametrize(("name", "options"), METHODS)
+def test_the_class_is_resolved_for_each_image(tiny, images, name, options):
+    method = make_method(name, options, name, tiny)
+    same = 5 * images[:1].expand(3, -1, -1, -1)
+    together = method(forward_pass(tiny, same, torch.tensor([4, 0, 2])))
+    for n, c in enumerate([4, 0, 2]):
+        alone = method(forward_pass(tiny, same[:1], torch.tensor([c])))[0]
+        torch.testing.assert_close(together[n], alone, rtol=1e-4, atol=1e-5 * alone.abs().max().item())
+    assert (together[0] - together[1]).abs().max() > 0
+    assert (together[0] - together[2]).abs().max() > 0
+
+
+@pytest.mark.parametrize(("name", "options"), METHODS)
+def test_maps_are_raw_detached_and_of_feature_size(tiny, name, options):
+    fp = forward_pass(tiny, torch.randn(2, 3, 24, 16))
+    features, images = fp.features.clone(), fp.images.clone()
+    maps = make_method(name, options, name, tiny)(fp)
+    assert (maps.shape, maps.dtype, maps.device) == ((2, 6, 4), torch.float32, tiny.device)
+    assert not maps.requires_grad
+    assert torch.equal(fp.features, features) and torch.equal(fp.images, images)
+
+
+@pytest.mark.parametrize(("name", "options"), METHODS)
+def test_the_memory_budget_changes_nothing(tiny, images, name, options):
+    method = make_method(name, options, name, tiny)
+    whole = method(forward_pass(tiny, 5 * images))
+    chunked = method(forward_pass(dataclasses.replace(tiny, memory_budget=1), 5 * images))
+    torch.testing.assert_close(chunked, whole, rtol=1e-4, atol=1e-5 * whole.abs().max().item())
+
+
+def test_a_decorated_function_is_registered_and_stays_callable(empty):
+    @explainer("mine", aliases=("my", "own"), forwards=lambda backbone, options: 7.0)
+    def mine(fp, *, power: int = 1):
+        return fp.features.mean(1) ** power
+
+    assert mine is empty.get("mine").function is empty.get("own").function
+    assert list(empty.all()) == ["mine"]
+    assert make_method("my", {"power": 2}, "row", None).title == "row"
+
+
+def test_a_method_of_ones_own_runs_with_its_options(empty, tiny, images):
+    @explainer("mine")
+    def mine(fp, *, power: int = 1):
+        return fp.features.mean(1) ** power
+
+    fp = forward_pass(tiny, images)
+    torch.testing.assert_close(make_method("mine", {"power": 3}, "t")(fp), fp.features.mean(1) ** 3)
+    assert make_method("mine", {}, "t").forwards(tiny) == 1.0
+
+
+@pytest.mark.parametrize("second", ["mine", "my"])
+def test_a_name_is_taken_only_once(empty, second):
+    explainer("mine", aliases=("my",))(lambda fp: fp.features.mean(1))
+    with pytest.raises(rb.UserError, match=f"method '{second}' is registered twice; rename one of the two"):
+        explainer(second)(lambda fp: fp.features.mean(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("grad-cam", "unknown method 'grad-cam'; did you mean 'gradcam'? (rcam-bench ls methods)"),
+        ("reciprocamm", "did you mean 'reciprocam'?"),
+        ("zzz", "unknown method 'zzz'; known: cam, center"),
+    ],
+)
+def test_an_unknown_method_is_answered_with_the_nearest(name, words):
+    with pytest.raises(rb.UserError) as error:
+        make_method(name, {}, "t")
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("reciprocam", {"masks": "gaussian"}, "method 'reciprocam': unknown option 'masks'; did you mean 'mask'?"),
+        ("reciprocam", {"mask": "gaussain"}, "option 'mask': Input should be 'one-hot' or 'gaussian', not 'gaussain'"),
+        ("scorecam", {"variant": None}, "method 'scorecam': option 'variant': "),
+        ("gradcam", {"mask": "gaussian"}, "method 'gradcam': unknown option 'mask'"),
+        ("gradcam", {"fp": 1}, "method 'gradcam': unknown option 'fp'"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(name, options, words):
+    with pytest.raises(rb.UserError) as error:
+        make_method(name, options, "t")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_method_is_checked_against_the_backbone(tiny):
+    other = dataclasses.replace(tiny, linear=None, name="mine", layer="stem")
+    needs_linear_head(tiny, {})
+    for name in ("cam", "reciprocam"):
+        options = {"path": "closed-form"} if name == "reciprocam" else {}
+        make_method(name, options, name)
+        with pytest.raises(rb.UserError, match="mine split at 'stem' has"):
+            make_method(name, options, name, other)
+
+
+def test_a_plug_in_with_postponed_annotations_has_its_options_checked(empty):
+    source = """
+from __future__ import annotations
+from typing import Literal
+from reciprocam_bench.explainers.registry import explainer
+
+@explainer("mine")
+def mine(fp, *, how: Literal["up", "down"] = "up"):
+    return fp.features.mean(1)
+"""
+    module = types.ModuleType("a_plug_in")
+    sys.modules["a_plug_in"] = module
+    try:
+        exec(source, module.__dict__)
+        assert make_method("mine", {"how": "down"}, "t").options == {"how": "down"}
+        with pytest.raises(rb.UserError, match="option 'how': Input should be 'up' or 'down', not 'left'"):
+            make_method("mine", {"how": "left"}, "t")
+    finally:
+        del sys.modules["a_plug_in"]
+
+
+def test_options_are_what_was_given_in_their_types(empty):
+    @explainer("mine")
+    def mine(fp, *, power: int = 1, how: Literal["up", "down"] = "up"):
+        return fp.features.mean(1)
+
+    assert make_method("mine", {"power": "3"}, "t").options == {"power": 3}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_plug_in_that_does_not_load_is_named_every_time(monkeypatch, times):
+    class Broken:
+        name, value = "broken", "broken_package:method"
+
+        def load(self):
+            raise ImportError("no module named torchfoo")
+
+    monkeypatch.setattr("reciprocam_bench.registry.entry_points", lambda group: [Broken()])
+    registry = Registry("method", "reciprocam_bench.protocols", "some.group")
+    for _ in range(times):
+        with pytest.raises(rb.UserError) as error:
+            registry.all()
+    assert str(error.value) == (
+        "plug-in 'broken' (broken_package:method) failed to load: ImportError: no module named torchfoo; "
+        "fix or uninstall it"
+    )

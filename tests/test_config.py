@@ -1,0 +1,251 @@
+"""The config schema: precedence, base files, environment variables, and the words for each mistake."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reciprocam_bench.config import Config, dump_config, find_config, load_config, parse_config
+from reciprocam_bench.errors import UserError
+
+MINIMAL = {"backbone": {"model": "timm/x"}, "dataset": {"name": "folder", "root": "pics"}, "methods": ["gradcam"]}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def save(name: str = "c.yaml", **changes: object) -> str:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text(yaml.safe_dump({**MINIMAL, **changes}), encoding="utf-8")
+    return name
+
+
+def mistake(*overrides: str, **changes: object) -> str:
+    with pytest.raises(UserError) as caught:
+        load_config(save(**changes), overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_command_line_beats_set_beats_yaml_beats_default() -> None:
+    name = save(batch_size=4, maps=5)
+    assert load_config(save("plain.yaml")).batch_size == 8
+    assert load_config(name).batch_size == 4
+    assert load_config(name, ("batch_size=2", "limit=9")).batch_size == 2
+    config = load_config(name, ("batch_size=2", "limit=9"), limit=3, device=None)
+    assert (config.limit, config.batch_size, config.maps, config.device) == (3, 2, 5, "auto")
+
+
+def test_the_last_of_several_sets_wins() -> None:
+    assert load_config(save(), ("seed=1", "seed=2")).seed == 2
+
+
+@pytest.mark.parametrize(
+    "override, read",
+    [
+        ("backbone.weights=none", lambda c: c.backbone.weights == "none"),
+        ("backbone.model=timm/resnet50", lambda c: (c.backbone.model, c.backbone.layer) == ("timm/resnet50", "auto")),
+        ("methods=[cam, {name: scorecam, channels: 8}]", lambda c: c.methods[1].options == {"channels": 8}),
+        ("metrics=[increase]", lambda c: c.metrics == ["increase"]),
+        ("limit=null", lambda c: c.limit is None),
+        ("dataset.root=a=b", lambda c: c.dataset.options == {"root": "a=b"}),
+        ("dataset.root='5'", lambda c: c.dataset.options == {"root": "5"}),
+        ("protocol=recipro-2024", lambda c: c.protocol == ["recipro-2024"]),
+        ("classes=7", lambda c: c.classes == 7),
+    ],
+)
+def test_set_takes_dots_and_yaml_values(override: str, read) -> None:
+    assert read(load_config(save(), (override,)))
+
+
+@pytest.mark.parametrize("there", [{}, {"timing": None}])
+def test_set_reaches_into_a_missing_or_null_mapping(there: dict) -> None:
+    timing = load_config(save(**there), ("timing.repeats=3",)).timing
+    assert timing is not None
+    assert (timing.repeats, timing.warmup) == (3, 1)
+
+
+@pytest.mark.parametrize("override", ["backbone", "=3", "seed", ""])
+def test_set_without_key_or_value_says_how_it_is_written(override: str) -> None:
+    assert mistake(override).startswith(f"--set {override}: write key=value")
+
+
+@pytest.mark.parametrize("text", ["[a", "{a: b", "!!python/object:os.system 1", "2024-13-45", "!!int seven", "0b_"])
+def test_set_with_a_broken_yaml_value(text: str) -> None:
+    assert mistake(f"limit={text}") == f"--set limit={text}: '{text}' is not a YAML value"
+
+
+@pytest.mark.parametrize("override, part", [("backbone.model.x=1", "model"), ("methods.0=cam", "methods")])
+def test_set_into_something_that_is_no_mapping(override: str, part: str) -> None:
+    assert mistake(override) == f"--set {override}: '{part}' is not a mapping"
+
+
+def test_base_is_overlaid_by_the_file_that_names_it() -> None:
+    save("configs/parent.yaml", batch_size=4, seed=7)
+    Path("configs/child.yaml").write_text("base: parent.yaml\nbatch_size: 2\n")
+    config = load_config("child")
+    assert (config.batch_size, config.seed, config.backbone.model) == (2, 7, "timm/x")
+    assert load_config("child", ("seed=8",)).seed == 8
+
+
+def test_base_by_bare_name_from_another_folder() -> None:
+    save("configs/parent.yaml", seed=7)
+    Path("elsewhere").mkdir()
+    Path("elsewhere/child.yaml").write_text("base: parent\n")
+    assert load_config("elsewhere/child.yaml").seed == 7
+
+
+def test_base_of_a_base_is_refused() -> None:
+    save("grandparent.yaml")
+    Path("parent.yaml").write_text("base: grandparent.yaml\n")
+    Path("child.yaml").write_text("base: parent.yaml\n")
+    with pytest.raises(UserError, match=r"^child.yaml: base: parent.yaml has a base itself; only one level"):
+        load_config("child.yaml")
+
+
+@pytest.mark.parametrize("base, match", [([1], "base: must name a file"), ("nowhere", "config 'nowhere' not found")])
+def test_bad_base(base: object, match: str) -> None:
+    assert match in mistake(base=base)
+
+
+def test_environment_variables_are_filled_in_late_and_saved_unexpanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RCAM_A", "/data")
+    monkeypatch.setenv("RCAM_B", "val")
+    config = load_config(save(dataset={"name": "folder", "root": "${RCAM_A}/x/${RCAM_B}", "labels": "plain"}))
+    assert config.dataset.options == {"root": "/data/x/val", "labels": "plain"}
+    assert yaml.safe_load(dump_config(config))["dataset"]["root"] == "${RCAM_A}/x/${RCAM_B}"
+    monkeypatch.setenv("RCAM_A", "/moved")
+    assert config.dataset.options["root"] == "/moved/x/val"
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_unset_variable_is_reported_when_it_is_needed(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RCAM_A", raising=False)
+    if value is not None:
+        monkeypatch.setenv("RCAM_A", value)
+    config = load_config(save(dataset={"name": "folder", "root": "${RCAM_A}/x"}))
+    with pytest.raises(UserError, match=r"^\$\{RCAM_A\}/x: the environment variable RCAM_A is not set; export RCAM_A="):
+        _ = config.dataset.options
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("methds=[cam]", "c.yaml: unknown key 'methds'; did you mean 'methods'?"),
+        ("backbone.modle=x", "c.yaml: unknown key 'backbone.modle'; did you mean 'model'?"),
+        ("timing.repeat=3", "c.yaml: unknown key 'timing.repeat'; did you mean 'repeats'?"),
+        ("zzz=1", "c.yaml: unknown key 'zzz'; known: backbone, batch_size, "),
+        ("batch_size=0", "c.yaml: batch_size: Input should be greater than or equal to 1, not 0"),
+        ("batch_size=two", "c.yaml: batch_size: Input should be a valid integer"),
+        ("device=gpu", "c.yaml: device: Input should be 'auto', 'cpu', 'cuda' or 'mps', not 'gpu'"),
+        ("backbone=timm/x", "c.yaml: backbone: "),
+        ("backbone.model=5", "c.yaml: backbone.model: Input should be a valid string, not 5"),
+        ("backbone={weights: none}", "c.yaml: 'backbone.model' is missing; add it to the config"),
+        ("dataset={root: x}", "c.yaml: 'dataset.name' is missing"),
+        ("dataset=folder", "c.yaml: dataset: "),
+        ("dataset={3: x, name: folder}", "c.yaml: dataset.3"),
+        ("methods=cam", "c.yaml: methods: Input should be a valid list, not 'cam'"),
+        ("methods=[]", "c.yaml: methods: List should have at least 1 item"),
+        ("methods=[{mask: gaussian}]", "c.yaml: 'methods.0.name' is missing"),
+        ("methods=[cam, 3]", "c.yaml: methods.1: "),
+        ("metrics=[]", "c.yaml: metrics: "),
+        ("protocol=[]", "c.yaml: protocol: "),
+        ("timing=true", "c.yaml: timing: "),
+        ("classes=all", "c.yaml: classes"),
+    ],
+)
+def test_a_wrong_key_or_value_names_its_place(override: str, message: str) -> None:
+    assert mistake(override).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"# nothing\n",
+        b"- a\n- b\n",
+        b"just words\n",
+        b"5\n",
+        b"a: [1\n",
+        b"a:\n\tb: 1\n",
+        b"\x89PNG\r\n\x1a\n\x00\xff",
+        b"name: caf\xe9\n",
+        b"a: 1\n---\nb: 2\n",
+        b"limit: 2024-13-45\n",
+        b"? [a]\n: b\n",
+        b"a: !!python/name:os.system\n",
+    ],
+)
+def test_a_file_that_is_no_config_is_named(content: bytes) -> None:
+    Path("odd.yaml").write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        load_config("odd.yaml")
+    assert str(caught.value).startswith("odd.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_that_are_no_strings_are_refused() -> None:
+    Path("odd.yaml").write_text(yaml.safe_dump({**MINIMAL, 7: "x"}))
+    with pytest.raises(UserError, match=r"^odd.yaml: .*7"):
+        load_config("odd.yaml")
+
+
+def test_saved_config_reads_back_as_the_same() -> None:
+    methods = ["cam", {"name": "reciprocam", "mask": "gaussian", "label": "Récipro ≥ 3"}]
+    config = parse_config({**MINIMAL, "methods": methods, "timing": {"methods": ["cam"]}, "classes": 3}, "x")
+    assert parse_config(yaml.safe_load(dump_config(config)), "x") == config
+    assert "Récipro ≥ 3" in dump_config(config)
+
+
+@pytest.mark.parametrize(
+    "method, title",
+    [
+        ("reciprocam", "reciprocam"),
+        ({"name": "reciprocam", "mask": "gaussian", "score": "logit"}, "reciprocam[mask=gaussian,score=logit]"),
+        ({"name": "reciprocam", "mask": "gaussian", "label": "ours"}, "ours"),
+    ],
+)
+def test_a_method_is_titled_by_its_label_or_its_options(method: object, title: str) -> None:
+    config = Config.model_validate({**MINIMAL, "methods": [method]})
+    assert config.methods[0].title == title
+    assert "label" not in config.methods[0].options
+
+
+def test_a_bare_name_is_looked_up_here_then_in_configs_then_in_the_installed_copy() -> None:
+    installed = find_config("quickstart")
+    assert installed.is_file()
+    save("configs/quickstart.yaml", seed=1)
+    assert load_config("quickstart").seed == 1
+    save("quickstart.yaml", seed=2)
+    assert load_config("quickstart").seed == 2
+    assert load_config("quickstart.yaml").seed == 2
+    assert load_config(str(Path("configs/quickstart.yaml").resolve())).seed == 1
+
+
+def test_a_folder_in_place_of_the_config_is_passed_over() -> None:
+    Path("quickstart.yaml").mkdir()
+    assert find_config("quickstart").is_file()
+
+
+def test_config_in_a_folder_with_spaces_and_accents() -> None:
+    assert load_config(save("mes données/réseau 1.yaml", seed=3)).seed == 3
+
+
+@pytest.mark.parametrize("name", ["quickstrat", "quickstrat.yaml", "configs/quickstrat.yaml"])
+def test_unknown_config_suggests_a_near_one(name: str) -> None:
+    with pytest.raises(UserError, match=rf"^config '{name}' not found .*; did you mean 'quickstart'\?"):
+        find_config(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "a\0b", "x" * 300])
+def test_impossible_config_names_are_not_found(name: str) -> None:
+    with pytest.raises(UserError, match="not found"):
+        find_config(name)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_configs_are_valid(path: Path) -> None:
+    assert load_config(str(path)).methods

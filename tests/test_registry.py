@@ -1,0 +1,193 @@
+"""Names to functions: registering, look-up, plug-ins, and the check of options."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+import reciprocam_bench.registry as registry_module
+from reciprocam_bench.errors import UserError, did_you_mean
+from reciprocam_bench.explainers.registry import EXPLAINERS, explainer, make_method
+from reciprocam_bench.metrics.registry import METRICS, make_metrics
+from reciprocam_bench.registry import Registry, check_options, keyword_options
+
+
+def wobble(
+    fp: object,
+    *,
+    mask: Literal["hard", "soft"] = "hard",
+    count: Annotated[int, Field(ge=1)] | None = None,
+    share: float = 0.5,
+) -> None:
+    """An explainer with options."""
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """A registry whose package has one module, which registers `built_in` when it is imported."""
+    package = tmp_path / "rcam_fake_plugins"
+    package.mkdir()
+    (package / "__init__.py").write_text("TABLE = None\n")
+    (package / "one.py").write_text("import rcam_fake_plugins as p\np.TABLE.add('built_in', 'spec', ('alias',))\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [n for n in sys.modules if n.startswith("rcam_fake_plugins")]:
+        monkeypatch.delitem(sys.modules, name)
+    import rcam_fake_plugins
+
+    rcam_fake_plugins.TABLE = Registry("thing", "rcam_fake_plugins", "rcam.fake.things")
+    return rcam_fake_plugins.TABLE
+
+
+class EntryPoint:
+    name, value = "plug", "plug.module:thing"
+
+    def __init__(self, load) -> None:
+        self.load = load
+
+
+def plug_in(monkeypatch: pytest.MonkeyPatch, *loads) -> None:
+    points = [EntryPoint(load) for load in loads]
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: points if group == "rcam.fake.things" else [])
+
+
+def test_modules_are_imported_on_first_look_up_only(table: Registry) -> None:
+    assert "rcam_fake_plugins.one" not in sys.modules
+    assert table.get("built_in") == "spec"
+    assert "rcam_fake_plugins.one" in sys.modules
+
+
+def test_an_alias_leads_to_the_same_spec_and_is_not_listed(table: Registry) -> None:
+    assert table.get("alias") == "spec"
+    assert list(table.all()) == ["built_in"]
+
+
+def test_an_unknown_name_suggests_a_near_one_and_says_where_all_are_listed(table: Registry) -> None:
+    with pytest.raises(UserError) as caught:
+        table.get("built_on")
+    assert str(caught.value) == "unknown thing 'built_on'; did you mean 'built_in'? (rcam-bench ls things)"
+
+
+@pytest.mark.parametrize(
+    "name, aliases", [("built_in", ()), ("alias", ()), ("new", ("built_in",)), ("new", ("alias",))]
+)
+def test_a_name_can_be_taken_only_once(table: Registry, name: str, aliases: tuple[str, ...]) -> None:
+    table.all()
+    with pytest.raises(UserError, match="is registered twice"):
+        table.add(name, "other", aliases)
+    assert table.all() == {"built_in": "spec"}
+
+
+def test_names_are_listed_in_order(table: Registry) -> None:
+    table.add("zebra", 1)
+    table.add("ant", 2)
+    assert list(table.all()) == ["ant", "built_in", "zebra"]
+
+
+def test_plug_ins_are_loaded_from_entry_points(table: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in(monkeypatch, lambda: table.add("from_plug_in", 5))
+    assert table.get("from_plug_in") == 5
+
+
+def test_a_broken_plug_in_is_named(table: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in(monkeypatch, lambda: 1 / 0)
+    with pytest.raises(UserError, match=r"plug-in 'plug' \(plug.module:thing\) failed to load: ZeroDivisionError"):
+        table.all()
+
+
+def test_a_plug_in_cannot_replace_a_built_in(table: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in(monkeypatch, lambda: table.add("built_in", "mine"))
+    with pytest.raises(UserError, match="'built_in' is registered twice"):
+        table.all()
+
+
+def test_only_keyword_only_parameters_are_options() -> None:
+    assert list(keyword_options(wobble)) == ["mask", "count", "share"]
+
+
+@pytest.mark.parametrize(
+    "given, checked",
+    [
+        ({}, {}),
+        ({"mask": "soft"}, {"mask": "soft"}),
+        ({"count": "8", "share": 1}, {"count": 8, "share": 1.0}),
+        ({"count": None}, {"count": None}),
+    ],
+)
+def test_options_are_coerced_and_not_filled_up_with_defaults(given: dict, checked: dict) -> None:
+    assert check_options("x", wobble, given) == checked
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"msk": "soft"}, "here: unknown option 'msk'; did you mean 'mask'?"),
+        ({"fp": 1}, "here: unknown option 'fp'; known: count, mask, share"),
+        ({"mask": "medium"}, "here: option 'mask': Input should be 'hard' or 'soft', not 'medium'"),
+        ({"count": 0}, "here: option 'count': Input should be greater than or equal to 1, not 0"),
+        ({"share": [1]}, "here: option 'share': Input should be a valid number, not [1]"),
+    ],
+)
+def test_a_wrong_option_is_named(given: dict, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_options("here", wobble, given)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "head, options",
+    [("from __future__ import annotations\n", "n: int = 3, m: Mask = 'a'"), ("", "n=3, m: Mask = 'a'")],
+    ids=["postponed annotations", "no annotation"],
+)
+def test_a_plug_in_may_postpone_or_leave_out_annotations(head: str, options: str) -> None:
+    names: dict = {}
+    exec(f"{head}from typing import Literal\nMask = Literal['a', 'b']\ndef f(fp, *, {options}): ...", names)
+    assert check_options("x", names["f"], {"n": 4, "m": "b"}) == {"n": 4, "m": "b"}
+    with pytest.raises(UserError, match="option 'm'"):
+        check_options("x", names["f"], {"m": "c"})
+
+
+def test_decorators_return_the_function_as_it_was() -> None:
+    def nothing(fp: object) -> None: ...
+
+    try:
+        assert explainer("test-nothing", aliases=("test-none",))(nothing) is nothing
+        assert make_method("test-none", {}, "title").title == "title"
+    finally:
+        del EXPLAINERS._specs["test-nothing"], EXPLAINERS._aliases["test-none"]
+
+
+def test_make_method_checks_options() -> None:
+    assert make_method("reciprocam", {"mask": "gaussian"}, "t").options == {"mask": "gaussian"}
+    with pytest.raises(UserError, match="method 'reciprocam': option 'mask'"):
+        make_method("reciprocam", {"mask": "gausian"}, "t")
+    with pytest.raises(UserError, match="unknown method 'grdcam'; did you mean 'gradcam'"):
+        make_method("grdcam", {}, "t")
+
+
+def test_a_metric_made_of_others_brings_them_along() -> None:
+    assert list(make_metrics(["adcc"])) == ["average_drop", "coherency", "complexity", "adcc"]
+    assert list(make_metrics(["complexity", "adcc"])) == ["complexity", "average_drop", "coherency", "adcc"]
+    assert list(make_metrics(["increase"])) == ["increase"]
+
+
+@pytest.mark.parametrize("names", [["adcc", "adcc"], ["increase", "adcc", "increase"]])
+def test_a_metric_cannot_be_listed_twice(names: list[str]) -> None:
+    with pytest.raises(UserError, match="listed twice"):
+        make_metrics(names)
+
+
+@pytest.mark.parametrize("table", [EXPLAINERS, METRICS], ids=["methods", "metrics"])
+def test_every_built_in_describes_itself_in_one_line(table: Registry) -> None:
+    assert table.all()
+    for name, spec in table.all().items():
+        assert spec.name == name
+        assert (spec.function.__doc__ or "").strip().splitlines()[0]
+
+
+def test_did_you_mean() -> None:
+    assert did_you_mean("methds", ["methods", "metrics"]) == "; did you mean 'methods'?"
+    assert did_you_mean("x", ["b", "a"]) == "; known: a, b"
+    assert did_you_mean("x", []) == ""
+    assert did_you_mean("x", [str(i) * 9 for i in range(21)]) == "; 21 are known"
