@@ -79,12 +79,12 @@ class Backbone:
         """How many inputs fit the memory budget at once, between 1 and 64.
 
         ``bytes_each`` is what one input needs, in bytes; a full forward pass if left out. The default budget is
-        1 GiB on a CPU and a quarter of the free memory on a GPU. Beyond 64 nothing is gained on a CPU, and on a
+        512 MiB on a CPU and a quarter of the free memory on a GPU. Beyond 64 nothing is gained on a CPU, and on a
         GPU little.
         """
         budget = self.memory_budget
         if budget is None:
             cuda = self.device.type == "cuda"
-            budget = torch.cuda.mem_get_info(self.device)[0] // 4 if cuda else 1 << 30
+            budget = torch.cuda.mem_get_info(self.device)[0] // 4 if cuda else 1 << 29
         largest = 64 if self.device.type == "cpu" else 256
         return max(1, min(largest, budget // max(1, bytes_each or self.bytes_per_image)))
