@@ -1,4 +1,4 @@
-"""Write the quickstart tables of README.md from the committed run folder. Run it after a new quickstart run."""
+"""Write the tables of README.md and results/README.md from the committed run folders. Run it after new runs."""
 
 import re
 from pathlib import Path
@@ -6,14 +6,19 @@ from pathlib import Path
 from reciprocam_bench.reporting.report import report
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", ROOT / "results" / "README.md")
 
 
-def with_tables(readme: str, tables: str) -> str:
-    """The README's text with the block between its markers replaced."""
-    pattern = r"(<!-- quickstart: [^\n]*-->\n).*?(<!-- end of quickstart -->)"
-    return re.sub(pattern, lambda m: f"{m[1]}\n{tables}\n{m[2]}", readme, flags=re.DOTALL)
+def with_tables(page: str, results: Path) -> str:
+    """The page's text, with the block after each ``<!-- tables of NAME -->`` replaced by that run folder's tables."""
+    return re.sub(
+        r"(<!-- tables of (\S+) -->\n).*?(<!-- end of tables -->)",
+        lambda found: f"{found[1]}\n{report(results / found[2], 'markdown')}\n{found[3]}",
+        page,
+        flags=re.DOTALL,
+    )
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    path.write_text(with_tables(path.read_text("utf-8"), report(ROOT / "results/quickstart", "markdown")), "utf-8")
+    for path in PAGES:
+        path.write_text(with_tables(path.read_text("utf-8"), ROOT / "results"), "utf-8")

@@ -80,20 +80,30 @@ def test_closed_form_recipro_uses_sigmoids_on_a_multi_label_head(tiny, images):
     torch.testing.assert_close(closed, batched, atol=1e-5, rtol=0)
 
 
-def test_fit_head_learns_on_voc_and_does_not_compute_features_again(data, weights_dir, tmp_path, monkeypatch, capsys):
+def test_fit_head_learns_on_voc_and_keeps_its_features_when_it_is_stopped(
+    data, weights_dir, tmp_path, monkeypatch, capsys
+):
     computed = []
     original = module.pooled_features
-    monkeypatch.setattr(module, "pooled_features", lambda b, x: computed.append(1) or original(b, x))
+
+    def counted(backbone, images):
+        computed.append(1)
+        if len(computed) == 70:
+            raise KeyboardInterrupt
+        return original(backbone, images)
+
+    monkeypatch.setattr(module, "pooled_features", counted)
     monkeypatch.setenv("VOC_ROOT", str(data / "VOCdevkit"))
     output = tmp_path / "head.safetensors"
     words = "fit-head --config resnet50_voc07 --set backbone.model=torchvision/resnet18 --limit 80"
     words += f" --set fit_head.split=test --set fit_head.held_out=0.5 --output {output}"
     monkeypatch.setattr("sys.argv", ["rcam-bench", *words.split()])
-    for _ in range(2):
+    for code in (130, 0, 0):
         with pytest.raises(SystemExit) as stop:
             main()
-        assert stop.value.code == 0
-    assert len(computed) == 80
+        assert stop.value.code == code
+    # The first part of 64 survived the stop; the second start computed the other 16, the third none.
+    assert len(computed) == 70 + 16
     said = capsys.readouterr().err
     achieved, prior = (float(said.split(word)[1].split("%")[0]) for word in ("held-out mAP ", "(prior "))
     assert achieved > 2 * prior

@@ -84,6 +84,18 @@ def test_energy_is_the_share_of_mass_on_the_object():
     assert energy_pointing_game(located, objects).tolist() == [0.5, 0.0]
 
 
+def test_energy_agrees_with_a_plain_loop():
+    rng = np.random.default_rng(1)
+    located = rng.random((6, 21, 34), dtype=np.float32)
+    objects = rng.random((6, 21, 34)) > 0.7
+    expected = []
+    for m, o in zip(located, objects, strict=True):
+        on = sum(float(m[y, x]) for y in range(21) for x in range(34) if o[y, x])
+        expected.append(on / float(m.astype(np.float64).sum()))
+    found = energy_pointing_game(torch.from_numpy(located), torch.from_numpy(objects))
+    assert found.tolist() == pytest.approx(expected, abs=1e-5)
+
+
 def test_rank_accuracy_counts_as_many_pixels_as_the_object_has():
     located = torch.tensor([[[0.9, 0.8, 0.1], [0.7, 0.2, 0.0]]])
     objects = torch.tensor([[[True, False, False], [True, True, False]]])

@@ -1,4 +1,4 @@
-"""The README shows what the committed run folder holds."""
+"""The pages show what the committed run folders hold."""
 
 import importlib.util
 from pathlib import Path
@@ -18,11 +18,15 @@ def script():
     return module
 
 
-def test_the_block_between_the_markers_is_replaced(script):
-    text = "a\n<!-- quickstart: x -->\nold\n<!-- end of quickstart -->\nb\n"
-    assert script.with_tables(text, "new\n") == "a\n<!-- quickstart: x -->\n\nnew\n\n<!-- end of quickstart -->\nb\n"
+def test_each_block_is_replaced_by_its_own_run(script):
+    page = "a\n<!-- tables of quickstart -->\nold\n<!-- end of tables -->\nb\n"
+    changed = script.with_tables(page, ROOT / "results")
+    assert report(ROOT / "results/quickstart", "markdown") in changed
+    assert "old" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
-def test_the_readme_is_up_to_date(script):
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert script.with_tables(readme, report(ROOT / "results/quickstart", "markdown")) == readme
+@pytest.mark.parametrize("page", ["README.md", "results/README.md"])
+def test_the_pages_are_up_to_date(script, page):
+    text = (ROOT / page).read_text("utf-8")
+    assert "<!-- tables of " in text
+    assert script.with_tables(text, ROOT / "results") == text
