@@ -53,11 +53,11 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\nrcam-bench: stopped; the same command continues where this one was", file=sys.stderr)
         sys.exit(130)
-    except Exception as error:
-        if not hasattr(error, "format_message"):
-            raise
-        print(f"rcam-bench: {' '.join(error.format_message().split())} (rcam-bench --help)", file=sys.stderr)
-        sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # the mark of click's usage errors, wherever typer keeps click
+            raise
+        print(f"rcam-bench: {' '.join(error.format_message().split())} (rcam-bench --help)", file=sys.stderr)
+        sys.exit(2)
