@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -151,5 +152,7 @@ def skipped_rows(folder: Path) -> Rows:
 
 
 def _cell(value: Any) -> Any:
-    # Seven digits are all that float32 holds.
-    return f"{value:.7g}" if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    # Seven digits are all that float32 holds; a value that is not defined leaves its cell empty.
+    return "" if math.isnan(value) else f"{value:.7g}"

@@ -39,9 +39,8 @@ def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
         spec = METRICS.get(metric)
         if subset and spec.summary != "mean-of-classes":
             continue  # in summary.csv; here the subset is shown for the pointing game alone
-        title = (
-            f"{_TITLES.get(metric, metric)}{', difficult' if subset else ''} {'↑' if spec.higher_is_better else '↓'}"
-        )
+        short = _TITLES.get(metric, metric) + (", difficult" if subset else "")
+        title = f"{short} {'↑' if spec.higher_is_better else '↓'}"
         paper = summary[f"{name}_published"]
         if paper.notna().any():
             title += " (published)"
@@ -49,10 +48,10 @@ def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
             _number(v) + (f" ({_number(p)})" if pd.notna(p) else "") for v, p in zip(summary[name], paper, strict=True)
         ]
         if spec.summary == "mean-of-classes":
-            table[f"{title[:-2]} 95 %"] = _interval(summary, name)
+            table[f"{short} 95 %"] = _interval(summary, name)
         if spec.summary == "of-means":
             table["95 % interval"] = _interval(summary, name)
-            table[f"mean {_TITLES.get(name, name)}"] = summary[f"{name}_mean"].map(_number)
+            table[f"mean {short}"] = summary[f"{name}_mean"].map(_number)
     return table
 
 

@@ -197,7 +197,7 @@ def test_rows_come_back_as_they_went_in(rows: Rows) -> None:
 
 def test_numbers_keep_seven_digits(rows: Rows) -> None:
     rows.append([{"image": 0.1 + 0.2, "value": 123456789.0}, {"image": float("nan"), "value": 1e-12}])
-    assert rows.path.read_text().splitlines()[1:] == ["0.3,1.234568e+08", "nan,1e-12"]
+    assert rows.path.read_text().splitlines()[1:] == ["0.3,1.234568e+08", ",1e-12"]
 
 
 @pytest.mark.parametrize(
