@@ -14,6 +14,8 @@ from reciprocam_bench.engine.memory import keep_freed_memory
 DATA = Path(os.environ.get("RCAM_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 keep_freed_memory()
+# On small networks, and beside other work, a second thread costs more than it gains.
+torch.set_num_threads(1)
 
 
 class TinyNet(nn.Module):

@@ -18,6 +18,8 @@ from reciprocam_bench.errors import UserError
 _Halves = tuple[nn.Module, nn.Module, str]
 
 
+# What is made in a caller's inference mode could never be differentiated.
+@torch.inference_mode(False)
 def split_backbone(
     module: nn.Module,
     example_input: Tensor,

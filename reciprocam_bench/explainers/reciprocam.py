@@ -67,7 +67,7 @@ def batched_head(fp: ForwardPass, mask: Mask) -> Tensor:
 def reference(fp: ForwardPass, mask: Mask) -> Tensor:
     """Logits at every position one by one, as the paper's figure draws it, ``(N, h*w, K)``; for tests and timing."""
     n, _, h, w = fp.features.shape
-    logits = torch.zeros(n, h * w, fp.backbone.num_classes, device=fp.features.device)
+    logits = fp.features.new_zeros(n, h * w, fp.backbone.num_classes)
     for image in range(n):
         for k in range(h * w):
             i, j = divmod(k, w)

@@ -100,6 +100,16 @@ def test_weights_that_cannot_be_downloaded_say_where_to_put_them(no_weights_dir,
     assert message.endswith(f"put them at $RCAM_WEIGHTS_DIR/{model}.pth, or set backbone.weights to a file or to none")
 
 
+def test_a_long_reason_for_a_failed_download_is_cut_short(no_weights_dir, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no " * 1000)
+
+    monkeypatch.setattr(torchvision.models, "get_model", refuse)
+    message = message_of("torchvision/resnet18")
+    assert len(message) < 400
+    assert message.endswith("or set backbone.weights to a file or to none")
+
+
 @pytest.mark.parametrize("model", ["torchvision/squeezenet1_1", "timm/test_resnet"])
 def test_none_gives_random_weights_that_the_seed_decides(no_weights_dir, no_download, model):
     logits = []

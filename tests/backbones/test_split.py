@@ -332,6 +332,15 @@ def test_channels_last_maps_are_turned_or_refused_never_taken_for_channels_first
     assert height == width, f"{backbone.layer} {backbone.feature_shape} of a square image"
 
 
+@pytest.mark.parametrize("size", [(24, 12), (97, 31), (33, 130)])
+def test_an_example_need_not_be_square(tiny_net, size):
+    images = torch.randn(2, 3, *size)
+    backbone = rb.split_backbone(tiny_net, images)
+    height, width = ((side - 1) // 4 + 1 for side in size)
+    assert (backbone.layer, backbone.feature_shape) == ("stem", (8, height, width))
+    assert_same_function(backbone, tiny_net, images)
+
+
 def test_a_double_precision_module_is_split_in_double_precision(tiny_net, images):
     backbone = rb.split_backbone(tiny_net.double(), images.double())
     assert backbone.linear is not None

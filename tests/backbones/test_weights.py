@@ -210,6 +210,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path, content):
     message = message_of(read_state, tmp_path / "net.pth")
     assert f"{tmp_path / 'net.pth'}: not readable as a weights file" in message
     assert "weights only" in message.lower() or "state_dict()" in message
+    assert "can still be loaded" not in message, "torch's advice to switch its safety off is passed on"
 
 
 @pytest.mark.parametrize(

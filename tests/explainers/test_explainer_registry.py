@@ -99,6 +99,11 @@ def test_a_method_of_ones_own_runs_with_its_options(empty, tiny, images):
     assert make_method("mine", {}, "t").forwards(tiny) == 1.0
 
 
+def test_maps_of_a_method_that_tracks_gradients_come_back_without(empty, tiny, images):
+    explainer("mine")(lambda fp: fp.features.clone().requires_grad_().mean(1))
+    assert not make_method("mine", {}, "t")(forward_pass(tiny, images)).requires_grad
+
+
 @pytest.mark.parametrize("second", ["mine", "my"])
 def test_a_name_is_taken_only_once(empty, second):
     explainer("mine", aliases=("my",))(lambda fp: fp.features.mean(1))

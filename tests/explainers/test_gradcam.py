@@ -88,6 +88,13 @@ def test_gradcam_works_where_the_caller_has_switched_gradients_off(tiny, images,
     torch.testing.assert_close(maps.clone(), expected)
 
 
+def test_gradcam_works_on_a_backbone_split_in_inference_mode(tiny, tiny_net, images):
+    with torch.inference_mode():
+        backbone = rb.split_backbone(tiny_net, images)
+    expected = rb.explain(tiny, images, [0, 1, 2], method="gradcam")
+    torch.testing.assert_close(rb.explain(backbone, images, [0, 1, 2], method="gradcam"), expected)
+
+
 def test_gradcam_leaves_no_gradients_behind(tiny, images):
     fp = forward_pass(tiny, images)
     gradcam(fp)

@@ -123,6 +123,16 @@ def test_the_maps_of_all_classes_are_the_maps_of_each(tiny, images, score, path)
         torch.testing.assert_close(every[:, c], single, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("mask", MASKS)
+def test_the_paths_agree_to_double_precision(tiny_net, images, mask):
+    backbone = rb.split_backbone(tiny_net.double(), images.double())
+    fp = forward_pass(backbone, images.double())
+    expected = reference(fp, mask)
+    assert expected.dtype == torch.float64
+    for path in (closed_form, batched_head):
+        torch.testing.assert_close(path(fp, mask), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_softmax_maps_of_all_classes_sum_to_one_everywhere(tiny, images):
     torch.testing.assert_close(reciprocam_class_maps(forward_pass(tiny, images)).sum(1), torch.ones(3, 4, 4))
 
