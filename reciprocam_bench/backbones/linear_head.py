@@ -56,6 +56,9 @@ def load_linear_head(backbone: Backbone, path: Path) -> Backbone:
         )
     if about.get("model", backbone.name) != backbone.name or about.get("layer", backbone.layer) != backbone.layer:
         raise UserError(f"backbone.head: {path} was fitted on {fitted_on}, not {backbone.name} at {backbone.layer}")
+    mine = backbone.weights.get("sha256", backbone.weights.get("source", ""))
+    if about.get("weights_sha256", mine) != mine:
+        raise UserError(f"backbone.head: {path} was fitted on other weights of {backbone.name}; fit it on these")
     fitted = with_linear_head(backbone, weight, bias)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return replace(fitted, weights=backbone.weights | {"head": path.name, "head_sha256": digest, **_prefixed(about)})

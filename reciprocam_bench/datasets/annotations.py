@@ -6,6 +6,8 @@ from xml.etree import ElementTree
 
 from reciprocam_bench.datasets.sample import Box
 
+_LARGEST = 20_000  # pixels a side; a hostile size would otherwise ask for masks of any size
+
 
 @dataclass(frozen=True)
 class AnnotatedObject:
@@ -53,8 +55,8 @@ def read_annotation(path: Path) -> Annotation:
                 objects.append(AnnotatedObject(name, box, (node.findtext("difficult") or "0").strip() == "1"))
     except (ElementTree.ParseError, ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"annotation is malformed: {error}") from None
-    if width <= 0 or height <= 0:
-        raise ValueError("annotation gives no image size")
+    if not (0 < width <= _LARGEST and 0 < height <= _LARGEST):
+        raise ValueError("annotation gives no image size, or an impossible one")
     return Annotation(width, height, objects, dropped)
 
 

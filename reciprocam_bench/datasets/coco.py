@@ -89,18 +89,20 @@ def _sample(
     for i, found in sorted(of_category.items()):
         try:
             target = _target(api, found, i, names[i], size)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except Exception as error:  # pycocotools raises bare ones
             reasons.append(f"'{names[i]}': its segmentation cannot be read ({error})")
             continue
         if target is None:
             reasons.append(f"'{names[i]}': its objects have no area inside the image")
         else:
             targets.append(target)
-    return Sample(path.name, path, None, tuple(targets)), reasons
+    return Sample(str(record["file_name"]), path, None, tuple(targets)), reasons
 
 
 def _target(api: COCO, found: list[dict], i: int, name: str, size: tuple[int, int]) -> Target | None:
     segments = [api.annToRLE(a) for a in found]
+    if any(tuple(s["size"]) != (size[1], size[0]) for s in segments):
+        raise ValueError("its run lengths are of another image size")
     boxes = []
     for x, y, w, h in (a["bbox"] for a in found):
         box = Box(max(x, 0), max(y, 0), min(x + w, size[0]), min(y + h, size[1]))
@@ -111,4 +113,5 @@ def _target(api: COCO, found: list[dict], i: int, name: str, size: tuple[int, in
 
 
 def _has_area(segments: list[dict]) -> bool:
-    return bool(coco_mask.area(coco_mask.merge(segments)) > 0)
+    # Decoded once here, because run lengths that are broken show only then.
+    return bool(coco_mask.decode(coco_mask.merge(segments)).any())

@@ -48,7 +48,7 @@ def voc(*, root: str, year: int = 2007, split: str = "test", difficult: str | No
         known = [p.stem for p in lists.glob("*.txt")]
         raise UserError(f"{path} does not exist; set dataset.split{did_you_mean(split, known)}")
     samples, skipped = [], []
-    for name in (line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()):
+    for name in dict.fromkeys(line.split()[0] for line in _lines(path) if line.strip()):
         image = base / "JPEGImages" / f"{name}.jpg"
         try:
             if not image.is_file():
@@ -63,6 +63,13 @@ def voc(*, root: str, year: int = 2007, split: str = "test", difficult: str | No
         skipped += [(image.name, f"'{t.category}': every object is difficult") for t in targets if t.difficult]
         samples.append(Sample(image.name, image, None, targets))
     return mark_hard(Dataset(f"voc{year}-{split}", samples, skipped, VOC_CATEGORIES), difficult)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
 
 
 def _year_folder(root: Path, year: int) -> Path:

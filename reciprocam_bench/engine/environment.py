@@ -46,6 +46,7 @@ def fingerprint(backbone: Backbone) -> dict[str, Any]:
         "device": device_name(backbone.device),
         "threads": torch.get_num_threads(),
         "weights": backbone.weights.get("sha256", backbone.weights.get("source", "")),
+        "head": backbone.weights.get("head_sha256", ""),
     }
 
 

@@ -47,6 +47,8 @@ def fit_linear(features: Tensor, labels: Tensor, settings: FitHeadConfig, seed: 
     order = torch.randperm(len(features), generator=generator)
     held = max(1, round(len(features) * settings.held_out))
     test, train = order[:held], order[held:]
+    if len(train) < 2:
+        raise UserError(f"fit-head: {len(features)} images leave none to fit; lower fit_head.held_out")
     # Fitted on standardised features, where one rate suits all channels; undone in the layer that is returned.
     mean, scale = features[train].mean(0), features[train].std(0).clamp(min=1e-6)
     x = (features - mean) / scale

@@ -10,7 +10,7 @@ import pandas as pd
 from reciprocam_bench.config import Config, parse_config, read_yaml
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.metrics.registry import MetricSpec, make_metrics
-from reciprocam_bench.protocols.protocol import Published, published
+from reciprocam_bench.protocols.protocol import Published, load_protocol, published
 from reciprocam_bench.reporting.estimate import estimate
 
 # Options that leave a method the one a paper means; with any other it is not set beside published values.
@@ -156,6 +156,9 @@ def _top1(rows: pd.DataFrame) -> float | None:
 
 def _published(run: RunRows, protocol: str, title: str) -> Published | None:
     method = next(m for m in run.config.methods if m.title == title)
-    if set(method.options) - _HARMLESS_OPTIONS or run.config.backbone.weights == "none":
+    c = run.config
+    if set(method.options) - _HARMLESS_OPTIONS or c.backbone.weights == "none" or c.backbone.layer != "auto":
+        return None
+    if c.preprocess != "protocol" or c.classes not in (None, load_protocol(protocol).classes):
         return None
     return published(protocol, run.dataset).get((run.config.backbone.model, method.name))
