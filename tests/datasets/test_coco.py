@@ -77,6 +77,16 @@ def test_unusable_annotations_and_images_are_listed(root):
     assert ("gone.jpg", "listed, but the image file is missing") in dataset.skipped
 
 
+@pytest.mark.parametrize(
+    "segmentation", [[[1, 2]], {"size": [10, 10], "counts": [0, 100]}, {"size": [40, 60], "counts": [0, 5000]}]
+)
+def test_a_broken_mask_is_listed_and_spoils_nothing_else(root, segmentation):
+    good = {"category_id": 1, "segmentation": SQUARE, "bbox": [10, 10, 20, 10]}
+    dataset = root([good, {"category_id": 18, "segmentation": segmentation, "bbox": [1, 1, 9, 9]}])
+    assert [t.category for t in dataset.samples[0].targets] == ["person"]
+    assert any("'dog'" in reason for _, reason in dataset.skipped)
+
+
 NO_IDS = '{"images": [{"file_name": "a.jpg"}], "annotations": [], "categories": []}'
 NO_SIZE = '{"images": [{"id": 1}], "annotations": [], "categories": []}'
 

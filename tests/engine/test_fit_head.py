@@ -72,6 +72,13 @@ def test_a_head_of_other_features_is_refused(tiny, tmp_path):
         load_linear_head(tiny, path)
 
 
+def test_a_head_of_other_weights_is_refused(tiny, tmp_path):
+    about = {"model": "custom", "layer": tiny.layer, "weights_sha256": "aaa"}
+    save_linear_head(tmp_path / "h.safetensors", torch.zeros(3, 8), torch.zeros(3), about)
+    with pytest.raises(UserError, match="fitted on other weights"):
+        load_linear_head(tiny, tmp_path / "h.safetensors")
+
+
 def test_closed_form_recipro_uses_sigmoids_on_a_multi_label_head(tiny, images):
     from reciprocam_bench import explain
 
