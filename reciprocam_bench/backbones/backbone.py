@@ -1,12 +1,14 @@
 """A classifier split at one layer: what every explainer and metric works with."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-SplitKind = Literal["graph", "timm", "replace"]
+from reciprocam_bench.errors import UserError
+
+SplitKind = Literal["graph", "timm", "replace", "call"]
 
 
 @dataclass(frozen=True)
@@ -28,22 +30,38 @@ class LinearHead:
     bias: Tensor  # (K,)
 
 
+class Cuts(Protocol):
+    """Where else a network can be cut; for methods that read several layers."""
+
+    def at(self, layer: str) -> "Backbone":
+        """The same network, weights and device, cut at another layer."""
+
+    def stages(self) -> tuple[str, ...]:
+        """The last cut of every resolution, from fine to coarse."""
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A frozen classifier in ``eval`` mode, cut in two: ``head(features(images))`` are its logits.
+
+    A transformer's features are its patch tokens as a map. What else crosses the cut (class and register tokens,
+    ``(N, P, C)``) is the map's context: `context_of` reads it, and ``head(maps, context)`` takes it. A head without
+    context takes ``head(maps)``.
 
     Attributes:
         features: ``(N, 3, H, W)`` images to the feature map ``A``, ``(N, C, h, w)``.
         head: ``(M, C, h, w)`` feature maps to logits ``(M, K)``.
         layer: the name of the layer whose output ``A`` is.
         split: how the cut was made: ``graph`` (two halves of the traced graph), ``timm`` (``forward_features`` and
-            ``forward_head``) or ``replace`` (the layer's output replaced during a full forward).
+            ``forward_head``), ``replace`` (the layer's output replaced during a full forward) or ``call`` (at the
+            image itself: the model is only called).
         split_error: largest absolute difference of ``head(features(x))`` and the uncut model on the example input.
         linear: the pooled linear head, where the head is one.
         feature_shape: ``(C, h, w)`` at the example's size.
         bytes_per_image: estimate of the memory one image's forward pass holds at once, in bytes.
         weights: where the weights came from, for the record of a run.
         multi_label: the classes do not exclude one another; their probabilities are sigmoids, not a softmax.
+        cuts: where else the network can be cut, where that is known.
     """
 
     name: str
@@ -62,6 +80,7 @@ class Backbone:
     folded_batch_norms: int = 0
     memory_budget: int | None = None  # bytes; see chunk_size
     multi_label: bool = False
+    cuts: Cuts | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits ``(N, K)`` of preprocessed images ``(N, 3, H, W)``."""
@@ -88,3 +107,24 @@ class Backbone:
             budget = torch.cuda.mem_get_info(self.device)[0] // 4 if cuda else 1 << 29
         largest = 64 if self.device.type == "cpu" else 256
         return max(1, min(largest, budget // max(1, bytes_each or self.bytes_per_image)))
+
+    def at(self, layer: str) -> "Backbone":
+        """The same network cut at another layer; ``UserError`` for one that is unknown or no cut."""
+        if layer == self.layer:
+            return self
+        other = self._cuts().at(layer)
+        return replace(other, weights=self.weights, memory_budget=self.memory_budget, multi_label=self.multi_label)
+
+    def stages(self) -> tuple[str, ...]:
+        """The last layer of every resolution that is a cut, from fine to coarse; this backbone's own is the last."""
+        return self._cuts().stages()
+
+    def _cuts(self) -> Cuts:
+        if self.cuts is None:
+            raise UserError(f"{self.name}: a network with a head of its own can be cut at '{self.layer}' only")
+        return self.cuts
+
+
+def context_of(features: Tensor) -> Tensor | None:
+    """The tokens that belong to a feature map but have no place in it, ``(N, P, C)``; None for networks without."""
+    return getattr(features, "context", None)

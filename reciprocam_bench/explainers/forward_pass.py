@@ -1,12 +1,13 @@
 """What every explainer receives: one forward pass, made once and shared by all methods."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.backbones.backbone import Backbone, context_of
 
 
 def _ignore(share: float) -> None:
@@ -23,6 +24,7 @@ class ForwardPass:
         logits: ``(N, K)``.
         classes: ``(N,)`` class indices, int64.
         progress: called by slow methods with the share of their work that is done, 0 to 1.
+        context: tokens that cross the cut beside the map, ``(N, P, C)``; None for networks without.
     """
 
     backbone: Backbone
@@ -31,6 +33,7 @@ class ForwardPass:
     logits: Tensor
     classes: Tensor
     progress: Callable[[float], None] = _ignore
+    context: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -40,10 +43,34 @@ class ForwardPass:
         """Probability of each image's class, ``(N,)``."""
         return of_class(self.backbone.probabilities(self.logits), self.classes)
 
+    def head(self, maps: Tensor, images: Tensor | None = None) -> Tensor:
+        """Logits ``(M, K)`` of the network with ``maps (M, C, h, w)`` in place of the feature maps.
+
+        ``images (M,)`` says which image each map stands for; left out, there is one map an image.
+        """
+        if self.context is None:
+            return self.backbone.head(maps)
+        return self.backbone.head(maps, usable(self.context if images is None else self.context[images]))
+
+    def at(self, layer: str) -> "ForwardPass":
+        """The same images and classes, seen at another layer of the network; costs a forward up to there."""
+        if layer == self.backbone.layer:
+            return self
+        backbone = self.backbone.at(layer)
+        with torch.no_grad():
+            features = backbone.features(self.images)
+        return replace(self, backbone=backbone, features=features, context=context_of(features))
+
     def select(self, images: Tensor, classes: Tensor) -> "ForwardPass":
         """The same pass seen as one for the given images (indices, ``(M,)``; repeats allowed) and classes ``(M,)``."""
-        return ForwardPass(
-            self.backbone, self.images[images], self.features[images], self.logits[images], classes, self.progress
+        context = None if self.context is None else self.context[images]
+        return replace(
+            self,
+            images=self.images[images],
+            features=self.features[images],
+            logits=self.logits[images],
+            classes=classes,
+            context=context,
         )
 
 
@@ -57,9 +84,10 @@ def forward_pass(
     with torch.no_grad():
         images = backbone.prepare(images)
         features = backbone.features(images)
+        context = context_of(features)
         logits = backbone.head(features)
     classes = logits.argmax(1) if classes is None else classes.to(logits.device, torch.int64)
-    return ForwardPass(backbone, images, features, logits, classes, progress)
+    return ForwardPass(backbone, images, features, logits, classes, progress, context)
 
 
 def of_class(scores: Tensor, classes: Tensor) -> Tensor:
@@ -67,12 +95,25 @@ def of_class(scores: Tensor, classes: Tensor) -> Tensor:
     return scores.gather(1, classes[:, None]).squeeze(1)
 
 
-def head_gradients(fp: ForwardPass) -> Tensor:
-    """``d logit_c / dA`` for each image's class, ``(N, C, h, w)``; only the head is differentiated."""
+Score = Callable[[Tensor, Tensor], Tensor]
+
+
+def head_gradients(fp: ForwardPass, score: Score = of_class) -> Tensor:
+    """``d score / dA`` for each image's class, ``(N, C, h, w)``; only the head is differentiated.
+
+    ``score`` makes ``(N,)`` of logits ``(N, K)`` and classes ``(N,)``; the class logit if left out.
+    """
+    with differentiable(fp.features) as features:
+        return torch.autograd.grad(score(fp.head(features), usable(fp.classes)).sum(), features)[0]
+
+
+@contextmanager
+def differentiable(tensor: Tensor) -> Iterator[Tensor]:
+    """A leaf with the values of ``tensor``, in a scope where gradients flow, whatever the caller's mode is."""
     with torch.inference_mode(False), torch.enable_grad():
-        # A caller's inference mode makes tensors that cannot be differentiated; a copy can.
-        features = fp.features.clone() if fp.features.is_inference() else fp.features.detach()
-        features.requires_grad_()
-        classes = fp.classes.clone() if fp.classes.is_inference() else fp.classes
-        score = of_class(fp.backbone.head(features), classes).sum()
-        return torch.autograd.grad(score, features)[0]
+        yield usable(tensor).detach().requires_grad_()
+
+
+def usable(tensor: Tensor) -> Tensor:
+    """The tensor itself, or a copy of one made in inference mode, which could not be saved for a backward pass."""
+    return tensor.clone() if tensor.is_inference() else tensor

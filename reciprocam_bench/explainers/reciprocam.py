@@ -59,7 +59,7 @@ def batched_head(fp: ForwardPass, mask: Mask) -> Tensor:
     for start in range(0, len(cells), size):
         rows = torch.arange(start, min(start + size, len(cells)), device=cells.device)
         masked = cells[rows, :, None, None] * masks[rows % (h * w), None]  # (rows, C, h, w)
-        logits.append(fp.backbone.head(masked))
+        logits.append(fp.head(masked, rows // (h * w)))
         fp.progress(min(1.0, (start + size) / len(cells)))
     return torch.cat(logits).view(n, h * w, -1)
 
@@ -78,7 +78,7 @@ def reference(fp: ForwardPass, mask: Mask) -> Tensor:
                 for di, dj in ((a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)):
                     if 0 <= i + di < h and 0 <= j + dj < w:
                         masked[0, :, i + di, j + dj] = fp.features[image, :, i, j] * _GAUSSIAN[1 + di, 1 + dj].item()
-            logits[image, k] = fp.backbone.head(masked)[0]
+            logits[image, k] = fp.head(masked, torch.tensor([image], device=masked.device))[0]
         fp.progress((image + 1) / n)
     return logits
 
