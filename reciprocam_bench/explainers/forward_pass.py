@@ -14,6 +14,11 @@ def _ignore(share: float) -> None:
     """Nobody watches the progress."""
 
 
+def of_class(scores: Tensor, classes: Tensor) -> Tensor:
+    """Pick each row's class: ``(N, K), (N,) -> (N,)``."""
+    return scores.gather(1, classes[:, None]).squeeze(1)
+
+
 @dataclass(frozen=True)
 class ForwardPass:
     """Images, what the backbone made of them, and the class to explain for each.
@@ -25,6 +30,8 @@ class ForwardPass:
         classes: ``(N,)`` class indices, int64.
         progress: called by slow methods with the share of their work that is done, 0 to 1.
         context: tokens that cross the cut beside the map, ``(N, P, C)``; None for networks without.
+        score: what gradient methods differentiate, of logits ``(N, K)`` and classes ``(N,)``, ``(N,)``: the logit of
+            the class, unless a method asks another question (FinerCAM, ShapleyCAM).
     """
 
     backbone: Backbone
@@ -34,6 +41,7 @@ class ForwardPass:
     classes: Tensor
     progress: Callable[[float], None] = _ignore
     context: Tensor | None = None
+    score: Callable[[Tensor, Tensor], Tensor] = of_class
 
     def __len__(self) -> int:
         return len(self.images)
@@ -90,21 +98,11 @@ def forward_pass(
     return ForwardPass(backbone, images, features, logits, classes, progress, context)
 
 
-def of_class(scores: Tensor, classes: Tensor) -> Tensor:
-    """Pick each row's class: ``(N, K), (N,) -> (N,)``."""
-    return scores.gather(1, classes[:, None]).squeeze(1)
-
-
-Score = Callable[[Tensor, Tensor], Tensor]
-
-
-def head_gradients(fp: ForwardPass, score: Score = of_class) -> Tensor:
-    """``d score / dA`` for each image's class, ``(N, C, h, w)``; only the head is differentiated.
-
-    ``score`` makes ``(N,)`` of logits ``(N, K)`` and classes ``(N,)``; the class logit if left out.
-    """
+def head_gradients(fp: ForwardPass) -> Tensor:
+    """``d score / dA`` for each image's class, ``(N, C, h, w)``; only the head is differentiated."""
     with differentiable(fp.features) as features:
-        return torch.autograd.grad(score(fp.head(features), usable(fp.classes)).sum(), features)[0]
+        score = fp.score(fp.head(features), usable(fp.classes))
+        return torch.autograd.grad(score.sum(), features)[0]
 
 
 @contextmanager

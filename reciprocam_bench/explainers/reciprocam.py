@@ -16,7 +16,7 @@ Path = Literal["auto", "closed-form", "batched-head", "reference"]
 
 _KERNEL = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])
 # The largest weight is 1/4 and the weights sum to 1, so that pooled features keep the scale of one position.
-_GAUSSIAN = _KERNEL / _KERNEL.sum()
+GAUSSIAN = _KERNEL / _KERNEL.sum()
 
 
 def spatial_masks(mask: Mask, h: int, w: int) -> Tensor:
@@ -30,7 +30,7 @@ def spatial_masks(mask: Mask, h: int, w: int) -> Tensor:
     padded = torch.zeros(h * w, h + 2, w + 2)
     for k in range(h * w):
         i, j = divmod(k, w)
-        padded[k, i : i + 3, j : j + 3] = _GAUSSIAN
+        padded[k, i : i + 3, j : j + 3] = GAUSSIAN
     return padded[:, 1:-1, 1:-1]
 
 
@@ -77,7 +77,7 @@ def reference(fp: ForwardPass, mask: Mask) -> Tensor:
             else:
                 for di, dj in ((a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)):
                     if 0 <= i + di < h and 0 <= j + dj < w:
-                        masked[0, :, i + di, j + dj] = fp.features[image, :, i, j] * _GAUSSIAN[1 + di, 1 + dj].item()
+                        masked[0, :, i + di, j + dj] = fp.features[image, :, i, j] * GAUSSIAN[1 + di, 1 + dj].item()
             logits[image, k] = fp.head(masked, torch.tensor([image], device=masked.device))[0]
         fp.progress((image + 1) / n)
     return logits

@@ -22,6 +22,7 @@ class ExplainerSpec:
         implementation: ``(backbone, options) ->`` which of several equal ways will run, for timing tables.
         check: ``(backbone, options) -> None``; raises ``UserError`` where the method cannot explain this backbone.
         class_maps: ``(ForwardPass, **options) -> (N, K, h, w)``, the maps of all classes, where that is cheap.
+        gradients: whether it differentiates the network.
     """
 
     name: str
@@ -30,9 +31,18 @@ class ExplainerSpec:
     implementation: Callable[[Backbone, dict[str, Any]], str]
     check: Callable[[Backbone, dict[str, Any]], None]
     class_maps: Callable[..., Tensor] | None
+    gradients: bool = False
 
 
-EXPLAINERS: Registry[ExplainerSpec] = Registry("method", "reciprocam_bench.explainers", "reciprocam_bench.explainers")
+def _of_another_library(name: str) -> ExplainerSpec:
+    from reciprocam_bench.peers.methods import peer_method  # it needs the classes above
+
+    return peer_method(name)
+
+
+EXPLAINERS: Registry[ExplainerSpec] = Registry(
+    "method", "reciprocam_bench.explainers", "reciprocam_bench.explainers", _of_another_library
+)
 
 
 def explainer(
@@ -43,11 +53,12 @@ def explainer(
     implementation: Callable[[Backbone, dict[str, Any]], str] = lambda backbone, options: "",
     check: Callable[[Backbone, dict[str, Any]], None] = lambda backbone, options: None,
     class_maps: Callable[..., Tensor] | None = None,
+    gradients: bool = False,
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Register a function as the method ``name``; its keyword-only parameters are the options of a config."""
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        spec = ExplainerSpec(name, function, forwards, implementation, check, class_maps)
+        spec = ExplainerSpec(name, function, forwards, implementation, check, class_maps, gradients)
         EXPLAINERS.add(name, spec, aliases)
         return function
 

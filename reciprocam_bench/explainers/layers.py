@@ -1,0 +1,35 @@
+"""One method's maps at several layers, brought to one size: for methods that fuse them."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.explainers.registry import EXPLAINERS
+
+
+def check_layers(backbone: Backbone, layers: list[str] | None) -> list[str]:
+    """The layers to fuse, the last cut of every resolution if None; ``UserError`` for one that is no cut."""
+    if layers is not None and not layers:
+        raise UserError("layers: the list is empty; name layers, or leave it out for one of every resolution")
+    chosen = list(backbone.stages()) if layers is None else layers
+    for layer in chosen:
+        backbone.at(layer)
+    return chosen
+
+
+def maps_of_layers(fp: ForwardPass, base: str, options: dict[str, Any], layers: list[str]) -> Tensor:
+    """Maps of ``base`` at each layer after ReLU and min-max, at the finest layer's size, ``(L, N, h, w)``."""
+    function = EXPLAINERS.get(base).function
+    maps = [function(fp.at(layer), **options).detach().relu() for layer in layers]
+    size = max((m.shape[1:] for m in maps), key=lambda side: side[0] * side[1])
+    return torch.stack([_unit(F.interpolate(m[:, None], size=size, mode="bilinear")[:, 0]) for m in maps])
+
+
+def _unit(maps: Tensor) -> Tensor:
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    return (maps - low) / torch.where(high > low, high - low, 1.0)

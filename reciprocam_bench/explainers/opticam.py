@@ -1,0 +1,66 @@
+"""Opti-CAM: the channel weights whose map, laid on the image, leaves the class its highest logit."""
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class, usable
+from reciprocam_bench.explainers.registry import explainer
+
+
+# A backward pass through the whole network costs about two forwards.
+@explainer("opticam", forwards=lambda backbone, options: 3.0 * options.get("iterations", 100), gradients=True)
+def opticam(
+    fp: ForwardPass,
+    *,
+    iterations: Annotated[int, Field(ge=1)] = 100,
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1,
+) -> Tensor:
+    """``sum_k softmax(u)_k A_k`` with the u of highest ``logit_c(x * minmax(upsample(map)))`` (Zhang et al. 2023).
+
+    arXiv 2301.07002. u starts at 0 and is moved by Adam; the map of the highest logit on the way is returned. Cost: one
+    forward and backward pass of the whole network an iteration. Needs gradients.
+
+    Args:
+        fp: the forward pass.
+        iterations: steps of Adam (the authors' 100).
+        learning_rate: of Adam (the authors' 0.1).
+    """
+    # A backward pass keeps every layer's output, not the largest alone.
+    size = fp.backbone.chunk_size(8 * fp.backbone.bytes_per_image)
+    maps = []
+    for rows in torch.arange(len(fp), device=fp.images.device).split(size):
+        part = fp.select(rows, fp.classes[rows])
+        maps.append(_optimise(part, iterations, learning_rate))
+        fp.progress((int(rows[-1]) + 1) / len(fp))
+    return torch.cat(maps)
+
+
+def _optimise(fp: ForwardPass, iterations: int, learning_rate: float) -> Tensor:
+    with torch.inference_mode(False), torch.enable_grad():
+        images, features, classes = usable(fp.images), usable(fp.features), usable(fp.classes)
+        u = torch.zeros(features.shape[:2], device=features.device, requires_grad=True)  # (N, C)
+        # One optimiser for all images: Adam moves every number by itself, so they do not meet.
+        adam = torch.optim.Adam([u], lr=learning_rate)
+        best = torch.full_like(classes, -torch.inf, dtype=features.dtype)
+        found = torch.zeros_like(features[:, 0])
+        for _ in range(iterations):
+            maps = torch.einsum("nchw,nc->nhw", features, u.softmax(1))
+            logits = fp.backbone(fp.backbone.prepare(images * _mask(maps, images)))
+            values = of_class(logits, classes)
+            better = values.detach() > best
+            best = torch.where(better, values.detach(), best)
+            found = torch.where(better[:, None, None], maps.detach(), found)
+            (u.grad,) = torch.autograd.grad(-values.sum(), u)
+            adam.step()
+    return found
+
+
+def _mask(maps: Tensor, images: Tensor) -> Tensor:
+    """Maps ``(N, h, w)`` upsampled and min-max normalised, ``(N, 1, H, W)``."""
+    large = F.interpolate(maps[:, None], size=images.shape[2:], mode="bilinear", align_corners=False)
+    low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
+    return (large - low) / torch.where(high > low, high - low, 1.0)

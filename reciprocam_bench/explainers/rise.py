@@ -1,0 +1,61 @@
+"""RISE: random masks on the image, averaged with the scores they leave."""
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.explainers.registry import explainer
+
+
+def random_masks(grids: Tensor, shifts: Tensor, height: int, width: int) -> Tensor:
+    """Masks ``(M, H, W)``: grids ``(M, s+1, s+1)`` of 0 and 1, upsampled and cut out at ``shifts (M, 2)`` in [0, 1).
+
+    A cell is ``ceil(side / s)`` pixels; the cut moves by less than one, so that no cell border stays in place.
+    """
+    s = grids.shape[-1] - 1
+    cell_h, cell_w = -(-height // s), -(-width // s)
+    size = ((s + 1) * cell_h, (s + 1) * cell_w)
+    large = F.interpolate(grids[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    tops, lefts = (shifts * torch.tensor([cell_h, cell_w])).long().unbind(1)
+    return torch.stack([m[t : t + height, e : e + width] for m, t, e in zip(large, tops, lefts, strict=True)])
+
+
+@explainer("rise", forwards=lambda backbone, options: float(options.get("samples", 4000)))
+def rise(
+    fp: ForwardPass,
+    *,
+    samples: Annotated[int, Field(ge=1)] = 4000,
+    cells: Annotated[int, Field(ge=1)] = 7,
+    probability: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+    seed: int = 0,
+) -> Tensor:
+    """``sum_i p_c(x * m_i) m_i / (n p)`` over n random masks, ``(N, H, W)`` (Petsiuk et al. 2018, arXiv 1806.07421).
+
+    Only calls the network. Masks are made in chunks and summed up as they go; all images see the same masks.
+    Cost: ``samples`` full forwards. No gradients.
+
+    Args:
+        fp: the forward pass.
+        samples: how many masks (the paper: 4,000 for VGG16, 8,000 for ResNet-50).
+        cells: cells a side of the grid that is upsampled.
+        probability: that a cell is shown.
+        seed: of the masks.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    # The small grids all at once, so that chunks do not change what is drawn.
+    grids = (torch.rand(samples, cells + 1, cells + 1, generator=generator) < probability).float()
+    shifts = torch.rand(samples, 2, generator=generator)
+    total = fp.images.new_zeros(len(fp), *fp.images.shape[2:])
+    with torch.no_grad():
+        for rows in torch.arange(samples).split(fp.backbone.chunk_size()):
+            masks = random_masks(grids[rows], shifts[rows], *fp.images.shape[2:]).to(fp.images)  # (M, H, W)
+            for n, image in enumerate(fp.images):
+                logits = fp.backbone(fp.backbone.prepare(image * masks[:, None]))
+                scores = fp.backbone.probabilities(logits)[:, fp.classes[n]]  # (M,)
+                total[n] += torch.einsum("m,mhw->hw", scores, masks)
+            fp.progress((int(rows[-1]) + 1) / samples)
+    return total / (samples * probability)
