@@ -17,13 +17,17 @@ Spec = TypeVar("Spec")
 class Registry(Generic[Spec]):
     """A table from name to spec, filled by decorators in the modules of one package and by entry points.
 
-    Modules are imported on first look-up, so that a listing costs nothing until it is asked for.
+    Modules are imported on first look-up, so that a listing costs nothing until it is asked for. Names with a colon
+    are of other libraries; ``elsewhere`` makes their specs.
     """
 
-    def __init__(self, kind: str, package: str, entry_point_group: str) -> None:
+    def __init__(
+        self, kind: str, package: str, entry_point_group: str, elsewhere: Callable[[str], Spec] | None = None
+    ) -> None:
         self.kind = kind
         self._package = package
         self._group = entry_point_group
+        self._elsewhere = elsewhere
         self._specs: dict[str, Spec] = {}
         self._aliases: dict[str, str] = {}
         self._filled = False
@@ -38,6 +42,8 @@ class Registry(Generic[Spec]):
 
     def get(self, name: str) -> Spec:
         """Return the spec of ``name`` or of the name it is an alias of; an unknown name is a ``UserError``."""
+        if self._elsewhere and ":" in name:
+            return self._elsewhere(name)
         specs = self.all()
         name = self._aliases.get(name, name)
         if name not in specs:
@@ -77,12 +83,15 @@ def check_options(where: str, function: Callable[..., Any], options: dict[str, A
     """Check ``options`` against the keyword-only parameters of ``function`` and their annotations.
 
     Returns the options as given (not filled with defaults), coerced to their types. Raises ``UserError`` for an
-    unknown option or a value of the wrong type.
+    unknown option, a missing one or a value of the wrong type.
     """
     known = keyword_options(function)
     for name in options:
         if name not in known:
             raise UserError(f"{where}: unknown option '{name}'{did_you_mean(name, known)}")
+    for name, parameter in known.items():
+        if parameter.default is parameter.empty and name not in options:
+            raise UserError(f"{where}: option '{name}' is missing; it has no default")
     fields: dict[str, Any] = {
         n: (Any if p.annotation is p.empty else p.annotation, p.default) for n, p in known.items()
     }

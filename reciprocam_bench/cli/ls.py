@@ -41,13 +41,14 @@ def _first_line(function: Callable) -> str:
 
 def _methods() -> dict[str, str]:
     from reciprocam_bench.explainers.registry import EXPLAINERS
+    from reciprocam_bench.peers.methods import installed_methods
     from reciprocam_bench.registry import keyword_options
 
     listed = {}
     for name, spec in EXPLAINERS.all().items():
         options = ", ".join(keyword_options(spec.function))
         listed[name] = _first_line(spec.function) + (f" Options: {options}." if options else "")
-    return listed
+    return listed | installed_methods()
 
 
 def _metrics() -> dict[str, str]:
