@@ -20,12 +20,15 @@ def similar_classes(logits: Tensor, classes: Tensor, count: int) -> Tensor:
     return distance.topk(min(count, logits.shape[1] - 1), largest=False).indices
 
 
+# They differentiate something else than a score of the logits in the features of the layer.
+_OWN_QUESTION = ("finercam", "shapleycam", "opticam", "fullgrad")
+
+
 def _check(backbone: Backbone, options: dict[str, Any]) -> None:
     base = options.get("base", "gradcam")
-    if not EXPLAINERS.get(base).gradients or base in ("finercam", "shapleycam"):
-        raise UserError(
-            f"finercam: base '{base}' does not differentiate the logit; take gradcam, gradcam++ or layercam"
-        )
+    spec = EXPLAINERS.get(base)
+    if not spec.gradients or spec.name in _OWN_QUESTION:
+        raise UserError(f"finercam: base '{base}' differentiates no logit; take gradcam, gradcam++ or layercam")
     if backbone.num_classes < 2:
         raise UserError(f"finercam: {backbone.name} has one class only; there is none to compare with")
 
@@ -56,9 +59,9 @@ def finercam(
     """
     _check(fp.backbone, {"base": base})
     # Chosen once, before anything is differentiated; a base that runs other images compares with the same classes.
-    others = usable(similar_classes(fp.logits, fp.classes, references))  # (N, R)
+    others = similar_classes(fp.logits, fp.classes, references)  # (N, R)
 
     def contrast(logits: Tensor, classes: Tensor) -> Tensor:
-        return of_class(logits, classes) - gamma * logits.gather(1, others).mean(1)
+        return of_class(logits, classes) - gamma * logits.gather(1, usable(others)).mean(1)
 
     return EXPLAINERS.get(base).function(replace(fp, score=contrast))

@@ -67,7 +67,7 @@ def test_head_gradients_agree_with_finite_differences(images):
     ("method", "options", "calls"),
     [
         ("scorecam", {}, 24),  # 3 images x 8 channels, one a chunk
-        ("scorecam", {"variant": "grad-cam", "channels": 2}, 6),
+        ("fasterscorecam", {"variant": "grad-cam", "channels": 2}, 6),
         ("reciprocam", {"path": "batched-head"}, 48),  # 3 images x 16 positions, one a chunk
         ("reciprocam", {"path": "reference", "mask": "gaussian"}, 3),
     ],

@@ -1,0 +1,56 @@
+"""Eigen-CAM and Eigen-Grad-CAM: numpy's own singular vectors, and a sign that is no accident."""
+
+import numpy as np
+import pytest
+import torch
+
+import reciprocam_bench as rb
+from reciprocam_bench.explainers.eigencam import first_component
+from reciprocam_bench.explainers.forward_pass import forward_pass, head_gradients
+
+
+def by_numpy(maps: torch.Tensor, centred: bool) -> np.ndarray:
+    """Projection on the first right singular vector, turned to agree with the sum over channels."""
+    found = []
+    for channels in maps.double().numpy():
+        cells = channels.reshape(len(channels), -1).T
+        rows = cells - cells.mean(0) if centred else cells
+        projected = rows @ np.linalg.svd(rows)[2][0]
+        found.append(projected * (1 if (projected * cells.sum(1)).sum() >= 0 else -1))
+    return np.stack(found).reshape(len(maps), *maps.shape[2:])
+
+
+@pytest.mark.parametrize("shape", [(2, 9, 3, 4), (2, 5, 4, 4), (1, 40, 2, 3)])
+@pytest.mark.parametrize("centred", [False, True])
+def test_it_is_the_first_principal_component(shape, centred):
+    maps = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        first_component(maps, centred), torch.tensor(by_numpy(maps, centred), dtype=torch.float32), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_the_sign_follows_the_features_and_not_the_solver():
+    maps = torch.rand(3, 6, 4, 4, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(first_component(-maps), -first_component(maps), rtol=1e-4, atol=1e-5)
+    assert (first_component(maps) > 0).all()  # features without a negative have one of one sign
+
+
+def test_a_channel_that_is_on_at_one_place_lights_that_place():
+    maps = torch.zeros(1, 3, 4, 4)
+    maps[0, 1, 2, 3] = 5.0
+    assert first_component(maps).flatten().argmax() == 2 * 4 + 3
+    assert first_component(torch.zeros(1, 3, 4, 4)).abs().max() == 0
+
+
+def test_eigencam_knows_no_class_and_eigengradcam_does(tiny, images):
+    for method, same in (("eigencam", True), ("eigengradcam", False)):
+        first, second = (rb.explain(tiny, images, c, method) for c in (0, 3))
+        assert torch.equal(first, second) == same
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_eigengradcam_is_the_component_of_gradient_times_features(tiny, images, centred):
+    fp = forward_pass(tiny, images, torch.tensor([4, 0, 2]))
+    expected = by_numpy(head_gradients(fp) * fp.features, centred)
+    maps = rb.explain(tiny, images, [4, 0, 2], "eigengradcam", centred=centred)
+    torch.testing.assert_close(maps, torch.tensor(expected, dtype=torch.float32), rtol=1e-3, atol=1e-5)
