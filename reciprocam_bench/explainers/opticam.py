@@ -12,22 +12,24 @@ from reciprocam_bench.explainers.registry import explainer
 
 
 # A backward pass through the whole network costs about two forwards.
-@explainer("opticam", forwards=lambda backbone, options: 3.0 * options.get("iterations", 100), gradients=True)
+@explainer("opticam", forwards=lambda backbone, options: 3.0 * options.get("iterations", 50), gradients=True)
 def opticam(
     fp: ForwardPass,
     *,
-    iterations: Annotated[int, Field(ge=1)] = 100,
+    iterations: Annotated[int, Field(ge=1)] = 50,
     learning_rate: Annotated[float, Field(gt=0)] = 0.1,
 ) -> Tensor:
-    """``sum_k softmax(u)_k A_k`` with the u of highest ``logit_c(x * minmax(upsample(map)))`` (Zhang et al. 2023).
+    """``sum_k softmax(u)_k ReLU(A_k)``, u of the highest ``logit_c(x * minmax(upsample(map)))`` (Zhang et al. 2023).
 
-    arXiv 2301.07002. u starts at 0 and is moved by Adam; the map of the highest logit on the way is returned. Cost: one
-    forward and backward pass of the whole network an iteration. Needs gradients.
+    arXiv 2301.07002. u starts equal and is moved by Adam; where the authors' code stops once the logit falls, the map
+    of the highest logit on the way is returned. The mask is laid on the preprocessed image, as in `scorecam` (the
+    authors lay it on the raw one). Cost: one forward and backward pass of the whole network an iteration. Needs
+    gradients.
 
     Args:
         fp: the forward pass.
-        iterations: steps of Adam (the authors' 100).
-        learning_rate: of Adam (the authors' 0.1).
+        iterations: steps of Adam (the authors' script: 50).
+        learning_rate: of Adam (the authors' script: 0.1).
     """
     # A backward pass keeps every layer's output, not the largest alone.
     size = fp.backbone.chunk_size(8 * fp.backbone.bytes_per_image)
@@ -41,7 +43,7 @@ def opticam(
 
 def _optimise(fp: ForwardPass, iterations: int, learning_rate: float) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad():
-        images, features, classes = usable(fp.images), usable(fp.features), usable(fp.classes)
+        images, features, classes = usable(fp.images), usable(fp.features).relu(), usable(fp.classes)
         u = torch.zeros(features.shape[:2], device=features.device, requires_grad=True)  # (N, C)
         # One optimiser for all images: Adam moves every number by itself, so they do not meet.
         adam = torch.optim.Adam([u], lr=learning_rate)
