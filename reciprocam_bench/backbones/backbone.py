@@ -121,7 +121,7 @@ class Backbone:
 
     def _cuts(self) -> Cuts:
         if self.cuts is None:
-            raise UserError(f"{self.name}: a network with a head of its own can be cut at '{self.layer}' only")
+            raise UserError(f"{self.name}: this network can be cut at '{self.layer}' only")
         return self.cuts
 
 

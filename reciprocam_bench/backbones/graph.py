@@ -1,80 +1,66 @@
 """Split a network by tracing it: the features are the graph up to a layer, the head is the rest."""
 
-import math
-from dataclasses import dataclass
+import operator
 
-import timm.layers
-import timm.models
 import torch
-import torchvision
-from torch import Tensor, nn
+from torch import nn
 from torch.fx import Graph, GraphModule, Node
-from torch.fx.passes.shape_prop import ShapeProp
-from torchvision.models.feature_extraction import NodePathTracer
 
+from reciprocam_bench.backbones.reach import (
+    PASSIVE,
+    NotACut,
+    check_depth,
+    not_a_cut,
+    reads_every_position,
+    without_zeros,
+)
+from reciprocam_bench.backbones.trace import TracedNetwork, shape_of, trace
 from reciprocam_bench.errors import UserError, did_you_mean
 
+__all__ = ["NotACut", "TracedNetwork", "cut", "find_layer", "layer_name", "stage_names", "trace"]
+
 # A cut in front of one of these says the same and keeps the larger map.
-_PASSIVE = (
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d,
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.Identity,
-    timm.layers.SelectAdaptivePool2d,
-)
 _PASSIVE_FUNCTIONS = (
     nn.functional.adaptive_avg_pool2d,
     nn.functional.adaptive_max_pool2d,
     nn.functional.dropout,
 )
-
-
-class NotACut(UserError):
-    """The rest of the network needs more than the named layer's output."""
-
-
-@dataclass(frozen=True)
-class TracedNetwork:
-    """A traced module, with each node's path in it (``layer4.2.relu_2``) and the shape it gives on the example."""
-
-    module: GraphModule
-    paths: dict[Node, str]
-
-    @property
-    def nodes(self) -> list[Node]:
-        """The nodes in the order they run."""
-        return list(self.module.graph.nodes)
-
-
-def trace(module: nn.Module, example: Tensor) -> TracedNetwork:
-    """Trace ``module`` and note the shapes on ``example``; whatever cannot be traced raises what torch.fx raises."""
-    tracer = NodePathTracer(
-        autowrap_modules=(math, torchvision.ops),
-        leaf_modules=list(timm.models.get_notrace_modules()),
-        autowrap_functions=tuple(timm.models.get_notrace_functions()),
-    )
-    traced = GraphModule(tracer.root if hasattr(tracer, "root") else module, tracer.trace(module))
-    with torch.no_grad():
-        ShapeProp(traced).propagate(example)
-    # GraphModule copies the graph; the copy keeps order and names, so the paths carry over by name.
-    by_name = {node.name: path for node, path in tracer.node_to_qualname.items()}
-    return TracedNetwork(traced, {n: by_name[n.name] for n in traced.graph.nodes if n.name in by_name})
+# These only say the same in another layout, or without the tokens that have no place.
+_REARRANGEMENTS = (operator.getitem, torch.flatten, torch.permute, torch.reshape, torch.transpose)
+_REARRANGING_METHODS = ("contiguous", "flatten", "permute", "reshape", "transpose", "unflatten", "view")
 
 
 def find_layer(network: TracedNetwork, layer: str) -> Node:
-    """Return the node to cut at: the last spatial map with a trained head behind it, or the end of a named layer.
+    """Return the node to cut at: the last map that all of the logits come from, or the end of a named layer.
+
+    ``auto`` is the last map, in any layout, that is a cut, has trained layers behind it, and is read at every
+    position: behind the last block of many transformers the class token alone is.
 
     Raises ``UserError`` for a name the network does not have, ``NotACut`` for one that is not a cut.
     """
     if layer != "auto":
         return _named(network, layer)
-    for node in reversed(network.nodes):
-        if _is_spatial(network, node) and not _is_passive(network, node):
-            behind = _needed_behind(network, node)
-            if behind is not None and any(_has_parameters(network, n) for n in behind):
-                return node
-    raise NotACut("no layer of the traced network gives a spatial map that all later layers depend on alone")
+    with without_zeros(network.module):
+        found = next((node for node in reversed(_cuts(network)) if _is_read(network, node)), None)
+    if found is None:
+        raise NotACut("no layer of the traced network gives a spatial map that all later layers depend on alone")
+    check_depth(layer_name(network, found), *_layers_around(network, found))
+    return found
+
+
+def stage_names(network: TracedNetwork, last: str) -> tuple[str, ...]:
+    """The last layer of every resolution that ``auto`` could take, from fine to coarse; ``last`` is the end."""
+    end = _named(network, last)
+    names, area = [last], _area(network, end)
+    cuts = _cuts(network)
+    earlier = cuts[: cuts.index(end)] if end in cuts else [n for n in cuts if n in _ancestors(network, end)]
+    with without_zeros(network.module):
+        for node in reversed(earlier):
+            name = layer_name(network, node)
+            if _area(network, node) > area and _last_under(network, name) is node and _is_read(network, node):
+                names.append(name)
+                area = _area(network, node)
+    return tuple(reversed(names))
 
 
 def cut(network: TracedNetwork, node: Node) -> tuple[GraphModule, GraphModule]:
@@ -100,10 +86,10 @@ def _named(network: TracedNetwork, layer: str) -> Node:
     if node is None:
         prefixes = {".".join(p.split(".")[:i]) for p in network.paths.values() for i in range(1, p.count(".") + 2)}
         raise UserError(f"layer '{layer}' is not in the network{did_you_mean(layer, prefixes)}")
-    if not _is_spatial(network, node):
+    if node not in network.layouts:
         raise NotACut(f"layer '{layer}' gives no spatial map (N, C, h, w); name an earlier layer")
     if _needed_behind(network, node) is None:
-        raise NotACut(f"layer '{layer}' is no cut: later layers also need outputs that do not pass through it")
+        raise not_a_cut(layer)
     return node
 
 
@@ -118,27 +104,60 @@ def _last_under(network: TracedNetwork, prefix: str) -> Node | None:
     return found
 
 
-def _is_spatial(network: TracedNetwork, node: Node) -> bool:
-    """Whether the node gives ``(N, C, h, w)``: two sides of the image's shape, so not ``(N, h, w, C)`` or attention."""
-    shape = _shape(node)
-    if len(shape) != 4 or min(shape[2:]) <= 1 or node.op == "placeholder":
+def _cuts(network: TracedNetwork) -> list[Node]:
+    """The maps that all later layers depend on alone, with trained layers among those, in the order they run."""
+    found = [n for n in _alone(network) if n in network.layouts and not _is_passive(network, n)]
+    trained = {n for n in network.nodes if _has_parameters(network, n)}
+    return [n for n in found if not trained.isdisjoint(_needed_behind(network, n) or ())]
+
+
+def _alone(network: TracedNetwork) -> list[Node]:
+    """The nodes that everything made of the image passes through: no edge leads around them."""
+    order = {node: i for i, node in enumerate(network.nodes)}
+    of_image: set[Node] = set()
+    found, reaches = [], 0  # how far the edges from earlier nodes reach
+    for node, i in order.items():
+        if node.op == "placeholder" or any(n in of_image for n in node.all_input_nodes):
+            of_image.add(node)
+            if reaches <= i and node.op not in ("placeholder", "output"):
+                found.append(node)
+            reaches = max([reaches, *(order[user] for user in node.users)])
+    return found
+
+
+def _is_read(network: TracedNetwork, node: Node) -> bool:
+    features, head = cut(network, node)
+    with torch.no_grad():
+        output = features(network.example[:1])
+    return reads_every_position(head, output, network.layouts[node])
+
+
+def _layers_around(network: TracedNetwork, node: Node) -> tuple[int, int]:
+    """How many trained steps that work on positions come up to ``node``, and how many behind it."""
+    order = {n: i for i, n in enumerate(network.nodes)}
+    steps = [order[n] for n in network.nodes if _is_trained_on_positions(network, n)]
+    before = sum(step <= order[node] for step in steps)
+    return before, len(steps) - before
+
+
+def _is_trained_on_positions(network: TracedNetwork, node: Node) -> bool:
+    shape = shape_of(node)
+    if len(shape) < 3 or max(shape[2:]) == 1 or node.op == "get_attr":
         return False
-    height, width = next(_shape(n) for n in network.nodes if n.op == "placeholder")[2:]
-    return has_shape_of_image(shape, height, width)
+    return _has_parameters(network, node) or any(n.op == "get_attr" for n in node.all_input_nodes)
 
 
-def has_shape_of_image(shape: tuple[int, ...], height: int, width: int) -> bool:
-    """Whether the last two sides of ``shape`` are those of the image divided by one number, give or take rounding."""
-    return abs(shape[2] * width - shape[3] * height) <= 2 * max(height, width)
-
-
-def _shape(node: Node) -> tuple[int, ...]:
-    return tuple(getattr(node.meta.get("tensor_meta"), "shape", ()))
+def _area(network: TracedNetwork, node: Node) -> int:
+    height, width = network.layouts[node].grid
+    return height * width
 
 
 def _is_passive(network: TracedNetwork, node: Node) -> bool:
     if node.op == "call_module":
-        return isinstance(network.module.get_submodule(str(node.target)), _PASSIVE)
+        return isinstance(network.module.get_submodule(str(node.target)), PASSIVE)
+    if node.target in (_REARRANGING_METHODS if node.op == "call_method" else _REARRANGEMENTS):
+        before = network.layouts.get(node.all_input_nodes[0])  # windows are no map, putting them together makes one
+        return before is not None and before.grid == network.layouts[node].grid
     return node.op == "call_function" and node.target in _PASSIVE_FUNCTIONS
 
 

@@ -26,6 +26,7 @@ def with_linear_head(backbone: Backbone, weight: Tensor, bias: Tensor, *, multi_
         num_classes=classes,
         split_error=0.0,  # features and head are all there is
         multi_label=multi_label,
+        cuts=None,  # elsewhere the network still has its own head
     )
 
 

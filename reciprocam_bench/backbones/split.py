@@ -1,27 +1,30 @@
-"""Split any classifier into features and head, by the best of three ways that works."""
+"""Split any classifier into features and head, by the best of several ways that works."""
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from reciprocam_bench.backbones import graph
-from reciprocam_bench.backbones.backbone import Backbone, Preprocessing, SplitKind
+from reciprocam_bench.backbones.backbone import Backbone, Preprocessing, SplitKind, context_of
+from reciprocam_bench.backbones.cuts import NetworkCuts
 from reciprocam_bench.backbones.fold import fold_batch_norms
 from reciprocam_bench.backbones.head import find_linear_head
-from reciprocam_bench.backbones.replace import split_by_replacing
+from reciprocam_bench.backbones.layout import FromMap, Halves, Layout, OnACopy, ToMap
+from reciprocam_bench.backbones.ways import difference, first_that_works
 from reciprocam_bench.errors import UserError
 
-_Halves = tuple[nn.Module, nn.Module, str]
+# The layer in front of all layers: features are the image itself, the head is the model.
+IMAGE = "image"
 
 
 # What is made in a caller's inference mode could never be differentiated.
 @torch.inference_mode(False)
 def split_backbone(
-    module: nn.Module,
+    module: nn.Module | Callable[[Tensor], Tensor],
     example_input: Tensor,
     layer: str = "auto",
     *,
@@ -34,9 +37,11 @@ def split_backbone(
     """Split ``module`` at ``layer``; the module itself is left untouched (a frozen copy in ``eval`` mode is split).
 
     Args:
-        module: a classifier, images ``(N, 3, H, W)`` to logits ``(N, K)``.
+        module: a classifier, images ``(N, 3, H, W)`` to logits ``(N, K)``. For ``layer="image"`` any callable that
+            does this; one that is no module, or cannot be copied, is called as it is.
         example_input: images of the size to be explained, ``(N, 3, H, W)``.
-        layer: ``auto`` for the last spatial feature map, or the dotted name of a module.
+        layer: ``auto`` for the last map that all of the logits come from; the dotted name of a module; or ``image``
+            for models that can only be called.
         device: where the copy lives.
         name: the model's id in tables.
         fold: fold batch norms into convolutions where that is exact (graph splits only).
@@ -47,9 +52,61 @@ def split_backbone(
         UserError: if the module gives no logits, or the layer is unknown or is not a cut.
     """
     device = torch.device(device)
-    module = copy.deepcopy(module).eval().requires_grad_(False).to(device)
+    module = _frozen(module, layer, name, device)
     example = example_input.detach().to(device)
     sizes = _OutputSizes(module)
+    logits = _logits(sizes, example, name)
+    network = _Network(
+        module,
+        example,
+        logits,
+        name,
+        fold,
+        sizes.bytes_per_image(example),
+        preprocessing or Preprocessing(),
+        weights or {},
+    )
+    backbone = network.split(layer)
+    if layer == IMAGE:
+        return backbone
+    return NetworkCuts(module, example, network.split, backbone).of_own()
+
+
+def _frozen(module: Any, layer: str, name: str, device: torch.device) -> nn.Module:
+    """A copy in ``eval`` mode without gradients; for ``layer: image`` what cannot be copied is called as it is."""
+    if isinstance(module, nn.Module):
+        try:
+            return copy.deepcopy(module).eval().requires_grad_(False).to(device)
+        except Exception as reason:  # locks, handles, tensors of a graph: a module can hold anything
+            short = (str(reason).splitlines() or [""])[0][:120]
+            if layer != IMAGE:
+                raise UserError(
+                    f"{name}: the module cannot be copied ({type(reason).__name__}: {short}); "
+                    "explain it from outside with layer: image"
+                ) from None
+            if any(m.training for m in module.modules()):
+                raise UserError(
+                    f"{name}: a module that cannot be copied is called as it is; call .eval() on it"
+                ) from None
+    elif not callable(module):
+        raise UserError(f"{name}: a {type(module).__name__} is no model; give a module, or a function of images")
+    elif layer != IMAGE:
+        raise UserError(f"{name}: a plain function cannot be split at '{layer}'; set layer='image'")
+    return _AsItIs(module)
+
+
+class _AsItIs(nn.Module):
+    """Something to call, as a module that does not own it: never moved, frozen or put into another mode."""
+
+    def __init__(self, call: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._call = [call]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._call[0](images)
+
+
+def _logits(sizes: "_OutputSizes", example: Tensor, name: str) -> Tensor:
     try:
         with torch.no_grad():
             logits = sizes.run(example)
@@ -59,113 +116,67 @@ def split_backbone(
         raise UserError(f"{name}: the model cannot take {side} images: {reason}; set preprocess=model") from None
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise UserError(f"{name}: the model must return logits (N, K); it returns {_describe(logits)}")
-    kind, (features, head, found), error = _first_that_works(module, example, layer, logits, name)
-    folded = 0
-    if fold and isinstance(features, GraphModule) and isinstance(head, GraphModule):
-        folded = fold_batch_norms(features, head)
-    features, head = (half.to(memory_format=torch.channels_last) for half in (features, head))
-    with torch.no_grad():
-        maps = features(example)
-        before = maps.clone()
-        again = _difference(head(maps), logits)
-        error = again if folded else error
-        if not torch.equal(maps, before):
-            head, maps = _OnACopy(head), before
-    shape = (maps.shape[1], maps.shape[2], maps.shape[3])
-    return Backbone(
-        name=name,
-        features=features,
-        head=head,
-        layer=found,
-        split=kind,
-        split_error=error,
-        linear=find_linear_head(head, shape, logits.shape[1], device),
-        num_classes=logits.shape[1],
-        feature_shape=shape,
-        bytes_per_image=sizes.bytes_per_image(len(example)),
-        device=device,
-        preprocessing=preprocessing or Preprocessing(),
-        weights=weights or {},
-        folded_batch_norms=folded,
-    )
+    return logits
 
 
-def _first_that_works(
-    module: nn.Module, example: Tensor, layer: str, logits: Tensor, name: str
-) -> tuple[SplitKind, _Halves, float]:
-    reasons = []
-    ways: dict[SplitKind, Callable[[nn.Module, Tensor, str], _Halves]] = {
-        "graph": _split_by_graph,
-        "timm": _split_by_timm,
-        "replace": split_by_replacing,
-    }
-    for kind, way in ways.items():
-        try:
-            halves = way(module, example, layer)
-            with torch.no_grad():
-                error = _difference(halves[1](halves[0](example)), logits)
-        except UserError as reason:
-            if kind == "graph":  # the trace worked: its word on the layer is final
-                raise UserError(f"{name}: {reason}") from None
-            reasons.append(f"{kind}: {reason}")
-            continue
-        except Exception as reason:  # tracing strange code fails in every way there is; the next way may work
-            reasons.append(f"{kind}: {type(reason).__name__}: {str(reason).splitlines()[0] if str(reason) else ''}")
-            continue
-        if error <= 1e-3 * max(1.0, float(logits.abs().max())):
-            return kind, halves, error
-        reasons.append(f"{kind}: head(features(x)) differs from the model by {error:.2g}")
-    raise UserError(f"{name}: layer '{layer}' cannot be split off ({'; '.join(reasons)}); name another layer")
+@dataclass(frozen=True)
+class _Network:
+    """A frozen module on its device, with what it makes of the example; it can be split again and again."""
+
+    module: nn.Module
+    example: Tensor
+    logits: Tensor
+    name: str
+    fold: bool
+    bytes_per_image: int
+    preprocessing: Preprocessing
+    weights: dict[str, str]
+
+    @torch.inference_mode(False)
+    def split(self, layer: str) -> Backbone:
+        if layer == IMAGE:
+            halves = Halves(nn.Identity(), self.module, IMAGE, Layout("channels-first", _sides(self.example)))
+            return self._backbone("call", halves, 0.0)
+        return self._backbone(*first_that_works(self.module, self.example, layer, self.logits, self.name))
+
+    def _backbone(self, kind: SplitKind, halves: Halves, error: float) -> Backbone:
+        features, head, layer, layout = halves
+        folded = 0
+        if self.fold and isinstance(features, GraphModule) and isinstance(head, GraphModule):
+            folded = fold_batch_norms(features, head)
+        if layout.kind != "channels-first":
+            features, head = ToMap(features, layout), FromMap(head, layout)
+        features, head = (half.to(memory_format=torch.channels_last) for half in (features, head))
+        with torch.no_grad():
+            maps = features(self.example)
+            before = maps.clone()
+            again = difference(head(maps), self.logits)
+            if not torch.equal(maps, before):
+                head = OnACopy(head)
+        shape = (maps.shape[1], maps.shape[2], maps.shape[3])
+        # Tokens beside the map, or a whole network, are no pooled linear head.
+        simple = context_of(maps) is None and kind != "call"
+        classes, device = self.logits.shape[1], self.example.device
+        return Backbone(
+            name=self.name,
+            features=features,
+            head=head,
+            layer=layer,
+            split=kind,
+            split_error=again if folded else error,
+            linear=find_linear_head(head, shape, classes, device) if simple else None,
+            num_classes=classes,
+            feature_shape=shape,
+            bytes_per_image=self.bytes_per_image,
+            device=device,
+            preprocessing=self.preprocessing,
+            weights=self.weights,
+            folded_batch_norms=folded,
+        )
 
 
-def _split_by_graph(module: nn.Module, example: Tensor, layer: str) -> _Halves:
-    network = graph.trace(module, example)
-    try:
-        node = graph.find_layer(network, layer)
-    except graph.NotACut:
-        if layer == "auto":  # some networks keep their map in another shape; timm's own split may know
-            raise RuntimeError("no spatial cut in the traced graph") from None
-        raise
-    features, head = graph.cut(network, node)
-    return features, head, graph.layer_name(network, node)
-
-
-class _OnACopy(nn.Module):
-    """A head whose first layer works in place, run on a copy: its maps belong to every method."""
-
-    def __init__(self, head: nn.Module) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return self.head(maps.clone())
-
-
-class _Method(nn.Module):
-    """A method of a module as a module."""
-
-    def __init__(self, module: nn.Module, method: str) -> None:
-        super().__init__()
-        self.module = module
-        self._method = method
-
-    def forward(self, x: Tensor) -> Tensor:
-        return getattr(self.module, self._method)(x)
-
-
-def _split_by_timm(module: nn.Module, example: Tensor, layer: str) -> _Halves:
-    if layer != "auto" or not hasattr(module, "forward_features") or not hasattr(module, "forward_head"):
-        raise UserError("only for timm models with layer: auto")
-    features, head = _Method(module, "forward_features"), _Method(module, "forward_head")
-    with torch.no_grad():
-        shape = features(example).shape
-    if len(shape) != 4 or min(shape[2:]) <= 1 or not graph.has_shape_of_image(tuple(shape), *example.shape[2:]):
-        raise UserError(f"forward_features gives {tuple(shape)}, not a map (N, C, h, w)")
-    return features, head, "forward_features"
-
-
-def _difference(a: Tensor, b: Tensor) -> float:
-    return float((a - b).abs().max()) if a.shape == b.shape else float("inf")
+def _sides(images: Tensor) -> tuple[int, int]:
+    return images.shape[2], images.shape[3]
 
 
 def _describe(output: Any) -> str:
@@ -178,9 +189,11 @@ class _OutputSizes:
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._largest = 0
+        # Compiled code calls no hooks, and does not take any.
+        self._layers = [m for m in module.modules() if m is not module and not isinstance(m, torch.jit.ScriptModule)]
 
     def run(self, example: Tensor) -> Any:
-        hooks = [m.register_forward_hook(self._note) for m in self._module.modules()]
+        hooks = [m.register_forward_hook(self._note) for m in self._layers]
         try:
             return self._module(example)
         finally:
@@ -191,6 +204,8 @@ class _OutputSizes:
         if isinstance(output, Tensor):
             self._largest = max(self._largest, output.numel() * output.element_size())
 
-    def bytes_per_image(self, images: int) -> int:
+    def bytes_per_image(self, example: Tensor) -> int:
+        # What cannot be looked into is taken for a usual first layer: 64 channels at half the resolution.
+        largest = self._largest if self._layers else 6 * example.numel() * example.element_size()
         # A residual block holds about four maps of the largest size at its widest place.
-        return max(1, 4 * self._largest // images)
+        return max(1, 4 * largest // len(example))

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import reciprocam_bench as rb
+from reciprocam_bench.backbones.reach import NotACut
 from reciprocam_bench.backbones.replace import split_by_replacing
 
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -29,7 +30,7 @@ def residual() -> nn.Module:
 
 
 def test_auto_takes_the_last_map_that_is_a_cut(residual):
-    features, head, layer = split_by_replacing(residual, IMAGES, "auto")
+    features, head, layer, _ = split_by_replacing(residual, IMAGES, "auto")
     assert layer == "act"
     x = residual.conv(IMAGES)
     torch.testing.assert_close(features(IMAGES), (residual.block(x) + x).relu())
@@ -42,9 +43,9 @@ def test_auto_passes_over_a_later_map_that_is_no_cut(residual):
     assert split_by_replacing(residual, IMAGES, "auto")[2] == "conv"
 
 
-def test_a_named_layer_that_is_no_cut_shows_in_the_logits(residual):
-    features, head, _ = split_by_replacing(residual, IMAGES, "block")
-    assert (head(features(IMAGES)) - residual(IMAGES)).abs().max() > 1e-2
+def test_a_named_layer_that_is_no_cut_is_refused(residual):
+    with pytest.raises(NotACut, match="layer 'block' is no cut: later layers also need outputs that do not pass"):
+        split_by_replacing(residual, IMAGES, "block")
 
 
 def test_a_layer_that_runs_twice_is_not_chosen():
@@ -55,13 +56,13 @@ def test_a_layer_that_runs_twice_is_not_chosen():
 
 
 def test_the_head_takes_any_number_of_maps(residual):
-    features, head, _ = split_by_replacing(residual, IMAGES, "conv")
+    features, head, *_ = split_by_replacing(residual, IMAGES, "conv")
     maps = features(IMAGES)
     torch.testing.assert_close(head(torch.cat([maps, maps, maps])), residual(IMAGES).repeat(3, 1))
 
 
 def test_no_hook_stays_behind_also_after_an_error(residual):
-    features, head, _ = split_by_replacing(residual, IMAGES, "act")
+    features, head, *_ = split_by_replacing(residual, IMAGES, "act")
     features(IMAGES), head(features(IMAGES))
     with pytest.raises(RuntimeError):
         features(IMAGES[:, :2])
@@ -71,7 +72,7 @@ def test_no_hook_stays_behind_also_after_an_error(residual):
 
 
 def test_gradients_reach_the_replaced_map(residual):
-    features, head, _ = split_by_replacing(residual, IMAGES, "act")
+    features, head, *_ = split_by_replacing(residual, IMAGES, "act")
     maps = features(IMAGES).requires_grad_()
     head(maps)[:, 2].sum().backward()
     expected = (residual.fc.weight[2] / 64)[None, :, None, None].expand_as(maps)

@@ -10,7 +10,7 @@ import torchvision
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.backbones import split as split_module
+from reciprocam_bench.backbones import ways as ways_module
 
 # library/name: the layer that auto finds, (C, h, w) at 96x96, whether the head is pooled and linear
 NETWORKS = {
@@ -357,27 +357,27 @@ class OffByHalf(nn.Module):
 
 
 def test_a_way_of_splitting_that_changes_the_logits_is_not_taken(monkeypatch, tiny_net, images):
-    by_graph = split_module._split_by_graph
+    by_graph = ways_module._split_by_graph
 
     def wrong(*args):
-        features, head, layer = by_graph(*args)
-        return features, OffByHalf(head), layer
+        halves = by_graph(*args)
+        return halves._replace(head=OffByHalf(halves.head))
 
-    monkeypatch.setattr(split_module, "_split_by_graph", wrong)
+    monkeypatch.setattr(ways_module, "_split_by_graph", wrong)
     backbone = rb.split_backbone(tiny_net, images)
     assert (backbone.split, backbone.split_error < 1e-5) == ("replace", True)
 
 
 def test_the_split_error_is_the_largest_difference_of_the_logits(monkeypatch, tiny_net, images):
-    by_graph = split_module._split_by_graph
+    by_graph = ways_module._split_by_graph
 
     def nearly(*args):
-        features, head, layer = by_graph(*args)
-        torch.nn.init.constant_(head.fc.bias, 2.0 + 1e-3)
-        return features, head, layer
+        halves = by_graph(*args)
+        halves.head.fc.bias = nn.Parameter(torch.full((5,), 2.0 + 1e-3), requires_grad=False)
+        return halves
 
     nn.init.constant_(tiny_net.fc.bias, 2.0)
-    monkeypatch.setattr(split_module, "_split_by_graph", nearly)
+    monkeypatch.setattr(ways_module, "_split_by_graph", nearly)
     assert rb.split_backbone(tiny_net, images).split_error == pytest.approx(1e-3, rel=0.01)
 
 

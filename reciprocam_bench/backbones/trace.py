@@ -1,0 +1,113 @@
+"""Trace a network into a graph, as far down as it can be traced."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import timm.models
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.fx import Graph, GraphModule, Node
+from torch.fx.passes.shape_prop import ShapeProp
+from torchvision.models.feature_extraction import NodePathTracer
+
+from reciprocam_bench.backbones.layout import Layout, hint_of, layout_of
+
+
+@dataclass(frozen=True)
+class TracedNetwork:
+    """A traced module on an example, ``(N, 3, H, W)``.
+
+    Attributes:
+        paths: each node's path in the module (``layer4.2.relu_2``).
+        layouts: the nodes that give a map in some layout.
+    """
+
+    module: GraphModule
+    paths: dict[Node, str]
+    layouts: dict[Node, Layout]
+    example: Tensor
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes in the order they run."""
+        return list(self.module.graph.nodes)
+
+
+def trace(module: nn.Module, example: Tensor) -> TracedNetwork:
+    """Trace ``module`` and note the shapes on ``example``; whatever cannot be traced raises what torch.fx raises."""
+    tracer = _Tracer(
+        autowrap_modules=(math, torchvision.ops),
+        leaf_modules=list(timm.models.get_notrace_modules()),
+        autowrap_functions=tuple(timm.models.get_notrace_functions()),
+    )
+    graph = tracer.trace(module)
+    _drop_dead(graph)
+    traced = GraphModule(tracer.root, graph)
+    with torch.no_grad():
+        ShapeProp(traced).propagate(example)
+    # GraphModule copies the graph; the copy keeps order and names, so the paths carry over by name.
+    by_name = {node.name: path for node, path in tracer.node_to_qualname.items()}
+    paths = {n: by_name[n.name] for n in traced.graph.nodes if n.name in by_name}
+    return TracedNetwork(traced, paths, _layouts(traced, module, example), example)
+
+
+def shape_of(node: Node) -> tuple[int, ...]:
+    """The shape a node gives on the example; empty for what is no tensor."""
+    return tuple(getattr(node.meta.get("tensor_meta"), "shape", ()))
+
+
+def _layouts(traced: GraphModule, module: nn.Module, example: Tensor) -> dict[Node, Layout]:
+    hint, shape = hint_of(module), tuple(example.shape)
+    found = {
+        n: layout_of(shape_of(n), shape, hint) for n in traced.graph.nodes if n.op not in ("placeholder", "output")
+    }
+    return {node: layout for node, layout in found.items() if layout is not None}
+
+
+def _drop_dead(graph: Graph) -> None:
+    """Remove what the output does not need: assertions, and what was traced of modules that then could not be."""
+    for node in reversed(list(graph.nodes)):
+        if not node.users and node.op not in ("placeholder", "output"):
+            graph.erase_node(node)
+
+
+class _Tracer(NodePathTracer):
+    """A tracer that takes a module it cannot look into as one step, and leaves the root's options at their defaults."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._named: Counter[str] = Counter()
+        self._closed: set[nn.Module] = set()
+
+    def create_args_for_root(self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None) -> Any:
+        """Make the images the only input: an optional mask would be traced as if it were given."""
+
+        def of_images(module: nn.Module, images: Tensor) -> Any:
+            return root_fn(module, images)
+
+        return super().create_args_for_root(of_images if is_module else root_fn, is_module, concrete_args)
+
+    def is_leaf_module(self, m: nn.Module, module_qualname: str) -> bool:
+        """Library layers, and what has turned out to be untraceable."""
+        return m in self._closed or super().is_leaf_module(m, module_qualname)
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Trace into ``m``, or take it whole where that fails: code that looks at its data has no trace."""
+        with suppress(Exception):
+            return super().call_module(m, forward, args, kwargs)
+        self._closed.add(m)
+        return super().call_module(m, forward, args, kwargs)
+
+    def _get_node_qualname(self, module_qualname: str, node: Node) -> str:
+        """A module's own path, or its caller's path and the function; torchvision's renames what ends in a number."""
+        name = str(node.target)
+        if node.op != "call_module":
+            name = ".".join(filter(None, [module_qualname, re.sub(r"_\d+$", "", str(node))]))
+        self._named[name] += 1
+        return name if self._named[name] == 1 else f"{name}_{self._named[name] - 1}"

@@ -1,0 +1,127 @@
+"""The ways to split a network, and the first of them that works."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reciprocam_bench.backbones import graph
+from reciprocam_bench.backbones.backbone import SplitKind
+from reciprocam_bench.backbones.layout import Halves, hint_of, layout_of
+from reciprocam_bench.backbones.reach import NotACut, reads_every_position, without_zeros
+from reciprocam_bench.backbones.replace import split_by_replacing
+from reciprocam_bench.errors import UserError
+
+_TIMM_LAYER = "forward_features"
+
+
+def first_that_works(
+    module: nn.Module, example: Tensor, layer: str, logits: Tensor, name: str
+) -> tuple[SplitKind, Halves, float]:
+    """Split a frozen ``module`` at ``layer``: how, the halves, and their largest error on the example.
+
+    Every way works on its own copy of the modules (with the same weights), as tracing can leave traces in them.
+
+    Raises:
+        UserError: for a layer that is unknown or no cut, and a network that no way can split.
+    """
+    reasons = []
+    ways: dict[SplitKind, Callable[[nn.Module, Tensor, str], Halves]] = {
+        "graph": _split_by_graph,
+        "timm": _split_by_timm,
+        "replace": split_by_replacing,
+    }
+    for kind, way in ways.items():
+        try:
+            copied = with_same_weights(module)
+            halves = way(copied, example, layer)
+            error = _error(halves, example, logits)
+            other = _other_batch(example)
+            with torch.no_grad():
+                expected = module(other)
+            wrong = next((e for e in (error, _error(halves, other, expected)) if not _is_small(e, logits)), None)
+        except UserError as reason:
+            if kind != "timm" and layer != "auto":  # the word on a named layer is final
+                raise UserError(f"{name}: {reason}") from None
+            reasons.append(f"{kind}: {reason}")
+            continue
+        except Exception as reason:  # tracing strange code fails in every way there is; the next way may work
+            reasons.append(
+                f"{kind}: {type(reason).__name__}: {str(reason).splitlines()[0][:120] if str(reason) else ''}"
+            )
+            continue
+        if wrong is None:
+            return kind, halves, error
+        reasons.append(f"{kind}: head(features(x)) differs from the model by {wrong:.2g}")
+    raise UserError(
+        f"{name}: layer '{layer}' cannot be split off ({'; '.join(reasons)}); name another layer, or explain the "
+        "network from outside with layer: image"
+    )
+
+
+def with_same_weights(module: nn.Module) -> nn.Module:
+    """A copy whose parameters and buffers are the very tensors of ``module``."""
+    shared = {id(tensor): tensor for tensor in [*module.parameters(), *module.buffers()]}
+    return copy.deepcopy(module, shared)  # type: ignore[arg-type]
+
+
+def _split_by_graph(module: nn.Module, example: Tensor, layer: str) -> Halves:
+    network = graph.trace(module, example)
+    if layer not in ("auto", *network.paths.values()) and layer in dict(module.named_modules()):
+        if not any(path.startswith(f"{layer}.") for path in network.paths.values()):
+            raise RuntimeError(f"the graph does not show '{layer}'")  # inside of what could not be traced
+    node = graph.find_layer(network, layer)
+    features, head = graph.cut(network, node)
+    return Halves(features, head, graph.layer_name(network, node), network.layouts[node])
+
+
+class _Method(nn.Module):
+    """A method of a module as a module."""
+
+    def __init__(self, module: nn.Module, method: str) -> None:
+        super().__init__()
+        self.module = module
+        self._method = method
+
+    def forward(self, x: Tensor) -> Tensor:
+        return getattr(self.module, self._method)(x)
+
+
+def _split_by_timm(module: nn.Module, example: Tensor, layer: str) -> Halves:
+    named = layer in ("auto", _TIMM_LAYER)
+    if not named or not hasattr(module, "forward_features") or not hasattr(module, "forward_head"):
+        raise UserError("only for timm models with layer: auto")
+    features, head = _Method(module, "forward_features"), _Method(module, "forward_head")
+    with torch.no_grad():
+        output = features(example)
+    if not isinstance(output, Tensor):
+        raise UserError(f"forward_features gives a {type(output).__name__}, not a map")
+    layout = layout_of(tuple(output.shape), tuple(example.shape), hint_of(module))
+    if layout is None:
+        raise UserError(f"forward_features gives {tuple(output.shape)}, not a map (N, C, h, w)")
+    with without_zeros(module):
+        if layer == "auto" and not reads_every_position(head, output[:1], layout):
+            raise NotACut("the head does not read all positions of what forward_features gives")
+    return Halves(features, head, _TIMM_LAYER, layout)
+
+
+def _other_batch(example: Tensor) -> Tensor:
+    """Other images in another number: what a trace or a black image has baked in shows itself."""
+    mirrored = example[:1].flip(3)
+    return mirrored if len(example) > 1 else torch.cat([mirrored, 0.5 * example])
+
+
+def _error(halves: Halves, images: Tensor, logits: Tensor) -> float:
+    with torch.no_grad():
+        return difference(halves.head(halves.features(images)), logits)
+
+
+def _is_small(error: float, logits: Tensor) -> bool:
+    return error <= 1e-3 * float(logits.abs().max())
+
+
+def difference(a: Any, b: Tensor) -> float:
+    """The largest absolute difference; infinite for what has another shape."""
+    return float((a - b).abs().max()) if isinstance(a, Tensor) and a.shape == b.shape else float("inf")
