@@ -1,5 +1,6 @@
 """Explain one picture: what ``rcam-bench explain`` does."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from reciprocam_bench.engine.sheets import describe_classes
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import forward_pass
 from reciprocam_bench.explainers.registry import make_method
+from reciprocam_bench.peers.methods import PeerError
 from reciprocam_bench.protocols.protocol import load_protocol
 from reciprocam_bench.reporting.overlay import overlay, sheet
 
@@ -45,7 +47,10 @@ def explain_image(
         raise UserError(f"--class {class_index}: {model} has classes 0 to {backbone.num_classes - 1}")
     wanted = None if class_index is None else torch.tensor([class_index])
     fp = forward_pass(backbone, prepare.tensor(picture)[None], wanted)
-    evidence = {name: Evidence(fp, make_method(name, {}, name, backbone)(fp), protocol) for name in methods}
+    try:
+        evidence = {name: Evidence(fp, make_method(name, {}, name, backbone)(fp), protocol) for name in methods}
+    except PeerError as error:
+        raise UserError(f"{error}; leave this method out") from error
     heats = {name: e.saliency[0].cpu().numpy() for name, e in evidence.items()}
     notes = {name: "" if e.status[0] == "ok" else e.status[0] for name, e in evidence.items()}
     heading = describe_classes(fp, 0, None)
@@ -53,10 +58,15 @@ def explain_image(
         output.mkdir(parents=True, exist_ok=True)
         written = []
         for name, heat in heats.items():
-            written.append(output / f"{path.stem}_{name}.png")
+            written.append(output / f"{path.stem}_{file_name(name)}.png")
             overlay(picture, heat).save(written[-1])
         written.append(output / f"{path.stem}_sheet.png")
         sheet(picture, heading, heats, notes).savefig(written[-1])
     except OSError as error:
         raise UserError(f"{output} cannot be written: {error.strerror}; give --output another folder") from None
     return heading, written
+
+
+def file_name(method: str) -> str:
+    """A method's name as a part of a file name that every system takes: ``torchcam:CAM`` is ``torchcam-CAM``."""
+    return re.sub(r"[^\w.+-]+", "-", method).strip("-")

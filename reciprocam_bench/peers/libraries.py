@@ -54,7 +54,8 @@ class Library:
         try:
             module = importlib.import_module(self.module)
         except ImportError as error:
-            if error.name and error.name != self.module.partition(".")[0]:
+            top = self.module.partition(".")[0]
+            if (error.name or top).partition(".")[0] != top:
                 raise UserError(f"{self.distribution} cannot be imported: {error}; install it anew") from None
             raise UserError(
                 f"methods '{self.prefix}:...' need {self.distribution}, which is not installed; "

@@ -6,6 +6,7 @@ import inspect
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator
 from inspect import Parameter
 from typing import Any, Protocol, cast
@@ -140,8 +141,10 @@ def _kept_to_itself(device: torch.device) -> Iterator[None]:
     with (
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
+        warnings.catch_warnings(),
         torch.random.fork_rng(cuda),
     ):
+        warnings.simplefilter("ignore")
         torch.manual_seed(0)
         np.random.seed(0)
         try:
@@ -159,6 +162,8 @@ def _forwards(cls: Any, options: dict[str, Parameter], backbone: Backbone, chose
         return asked * backbone.feature_shape[0]
     if cls.__name__ == "AblationCAM":
         return 1 + 0.1 * backbone.feature_shape[0]
+    if cls.__name__ in ("KernelShap", "Lime"):  # their samples are of all squares at once
+        return 1 + asked
     squares = [values[name] ** 2 for name in ("feature_mask", "layer_mask") if isinstance(values.get(name), int)]
     return 1 + asked * (squares[0] if squares else 1)
 

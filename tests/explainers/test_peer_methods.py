@@ -1,0 +1,283 @@
+"""Classes of torch-cam, pytorch-grad-cam and captum run as methods: ``torchcam:ScoreCAM``."""
+
+import dataclasses
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import reciprocam_bench as rb
+from reciprocam_bench.explainers.forward_pass import forward_pass
+from reciprocam_bench.explainers.registry import make_method
+from reciprocam_bench.peers.libraries import LIBRARIES
+from reciprocam_bench.peers.methods import PeerError, installed_methods
+from reciprocam_bench.peers.network import whole_network
+
+CLASSES = torch.tensor([4, 0, 2])
+# What has no default, and fewer repetitions than the defaults.
+OPTIONS: dict[str, dict] = {
+    "captum:DeepLiftShap": {"baselines": 0},
+    "captum:FeatureAblation": {"feature_mask": 4},
+    "captum:GradientShap": {"baselines": 0},
+    "captum:KernelShap": {"feature_mask": 2},
+    "captum:LayerDeepLiftShap": {"baselines": 0},
+    "captum:LayerFeatureAblation": {"layer_mask": 4},
+    "captum:LayerGradientShap": {"baselines": 0},
+    "captum:Lime": {"feature_mask": 2},
+    "captum:NoiseTunnel": {"attribution_method": "Saliency", "nt_samples": 2},
+    "captum:Occlusion": {"sliding_window_shapes": [3, 4, 4], "strides": [3, 4, 4]},
+    "captum:ShapleyValueSampling": {"feature_mask": 2, "n_samples": 2},
+    "captum:ShapleyValues": {"feature_mask": 2},
+    "gradcam:SESS": {"num_scales": 2},
+    "torchcam:ISCAM": {"num_samples": 2},
+    "torchcam:SSCAM": {"num_samples": 1},
+}
+# These need several layers, which a net this small has not.
+SEVERAL_LAYERS = {"torchcam:RefineCAM", "gradcam:RefineCAM"}
+METHODS = sorted(set(installed_methods()) - SEVERAL_LAYERS)
+REFUSED = [f"{library.prefix}:{name}" for library in LIBRARIES.values() for name in library.refused]
+
+
+@pytest.fixture
+def fp(tiny: rb.Backbone, images: torch.Tensor):
+    """A pass of the tiny net on images strong enough for masks to change the answers."""
+    return forward_pass(tiny, 10 * images, CLASSES)
+
+
+@pytest.fixture
+def captum() -> None:
+    pytest.importorskip("captum")
+
+
+@pytest.fixture
+def torchcam() -> None:
+    pytest.importorskip("torchcam")
+
+
+@pytest.fixture
+def gradcam() -> None:
+    pytest.importorskip("pytorch_grad_cam")
+
+
+def state(backbone: rb.Backbone) -> list[tuple]:
+    """All that a library could leave behind in a backbone."""
+    modules = [(n, m) for half in (backbone.features, backbone.head) for n, m in half.named_modules()]
+    hooks = [(n, id(m), m.training, len(m._forward_hooks), len(m._forward_pre_hooks)) for n, m in modules]
+    weights = [
+        (id(p), p.requires_grad, p.grad is None, float(p.sum()))
+        for half in (backbone.features, backbone.head)
+        for p in half.parameters()
+    ]
+    return [*hooks, *weights]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_class_gives_maps_and_leaves_nothing_behind(fp, name, capfd):
+    before, mode = state(fp.backbone), torch.is_grad_enabled()
+    images, features = fp.images.clone(), fp.features.clone()
+    method = make_method(name, OPTIONS.get(name, {}), name, fp.backbone)
+    maps = method(fp)
+    assert maps.shape in [(3, 4, 4), (3, 16, 16)] and maps.dtype == torch.float32
+    assert maps.isfinite().all() and not maps.requires_grad
+    assert torch.equal(method(fp), maps), "the same call gives another map"
+    assert state(fp.backbone) == before and torch.is_grad_enabled() == mode
+    assert torch.equal(fp.images, images) and torch.equal(fp.features, features)
+    assert capfd.readouterr() == ("", ""), "a bar or a warning reached the terminal"
+    assert method.forwards(fp.backbone) >= 1
+    assert method.spec.implementation(fp.backbone, {}).split()[0] in ("torchcam", "grad-cam", "captum")
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_every_class_runs_in_a_callers_mode(tiny, images, name, mode):
+    with mode():
+        inside = forward_pass(tiny, 10 * images, CLASSES)
+        method = make_method(name, OPTIONS.get(name, {}), name, tiny)
+        maps = method(inside)
+    outside = method(forward_pass(tiny, 10 * images, CLASSES))
+    torch.testing.assert_close(maps.clone(), outside, rtol=1e-4, atol=1e-5 * float(outside.abs().max()))
+
+
+# Maps without a class, and maps whose noise is another in a batch of one.
+_NO_CLASS = {"captum:LayerActivation", "gradcam:EigenCAM", "gradcam:FEM", "gradcam:KPCA_CAM"}
+_DRAWN = {
+    "captum:GradientShap",
+    "captum:KernelShap",
+    "captum:LayerGradientShap",
+    "captum:Lime",
+    "captum:NoiseTunnel",
+    "captum:ShapleyValueSampling",
+    "gradcam:RandomCAM",
+    "torchcam:SmoothGradCAMpp",
+    "torchcam:SSCAM",
+}
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n not in _DRAWN])
+def test_each_image_is_explained_for_its_own_class(tiny, images, name):
+    method = make_method(name, OPTIONS.get(name, {}), name, tiny)
+    same = 10 * images[:1].expand(3, -1, -1, -1)
+    together = method(forward_pass(tiny, same, CLASSES))
+    for n, c in enumerate(CLASSES):
+        alone = method(forward_pass(tiny, same[:1], c[None]))[0]
+        torch.testing.assert_close(together[n], alone, rtol=1e-3, atol=1e-4 * float(alone.abs().max()))
+    if name not in _NO_CLASS:
+        assert (together[0] - together[1]).abs().max() > 0
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_class_that_cannot_be_run_is_refused_in_one_line(name):
+    pytest.importorskip(LIBRARIES[name.partition(":")[0]].module)
+    with pytest.raises(rb.UserError) as error:
+        make_method(name, {}, name)
+    assert str(error.value).startswith(f"method '{name}' cannot be run: ") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("prefix", list(LIBRARIES))
+def test_no_refusal_is_out_of_date(prefix):
+    pytest.importorskip(LIBRARIES[prefix].module)
+    assert set(LIBRARIES[prefix].refused) <= set(LIBRARIES[prefix]._public())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("torchcams:ScoreCAM", {}, "unknown library 'torchcams'; did you mean 'torchcam'?"),
+        ("zzz:ScoreCAM", {}, "unknown library 'zzz'; known: captum, gradcam, torchcam"),
+        (
+            "torchcam:ScorCAM",
+            {},
+            "has no method 'ScorCAM'; did you mean 'ScoreCAM'? (rcam-bench ls methods 'torchcam:*",
+        ),
+        ("torchcam:_CAM", {}, "has no method '_CAM'"),
+        ("torchcam:", {}, "has no method ''"),
+        ("captum:Summarizer", {}, "has no method 'Summarizer'"),
+        ("torchcam:ScoreCAM", {"batchsize": 2}, "unknown option 'batchsize'; did you mean 'batch_size'?"),
+        (
+            "torchcam:ScoreCAM",
+            {"batch_size": "many"},
+            "method 'torchcam:ScoreCAM': option 'batch_size': Input should be",
+        ),
+        ("torchcam:ScoreCAM", {"model": 2}, "unknown option 'model'"),
+        ("gradcam:GradCAM", {"eigen_smooth": "perhaps"}, "option 'eigen_smooth'"),
+        ("captum:Occlusion", {}, "method 'captum:Occlusion': option 'sliding_window_shapes' is missing"),
+        ("captum:FeatureAblation", {}, "option 'feature_mask' is missing"),
+        ("captum:FeatureAblation", {"feature_mask": 0}, "option 'feature_mask': Input should be greater than or equal"),
+        ("captum:GradientShap", {}, "option 'baselines' is missing"),
+        ("captum:NoiseTunnel", {}, "option 'attribution_method' is missing"),
+    ],
+)
+def test_names_and_options_that_do_not_fit_are_answered_before_a_network_is_loaded(name, options, words):
+    for library in LIBRARIES.values():
+        pytest.importorskip(library.module)
+    with pytest.raises(rb.UserError) as error:
+        make_method(name, options, name)
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("torchcam:FinerCAM", {"base_method": "LayerCam"}, "has no method 'LayerCam'; did you mean 'LayerCAM'?"),
+        ("torchcam:FinerCAM", {"base_method": "XGradCAM"}, "TypeError: base_method must be GradCAM, GradCAMpp"),
+        ("torchcam:FinerCAM", {"gamma": -1.0}, "cannot explain custom: ValueError: gamma must be finite"),
+        ("captum:NoiseTunnel", {"attribution_method": "Salience"}, "did you mean 'Saliency'?"),
+        ("captum:NoiseTunnel", {"attribution_method": "Occlusion"}, "needs 'sliding_window_shapes', which it cannot"),
+    ],
+)
+def test_what_a_constructor_rejects_is_told_before_a_run(tiny, name, options, words):
+    pytest.importorskip(LIBRARIES[name.partition(":")[0]].module)
+    with pytest.raises(rb.UserError) as error:
+        make_method(name, options, name, tiny)
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_library_that_is_not_installed_breaks_nothing(monkeypatch):
+    for module in ("torchcam", "torchcam.methods"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(rb.UserError) as error:
+        make_method("torchcam:GradCAM", {}, "t")
+    assert str(error.value) == (
+        "methods 'torchcam:...' need torchcam, which is not installed; pip install 'rcam-bench[peers]'"
+    )
+    assert not [name for name in installed_methods() if name.startswith("torchcam:")]
+    assert make_method("gradcam", {}, "gradcam").title == "gradcam"
+
+
+@pytest.mark.parametrize("name", ["torchcam:GradCAM", "torchcam:ScoreCAM", "gradcam:GradCAM", "captum:LayerGradCam"])
+def test_a_failure_names_the_class_and_leaves_the_network_as_it_was(fp, name, monkeypatch):
+    pytest.importorskip(LIBRARIES[name.partition(":")[0]].module)
+    method = make_method(name, {}, name, fp.backbone)
+    good, before = method(fp), state(fp.backbone)
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.Linear, "forward", lambda self, x: 1 / 0)
+        with pytest.raises(PeerError, match=rf"^{name}: ZeroDivisionError: division by zero$"):
+            method(fp)
+    assert state(fp.backbone) == before
+    torch.testing.assert_close(method(fp), good)
+
+
+def test_options_reach_constructor_and_call(fp, captum, torchcam, gradcam):
+    signed = make_method("captum:LayerGradCam", {}, "t")(fp)
+    assert signed.min() < 0
+    torch.testing.assert_close(make_method("captum:LayerGradCam", {"relu_attributions": True}, "t")(fp), signed.relu())
+    finer = [make_method("torchcam:FinerCAM", {"gamma": g}, "t")(fp) for g in (0.0, 0.6)]
+    torch.testing.assert_close(finer[0], make_method("torchcam:GradCAM", {}, "t")(fp))
+    assert (finer[0] - finer[1]).abs().max() > 0
+    layer = make_method("torchcam:FinerCAM", {"gamma": 0.0, "base_method": "LayerCAM"}, "t")(fp)
+    torch.testing.assert_close(layer, make_method("torchcam:LayerCAM", {}, "t")(fp))
+    plain, smooth = (make_method("gradcam:LayerCAM", {"eigen_smooth": e}, "t")(fp) for e in (False, True))
+    assert (plain - smooth).abs().max() > 0
+
+
+def test_a_mask_is_a_grid_of_squares(fp, captum):
+    maps = make_method("captum:FeatureAblation", {"feature_mask": 4}, "t")(fp)
+    squares = maps.unfold(1, 4, 4).unfold(2, 4, 4)
+    torch.testing.assert_close(squares, squares[..., :1, :1].expand_as(squares))
+    assert len(maps[0].unique()) > 4
+
+
+def test_forwards_are_those_of_the_class(tiny, captum, torchcam):
+    def cost(name: str, **options) -> float:
+        return make_method(name, options, name).forwards(tiny)
+
+    assert cost("torchcam:ScoreCAM") == 8
+    assert cost("torchcam:SSCAM", num_samples=3) == 24
+    assert cost("torchcam:GradCAM") == 2
+    assert cost("captum:IntegratedGradients", n_steps=5) == 6
+    assert cost("captum:FeatureAblation", feature_mask=3) == 10
+    assert cost("captum:Lime", feature_mask=3, n_samples=7) == 8
+
+
+def test_the_copy_shares_the_weights_and_is_made_once(tiny):
+    with whole_network(tiny) as first:
+        pass
+    with whole_network(tiny) as second:
+        assert second is first
+        theirs = {p.data_ptr() for p in second.parameters()}
+    assert theirs == {p.data_ptr() for half in (tiny.features, tiny.head) for p in half.parameters()}
+    assert not {id(m) for m in first.modules()} & {id(m) for m in (*tiny.features.modules(), *tiny.head.modules())}
+
+
+def test_a_copy_that_comes_back_changed_is_not_lent_again(tiny):
+    with whole_network(tiny) as first:
+        first.features.register_forward_hook(lambda *_: None)
+    with whole_network(tiny) as second:
+        assert second is not first
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_whole_network_gives_the_backbones_logits(apart):
+    backbone = rb.load_backbone("torchvision/resnet18", weights="none")
+    images = torch.randn(2, 3, 64, 64)
+    with whole_network(backbone, apart=apart) as network:
+        torch.testing.assert_close(network(images), backbone(images), rtol=1e-4, atol=1e-4)
+        relus = [m for m in network.modules() if isinstance(m, nn.ReLU)]
+        assert len(relus) == (17 if apart else 9)
+
+
+def test_another_head_gets_a_network_of_its_own(tiny):
+    other = dataclasses.replace(tiny, head=nn.Sequential(nn.Flatten(), nn.Linear(128, 5)))
+    with whole_network(tiny) as one, whole_network(other) as two:
+        assert one(torch.ones(1, 3, 16, 16)).tolist() != two(torch.ones(1, 3, 16, 16)).tolist()
