@@ -41,11 +41,11 @@ def find_layer(network: TracedNetwork, layer: str) -> Node:
     if layer != "auto":
         return _named(network, layer)
     with without_zeros(network.module):
-        found = next((node for node in reversed(_cuts(network)) if _is_read(network, node)), None)
-    if found is None:
-        raise NotACut("no layer of the traced network gives a spatial map that all later layers depend on alone")
-    check_depth(layer_name(network, found), *_layers_around(network, found))
-    return found
+        for node in reversed(_cuts(network)):
+            check_depth(layer_name(network, node), *_layers_around(network, node))
+            if _is_read(network, node):
+                return node
+    raise NotACut("no layer of the traced network gives a spatial map that all later layers depend on alone")
 
 
 def stage_names(network: TracedNetwork, last: str) -> tuple[str, ...]:
@@ -69,6 +69,13 @@ def cut(network: TracedNetwork, node: Node) -> tuple[GraphModule, GraphModule]:
     if behind is None:
         raise NotACut(f"later layers need more than the output of '{network.paths.get(node, node.name)}'")
     return _copy(network, _ancestors(network, node), None, node), _copy(network, behind, node, None)
+
+
+def shows_most(network: TracedNetwork) -> bool:
+    """Whether the graph holds most of the network, rather than a step that all of it is hidden in."""
+    trained = [name for name, m in network.module.named_modules() if any(True for _ in m.parameters(recurse=False))]
+    hidden = sum(any(f"{name}.".startswith(f"{path}.") for path in network.closed) for name in trained)
+    return 2 * hidden <= len(trained)
 
 
 def layer_name(network: TracedNetwork, node: Node) -> str:

@@ -37,14 +37,14 @@ def not_a_cut(layer: str) -> NotACut:
 
 
 def check_depth(layer: str, before: int, behind: int) -> None:
-    """Refuse a layer that most trained layers with positions come behind: its map is hardly more than the image.
+    """Refuse to look at a layer that most trained layers with positions come behind: it shows little of the network.
 
     Networks whose class token or second branch runs beside the map have no later cut.
     """
     if before < behind:
         raise NotACut(
-            f"the last layer that all later ones depend on alone is '{layer}', with {before} of the network's "
-            f"{before + behind} trained spatial layers before it; that is too early to explain the network by"
+            f"no layer behind '{layer}' gives a map that all of the logits come from, and that one has only {before} "
+            f"of the network's {before + behind} trained spatial layers before it"
         )
 
 

@@ -1,5 +1,6 @@
 """Split a network that cannot be traced: catch one layer's output, and put maps in its place."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +70,7 @@ class _Head(nn.Module):
 
 @dataclass
 class _Step:
-    """A module that ran, at the place where it finished (last)."""
+    """A module that ran, at the place where it finished (last); ``output`` is the first image's, of a map."""
 
     name: str
     module: nn.Module
@@ -77,6 +78,48 @@ class _Step:
     layout: Layout | None
     has_positions: bool
     trained: bool
+    output: Tensor | None
+
+
+class _Network:
+    """What a network does with the first example image, seen from its modules."""
+
+    def __init__(self, module: nn.Module, example: Tensor) -> None:
+        self.module = module
+        self.image = example[:1]
+        self.steps = _steps(module, example)
+        with torch.no_grad():
+            self.logits, self.black = module(self.image), module(torch.zeros_like(self.image))
+
+    def halves(self, step: _Step) -> Halves:
+        assert step.layout is not None
+        head = _Head(self.module, step.module, step.runs, tuple(self.image.shape[1:]))
+        return Halves(_Features(self.module, step.module), head, step.name, step.layout)
+
+    def is_cut(self, step: _Step) -> bool:
+        """Whether the logits are those of the image again, and nothing of the black one is left in them."""
+        with torch.no_grad():
+            try:
+                again = self.halves(step).head(step.output)
+            except Exception:  # code of all sorts may stand behind a layer that is no cut
+                return False
+        error, scale = (self.logits - again).abs().max(), (self.logits - self.black).abs().max()
+        return bool(error <= 1e-2 * scale + 1e-5 * self.logits.abs().max())
+
+    def is_eligible(self, step: _Step) -> bool:
+        """Whether ``auto`` may take the layer: a cut with trained layers behind it, read at every position."""
+        if step.layout is None or step.output is None or step.runs > 1 or isinstance(step.module, PASSIVE):
+            return False
+        behind = self.steps[self.steps.index(step) + 1 :]
+        if not any(later.trained for later in behind) or not self.is_cut(step):
+            return False
+        return reads_every_position(self.halves(step).head, step.output, step.layout)
+
+    def layers_around(self, step: _Step) -> tuple[int, int]:
+        """How many trained layers that work on positions come up to the step, and how many behind it."""
+        trained = [later.trained and later.has_positions for later in self.steps]
+        place = self.steps.index(step) + 1
+        return sum(trained[:place]), sum(trained[place:])
 
 
 def split_by_replacing(module: nn.Module, example: Tensor, layer: str) -> Halves:
@@ -84,9 +127,7 @@ def split_by_replacing(module: nn.Module, example: Tensor, layer: str) -> Halves
 
     The head runs on a black image, so a layer that is not a cut shows itself: the logits differ.
     """
-    steps = _steps(module, example)
-    step = _chosen(module, steps, example) if layer == "auto" else _named(module, steps, example, layer)
-    halves = _halves(module, step, example)
+    halves = _last(module, example) if layer == "auto" else _named(_Network(module, example), layer)
     _spare_black_images(halves, module, example)
     return halves
 
@@ -96,65 +137,40 @@ def stage_names(module: nn.Module, example: Tensor, last: str, area: int) -> tup
 
     ``area`` is how many positions the map of ``last`` has.
     """
-    steps, names = _steps(module, example), [last]
-    end = next((i for i, step in enumerate(steps) if step.name == last), len(steps))
+    names = [last]
     with without_zeros(module):
+        network = _Network(module, example)
+        steps = network.steps
+        end = next((i for i, step in enumerate(steps) if step.name == last), len(steps))
         for step in reversed(steps[:end]):
-            size = 0 if step.layout is None else step.layout.grid[0] * step.layout.grid[1]
-            if size > area and _is_eligible(module, steps, step, example):
+            size = 0 if step.layout is None else math.prod(step.layout.grid)
+            if size > area and network.is_eligible(step):
                 names.append(step.name)
                 area = size
     return tuple(reversed(names))
 
 
-def _chosen(module: nn.Module, steps: list[_Step], example: Tensor) -> _Step:
+def _last(module: nn.Module, example: Tensor) -> Halves:
     with without_zeros(module):
-        found = next((step for step in reversed(steps) if _is_eligible(module, steps, step, example)), None)
-    if found is None:
-        raise NotACut("no layer with a spatial map is a cut")
-    place = steps.index(found)
-    trained = [i for i, step in enumerate(steps) if step.trained and step.has_positions]
-    before = sum(i <= place for i in trained)
-    check_depth(found.name, before, len(trained) - before)
-    return found
+        network = _Network(module, example)
+        for step in reversed(network.steps):
+            if step.layout is not None and not isinstance(step.module, PASSIVE):
+                check_depth(step.name, *network.layers_around(step))
+                if network.is_eligible(step):
+                    return network.halves(step)
+    raise NotACut("no layer with a spatial map is a cut")
 
 
-def _named(module: nn.Module, steps: list[_Step], example: Tensor, layer: str) -> _Step:
-    modules = dict(module.named_modules())
+def _named(network: _Network, layer: str) -> Halves:
+    modules = dict(network.module.named_modules())
     if layer not in modules or not layer:
         raise UserError(f"layer '{layer}' is not in the network{did_you_mean(layer, filter(None, modules))}")
-    step = next((step for step in steps if step.module is modules[layer]), None)
+    step = next((step for step in network.steps if step.module is modules[layer]), None)
     if step is None or step.layout is None:
         raise NotACut(f"layer '{layer}' gives no spatial map (N, C, h, w); name an earlier layer")
-    if not _is_cut(module, step, example):
+    if not network.is_cut(step):
         raise not_a_cut(layer)
-    step.name = layer  # a module that is known by two names
-    return step
-
-
-def _is_eligible(module: nn.Module, steps: list[_Step], step: _Step, example: Tensor) -> bool:
-    if step.layout is None or step.runs > 1 or isinstance(step.module, PASSIVE):
-        return False
-    if not any(later.trained for later in steps[steps.index(step) + 1 :]) or not _is_cut(module, step, example):
-        return False
-    features, head, _, layout = _halves(module, step, example)
-    with torch.no_grad():
-        output = features(example[:1])
-    return reads_every_position(head, output, layout)
-
-
-def _is_cut(module: nn.Module, step: _Step, example: Tensor) -> bool:
-    """Whether the logits are those of the example again, and nothing of the black image is left in them."""
-    features, head, _, _ = _halves(module, step, example)
-    one = example[:1]
-    with torch.no_grad():
-        logits, black = module(one), module(torch.zeros_like(one))
-        try:
-            again = head(features(one))
-        except Exception:  # code of all sorts may stand behind a layer that is no cut
-            return False
-    error, scale = (logits - again).abs().max(), (logits - black).abs().max()
-    return bool(error <= 1e-2 * scale + 1e-5 * logits.abs().max())
+    return network.halves(step)._replace(layer=layer)  # a module can have two names
 
 
 def _spare_black_images(halves: Halves, module: nn.Module, example: Tensor) -> None:
@@ -170,19 +186,13 @@ def _spare_black_images(halves: Halves, module: nn.Module, example: Tensor) -> N
     halves.head.black_each = not same
 
 
-def _copy(output: Tensor) -> Tensor:
+def _copy(output: Any) -> Any:
     return output.clone() if isinstance(output, Tensor) else output
-
-
-def _halves(model: nn.Module, step: _Step, example: Tensor) -> Halves:
-    assert step.layout is not None
-    head = _Head(model, step.module, step.runs, tuple(example.shape[1:]))
-    return Halves(_Features(model, step.module), head, step.name, step.layout)
 
 
 def _steps(module: nn.Module, example: Tensor) -> list[_Step]:
     """The modules that gave a tensor, in the order in which they finished for the last time."""
-    names = {m: n for n, m in module.named_modules()}
+    names = {m: n for n, m in module.named_modules() if not isinstance(m, torch.jit.ScriptModule)}
     found: dict[nn.Module, _Step] = {}
     hint = hint_of(module)
 
@@ -193,7 +203,8 @@ def _steps(module: nn.Module, example: Tensor) -> list[_Step]:
         positions = len(shape) >= 3 and max(shape[2:]) > 1
         trained = any(True for _ in layer.parameters(recurse=False))
         runs = 1 if before is None else before.runs + 1
-        found[layer] = _Step(names[layer], layer, runs, layout, positions, trained)
+        kept = None if layout is None else _copy(output)[:1]
+        found[layer] = _Step(names[layer], layer, runs, layout, positions, trained, kept)
 
     hooks = [m.register_forward_hook(note) for m in names]
     try:

@@ -56,16 +56,8 @@ def split_backbone(
     example = example_input.detach().to(device)
     sizes = _OutputSizes(module)
     logits = _logits(sizes, example, name)
-    network = _Network(
-        module,
-        example,
-        logits,
-        name,
-        fold,
-        sizes.bytes_per_image(example),
-        preprocessing or Preprocessing(),
-        weights or {},
-    )
+    preprocessing, size = preprocessing or Preprocessing(), sizes.bytes_per_image(example)
+    network = _Network(module, example, logits, name, fold, size, preprocessing, weights or {})
     backbone = network.split(layer)
     if layer == IMAGE:
         return backbone

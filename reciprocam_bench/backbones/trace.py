@@ -26,12 +26,14 @@ class TracedNetwork:
     Attributes:
         paths: each node's path in the module (``layer4.2.relu_2``).
         layouts: the nodes that give a map in some layout.
+        closed: paths of the modules that are one step because they could not be traced.
     """
 
     module: GraphModule
     paths: dict[Node, str]
     layouts: dict[Node, Layout]
     example: Tensor
+    closed: frozenset[str]
 
     @property
     def nodes(self) -> list[Node]:
@@ -54,7 +56,8 @@ def trace(module: nn.Module, example: Tensor) -> TracedNetwork:
     # GraphModule copies the graph; the copy keeps order and names, so the paths carry over by name.
     by_name = {node.name: path for node, path in tracer.node_to_qualname.items()}
     paths = {n: by_name[n.name] for n in traced.graph.nodes if n.name in by_name}
-    return TracedNetwork(traced, paths, _layouts(traced, module, example), example)
+    closed = frozenset(name for name, m in module.named_modules() if m in tracer.closed)
+    return TracedNetwork(traced, paths, _layouts(traced, module, example), example, closed)
 
 
 def shape_of(node: Node) -> tuple[int, ...]:
@@ -83,7 +86,7 @@ class _Tracer(NodePathTracer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._named: Counter[str] = Counter()
-        self._closed: set[nn.Module] = set()
+        self.closed: set[nn.Module] = set()
 
     def create_args_for_root(self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None) -> Any:
         """Make the images the only input: an optional mask would be traced as if it were given."""
@@ -95,13 +98,13 @@ class _Tracer(NodePathTracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualname: str) -> bool:
         """Library layers, and what has turned out to be untraceable."""
-        return m in self._closed or super().is_leaf_module(m, module_qualname)
+        return m in self.closed or super().is_leaf_module(m, module_qualname)
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Trace into ``m``, or take it whole where that fails: code that looks at its data has no trace."""
         with suppress(Exception):
             return super().call_module(m, forward, args, kwargs)
-        self._closed.add(m)
+        self.closed.add(m)
         return super().call_module(m, forward, args, kwargs)
 
     def _get_node_qualname(self, module_qualname: str, node: Node) -> str:

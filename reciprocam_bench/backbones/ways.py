@@ -17,6 +17,10 @@ from reciprocam_bench.errors import UserError
 _TIMM_LAYER = "forward_features"
 
 
+class NoCut(UserError):
+    """The whole network has been seen, and there is no cut in it: no other way will find one."""
+
+
 def first_that_works(
     module: nn.Module, example: Tensor, layer: str, logits: Tensor, name: str
 ) -> tuple[SplitKind, Halves, float]:
@@ -42,37 +46,45 @@ def first_that_works(
             with torch.no_grad():
                 expected = module(other)
             wrong = next((e for e in (error, _error(halves, other, expected)) if not _is_small(e, logits)), None)
+        except NoCut as reason:
+            raise _refusal(name, layer, str(reason)) from None
         except UserError as reason:
             if kind != "timm" and layer != "auto":  # the word on a named layer is final
                 raise UserError(f"{name}: {reason}") from None
             reasons.append(f"{kind}: {reason}")
             continue
         except Exception as reason:  # tracing strange code fails in every way there is; the next way may work
-            reasons.append(
-                f"{kind}: {type(reason).__name__}: {str(reason).splitlines()[0][:120] if str(reason) else ''}"
-            )
+            reasons.append(f"{kind}: {type(reason).__name__}: {(str(reason).splitlines() or [''])[0][:120]}")
             continue
         if wrong is None:
             return kind, halves, error
         reasons.append(f"{kind}: head(features(x)) differs from the model by {wrong:.2g}")
-    raise UserError(
-        f"{name}: layer '{layer}' cannot be split off ({'; '.join(reasons)}); name another layer, or explain the "
-        "network from outside with layer: image"
+    raise _refusal(name, layer, "; ".join(reasons))
+
+
+def _refusal(name: str, layer: str, reason: str) -> UserError:
+    return UserError(
+        f"{name}: layer '{layer}' cannot be split off ({reason}); name another layer, or explain the network from "
+        "outside with layer: image"
     )
 
 
 def with_same_weights(module: nn.Module) -> nn.Module:
     """A copy whose parameters and buffers are the very tensors of ``module``."""
     shared = {id(tensor): tensor for tensor in [*module.parameters(), *module.buffers()]}
-    return copy.deepcopy(module, shared)  # type: ignore[arg-type]
+    return copy.deepcopy(module, shared)
 
 
 def _split_by_graph(module: nn.Module, example: Tensor, layer: str) -> Halves:
     network = graph.trace(module, example)
-    if layer not in ("auto", *network.paths.values()) and layer in dict(module.named_modules()):
-        if not any(path.startswith(f"{layer}.") for path in network.paths.values()):
-            raise RuntimeError(f"the graph does not show '{layer}'")  # inside of what could not be traced
-    node = graph.find_layer(network, layer)
+    if any(layer.startswith(f"{path}.") for path in network.closed) and layer in dict(module.named_modules()):
+        raise RuntimeError(f"'{layer}' is inside of what cannot be traced")
+    try:
+        node = graph.find_layer(network, layer)
+    except NotACut as reason:
+        if layer == "auto" and graph.shows_most(network):
+            raise NoCut(str(reason)) from None
+        raise
     features, head = graph.cut(network, node)
     return Halves(features, head, graph.layer_name(network, node), network.layouts[node])
 
