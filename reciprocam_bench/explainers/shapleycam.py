@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reciprocam_bench.explainers.forward_pass import ForwardPass, differentiable, usable
 from reciprocam_bench.explainers.registry import explainer
@@ -30,7 +31,8 @@ def shapleycam(fp: ForwardPass, *, utility: Literal["rest", "logit"] = "rest") -
         utility: ``rest`` (the paper's: logit plus log-probability) or ``logit``.
     """
     fp = replace(fp, score=residual_softmax) if utility == "rest" else fp
-    with differentiable(fp.features) as features:
+    # The fused attention kernels have no second derivative.
+    with differentiable(fp.features) as features, sdpa_kernel(SDPBackend.MATH):
         score = fp.score(fp.head(features), usable(fp.classes)).sum()
         (gradients,) = torch.autograd.grad(score, features, create_graph=True)
         curvature = torch.zeros_like(gradients)

@@ -3,7 +3,10 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.fx import GraphModule
+from torch.overrides import TorchFunctionMode
 
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.errors import UserError
@@ -11,41 +14,46 @@ from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class
 from reciprocam_bench.explainers.reciprocam import Mask, Score, spatial_masks
 from reciprocam_bench.explainers.registry import explainer
 
+_NORMS = (F.layer_norm, F.rms_norm)
+
 
 def _check(backbone: Backbone, options: dict[str, Any]) -> None:
-    if not any(isinstance(module, nn.LayerNorm) for module in backbone.head.modules()):
+    modules = list(backbone.head.modules())
+    traced = {node.target for m in modules if isinstance(m, GraphModule) for node in m.graph.nodes}
+    if not traced.intersection(_NORMS) and not any(isinstance(m, nn.LayerNorm) for m in modules):
         raise UserError(
             f"vitreciprocam: no LayerNorm behind layer '{backbone.layer}' of {backbone.name}; it is made for "
             "transformers: take reciprocam"
         )
 
 
-def first_norm(fp: ForwardPass) -> nn.LayerNorm:
-    """The LayerNorm that is given the tokens of the cut themselves: the first step of the block behind it."""
-    tokens = fp.features[:1].flatten(2).transpose(1, 2)  # (1, h*w, C)
-    found: list[nn.LayerNorm] = []
+class BehindFirstNorm(TorchFunctionMode):
+    """Inside this scope the patch tokens are multiplied by ``masks (M, h*w)`` where the block has normalised them.
 
-    def compare(module: nn.LayerNorm, inputs: tuple[Tensor, ...]) -> None:
-        given = inputs[0]
-        if given.shape[-1] == tokens.shape[-1] and given.numel() >= tokens.numel():
-            last = given.reshape(len(given), -1, given.shape[-1])[-1:, -tokens.shape[1] :]
-            if torch.equal(last, tokens):
-                found.append(module)
+    That is the output of the norm whose input are the tokens of the cut, ``tokens (M, h*w, C)``, themselves: the first
+    step of the block behind it, whether it is a module, a node of a graph or a function.
+    """
 
-    norms = [m for m in fp.backbone.head.modules() if isinstance(m, nn.LayerNorm)]
-    hooks = [m.register_forward_pre_hook(compare) for m in norms]
-    try:
-        with torch.no_grad():
-            fp.head(fp.features[:1], torch.zeros(1, dtype=torch.int64, device=tokens.device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not found:
-        raise UserError(
-            f"vitreciprocam: the block behind layer '{fp.backbone.layer}' of {fp.backbone.name} does not begin with a "
-            "LayerNorm of its tokens; name the output of a transformer block"
-        )
-    return found[0]
+    def __init__(self, tokens: Tensor, masks: Tensor) -> None:
+        super().__init__()
+        self.tokens, self.masks = tokens, masks
+        self.found = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call ``func``; the output of the first norm is masked."""
+        output = func(*args, **(kwargs or {}))
+        if func not in _NORMS or self.found or not self._is_given(args[0]):
+            return output
+        self.found = True
+        tokens = output.reshape(len(output), -1, output.shape[-1])  # (M, P + h*w, C), the patches last
+        kept = tokens.new_ones(len(tokens), tokens.shape[1] - self.masks.shape[1])
+        return (tokens * torch.cat([kept, self.masks], 1)[:, :, None]).reshape(output.shape)
+
+    def _is_given(self, tokens: Tensor) -> bool:
+        m, positions, channels = self.tokens.shape
+        if tokens.shape[0] != m or tokens.shape[-1] != channels or tokens.numel() < self.tokens.numel():
+            return False
+        return torch.equal(tokens.reshape(m, -1, channels)[:, -positions:], self.tokens)
 
 
 @explainer(
@@ -71,31 +79,22 @@ def vitreciprocam(fp: ForwardPass, *, mask: Mask = "gaussian", score: Score = "s
     """
     _check(fp.backbone, {})
     n, c, h, w = fp.features.shape
-    norm = first_norm(fp)
+    tokens = fp.features.flatten(2).transpose(1, 2)  # (N, h*w, C)
     masks = spatial_masks(mask, h, w).flatten(1).to(fp.features)  # (h*w, h*w)
     # A block holds about a dozen tensors of the size of its tokens at once.
     size = fp.backbone.chunk_size(12 * c * h * w * fp.features.element_size())
     values = []
     with torch.no_grad():
         for rows in torch.arange(n * h * w, device=masks.device).split(size):
-            images, positions = rows // (h * w), rows % (h * w)
-            logits = _masked_head(fp, norm, masks[positions], images)
+            images = rows // (h * w)
+            with BehindFirstNorm(tokens[images], masks[rows % (h * w)]) as norm:
+                logits = fp.head(fp.features[images], images)
+            if not norm.found:
+                raise UserError(
+                    f"vitreciprocam: the block behind layer '{fp.backbone.layer}' of {fp.backbone.name} does not begin "
+                    "with a LayerNorm of its tokens; name the output of a transformer block"
+                )
             scores = fp.backbone.probabilities(logits) if score == "softmax" else logits
             values.append(of_class(scores, fp.classes[images]))
             fp.progress((int(rows[-1]) + 1) / (n * h * w))
     return torch.cat(values).view(n, h, w)
-
-
-def _masked_head(fp: ForwardPass, norm: nn.LayerNorm, masks: Tensor, images: Tensor) -> Tensor:
-    """Logits ``(M, K)`` with the patch tokens behind ``norm`` multiplied by ``masks (M, h*w)``."""
-
-    def lay_on(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        tokens = output.reshape(len(output), -1, output.shape[-1])  # (M, P + h*w, C), the patches last
-        kept = tokens.new_ones(len(tokens), tokens.shape[1] - masks.shape[1])
-        return (tokens * torch.cat([kept, masks], 1)[:, :, None]).reshape(output.shape)
-
-    hook = norm.register_forward_hook(lay_on)
-    try:
-        return fp.head(fp.features[images], images)
-    finally:
-        hook.remove()

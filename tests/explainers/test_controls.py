@@ -1,4 +1,4 @@
-"""The controls: centre and noise."""
+"""The controls: centre, noise and Fake-CAM."""
 
 import pytest
 import torch
@@ -26,3 +26,13 @@ def test_noise_is_the_same_for_image_class_and_seed_in_any_batch(tiny, images):
     ):
         assert (other[0] - maps[1]).abs().max() > 0.05
     assert maps.min() >= 0 and maps.max() <= 1
+
+
+def test_fake_cam_is_one_but_for_the_first_pixel_and_drops_almost_nothing(tiny, images):
+    maps = rb.explain(tiny, images, method="ones")
+    assert maps.shape == (3, 16, 16)
+    assert (maps.sum((1, 2)) == 16 * 16 - 1).all() and (maps[:, 0, 0] == 0).all()
+    scores = rb.evaluate(tiny, images, maps, method="fakecam", metrics=("average_drop", "coherency", "complexity"))
+    assert scores["average_drop"].max() < 0.02
+    torch.testing.assert_close(scores["coherency"], torch.ones(3))
+    torch.testing.assert_close(scores["complexity"], torch.full((3,), 255 / 256))
