@@ -4,10 +4,10 @@ import os
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from reciprocam_bench.errors import UserError, did_you_mean
 
@@ -19,12 +19,31 @@ class _Strict(BaseModel):
 class BackboneConfig(_Strict):
     """Which network, which weights, and where it is split."""
 
-    model: str = Field(description="library/name: torchvision/resnet50, timm/resnet50.tv_in1k")
+    model: str = Field(
+        description="library/name: torchvision/resnet50, timm/resnet50.tv_in1k; beside a factory, the name in tables"
+    )
+    factory: str | None = Field(None, description="package.module:function that makes a network of your own")
+    options: dict[str, Any] = Field({}, description="the factory's keyword arguments")
     weights: str = Field("default", description="default | none | a named set | a file")
-    layer: str = Field("auto", description="auto, or the name of a layer")
+    layer: str = Field("auto", description="auto, the name of a layer, or image for a model that can only be called")
     head: str | None = Field(None, description="a linear head from rcam-bench fit-head, in place of the network's own")
     num_classes: int | None = Field(None, ge=1, description="outputs of a weights file of your own")
     multi_label: bool = Field(False, description="the outputs do not exclude one another: sigmoid, not softmax")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_its_factory(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("factory"), str) and data.get("model") is None:
+            return data | {"model": data["factory"]}
+        return data
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if self.factory is None and self.options:
+            raise ValueError("options are the factory's; set backbone.factory too")
+        if self.factory is not None and self.num_classes is not None:
+            raise ValueError("num_classes is for models of a library; give it to the factory through backbone.options")
+        return self
 
 
 class DatasetConfig(BaseModel):
@@ -182,6 +201,8 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
             raise UserError(f"{where}: unknown key '{place}'{did_you_mean(str(first['loc'][-1]), known)}") from None
         if first["type"] == "missing":
             raise UserError(f"{where}: '{place}' is missing; add it to the config") from None
+        if first["type"] == "value_error":  # one of our own checks, which says it all
+            raise UserError(f"{where}: {place}: {first['ctx']['error']}") from None
         raise UserError(f"{where}: {place}: {first['msg']}, not {first['input']!r}") from None
 
 

@@ -20,6 +20,7 @@ class Preprocessing:
     resize: int = 256
     crop: int = 224
     interpolation: str = "bilinear"
+    squash: bool = False  # resize both sides, not the shorter one
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ _PASSIVE_FUNCTIONS = (
 # These only say the same in another layout, or without the tokens that have no place.
 _REARRANGEMENTS = (operator.getitem, torch.flatten, torch.permute, torch.reshape, torch.transpose)
 _REARRANGING_METHODS = ("contiguous", "flatten", "permute", "reshape", "transpose", "unflatten", "view")
+_STEPS = ("call_module", "call_function", "call_method")
 
 
 def find_layer(network: TracedNetwork, layer: str) -> Node:
@@ -91,7 +92,8 @@ def layer_name(network: TracedNetwork, node: Node) -> str:
 def _named(network: TracedNetwork, layer: str) -> Node:
     node = _last_under(network, layer)
     if node is None:
-        prefixes = {".".join(p.split(".")[:i]) for p in network.paths.values() for i in range(1, p.count(".") + 2)}
+        paths = [path for n, path in network.paths.items() if n.op in _STEPS]
+        prefixes = {".".join(p.split(".")[:i]) for p in paths for i in range(1, p.count(".") + 2)}
         raise UserError(f"layer '{layer}' is not in the network{did_you_mean(layer, prefixes)}")
     if node not in network.layouts:
         raise NotACut(f"layer '{layer}' gives no spatial map (N, C, h, w); name an earlier layer")
@@ -106,7 +108,7 @@ def _last_under(network: TracedNetwork, prefix: str) -> Node | None:
         inside = path == prefix or path.startswith(f"{prefix}.")
         # A module that runs again has a number behind its path.
         again = node.op == "call_module" and node.target == prefix
-        if (inside or again) and node.op in ("call_module", "call_function", "call_method"):
+        if (inside or again) and node.op in _STEPS:
             found = node
     return found
 

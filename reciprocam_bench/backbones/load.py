@@ -54,14 +54,37 @@ def load_backbone(
     loaders = {"torchvision": _load_torchvision, "timm": _load_timm}
     if not slash or library not in loaders:
         raise UserError(f"model '{model}': write torchvision/NAME or timm/NAME{did_you_mean(library, loaders)}")
-    module, preprocessing, record = loaders[library](name, weights, num_classes)
+    return split_loaded(
+        *loaders[library](name, weights, num_classes),
+        layer=layer,
+        device=device,
+        name=model,
+        image_size=image_size,
+        fold=fold,
+        multi_label=multi_label,
+    )
+
+
+def split_loaded(
+    module: nn.Module,
+    preprocessing: Preprocessing,
+    record: dict[str, str],
+    *,
+    layer: str,
+    device: str | torch.device,
+    name: str,
+    image_size: int | None,
+    fold: bool,
+    multi_label: bool,
+) -> Backbone:
+    """Split a loaded module for images of ``image_size`` pixels (the model's own if None); ``record`` is kept."""
     size = image_size or preprocessing.crop
     backbone = split_backbone(
         module,
         torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)),
         layer,
         device=device,
-        name=model,
+        name=name,
         fold=fold,
         preprocessing=preprocessing,
         weights=record,
@@ -119,21 +142,30 @@ def _load_timm(name: str, weights: str, num_classes: int | None) -> _Loaded:
     path = _weights_path("timm", name, weights, tags, num_classes)
     chosen = name if weights in ("default", "none") or path is not None else f"{base}.{weights}"
     download = weights != "none" and path is None
-    quiet = logging.getLogger("huggingface_hub")
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
     try:
-        quiet.setLevel(logging.ERROR)  # its retries would be printed over ours
+        hub.setLevel(logging.ERROR)  # its retries would be printed over ours
         module: Any = timm.create_model(chosen, pretrained=download, **_outputs(num_classes))
     except (OSError, RuntimeError) as error:
         if not download:
             raise
         raise _no_weights("timm", name, error) from None
+    finally:
+        hub.setLevel(level)
     record = {"source": f"timm {module.default_cfg.get('tag') or base}" if download else "none (random)"}
     if path is not None:
         record = load_file_into(module, path, f"timm/{name}")
+    return module, timm_preprocessing(module), record
+
+
+def timm_preprocessing(module: nn.Module) -> Preprocessing:
+    """How a model of timm's wants its images."""
     c = resolve_data_config({}, model=module)
     crop = c["input_size"][-1]
     resize = round(crop / c["crop_pct"])
-    return module, Preprocessing(tuple(c["mean"]), tuple(c["std"]), resize, crop, c["interpolation"]), record
+    squash = c["crop_mode"] == "squash"
+    return Preprocessing(tuple(c["mean"]), tuple(c["std"]), resize, crop, c["interpolation"], squash)
 
 
 def _weights_path(library: str, name: str, weights: str, sets: Any, num_classes: int | None) -> Path | None:

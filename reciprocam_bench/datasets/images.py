@@ -40,7 +40,7 @@ def preparation(geometry: Geometry, model: Preprocessing, use_model_geometry: bo
     """The protocol's geometry, or the model's own, with the model's channel statistics."""
     if use_model_geometry:
         geometry = Geometry(
-            resize="shorter-side",
+            resize="squash" if model.squash else "shorter-side",
             size=model.resize,
             crop=model.crop,
             interpolation=model.interpolation,  # type: ignore[arg-type]

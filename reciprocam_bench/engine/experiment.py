@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.linear_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
 from reciprocam_bench.config import Config, MethodConfig, fill_environment
@@ -66,15 +67,17 @@ def set_up(config: Config) -> Experiment:
 def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) -> Backbone:
     """Load the network a config names, with the head it names, split for images of the protocol's size."""
     c, geometry = config.backbone, protocol.preprocess
-    backbone = load_backbone(
-        c.model,
-        fill_environment(c.weights),
-        c.layer,
-        device,
-        image_size=None if config.preprocess == "model" else geometry.crop or geometry.size,
-        num_classes=c.num_classes,
-        multi_label=c.multi_label,
-    )
+    weights = fill_environment(c.weights)
+    size = None if config.preprocess == "model" else geometry.crop or geometry.size
+    if c.factory:
+        options = {key: fill_environment(value) for key, value in c.options.items()}
+        backbone = load_factory(
+            c.factory, options, weights, c.layer, device, model=c.model, image_size=size, multi_label=c.multi_label
+        )
+    else:
+        backbone = load_backbone(
+            c.model, weights, c.layer, device, image_size=size, num_classes=c.num_classes, multi_label=c.multi_label
+        )
     if c.head:
         backbone = load_linear_head(backbone, Path(fill_environment(c.head)).expanduser())
     return replace(backbone, memory_budget=config.memory_mb << 20) if config.memory_mb else backbone

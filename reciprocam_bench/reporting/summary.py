@@ -159,6 +159,6 @@ def _published(run: RunRows, protocol: str, title: str) -> Published | None:
     c = run.config
     if set(method.options) - _HARMLESS_OPTIONS or c.backbone.weights == "none" or c.backbone.layer != "auto":
         return None
-    if c.preprocess != "protocol" or c.classes not in (None, load_protocol(protocol).classes):
+    if c.backbone.factory or c.preprocess != "protocol" or c.classes not in (None, load_protocol(protocol).classes):
         return None
     return published(protocol, run.dataset).get((run.config.backbone.model, method.name))
