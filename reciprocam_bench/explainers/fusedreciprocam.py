@@ -10,14 +10,11 @@ from reciprocam_bench.explainers.layers import check_layers, maps_of_layers
 from reciprocam_bench.explainers.reciprocam import Mask, Score
 from reciprocam_bench.explainers.registry import explainer
 
-
-def _layers(backbone: Backbone, layers: list[str] | None) -> list[str]:
-    """The named layers, or the two coarsest resolutions: finer ones cost thousands of head passes an image."""
-    return check_layers(backbone, list(backbone.stages()[-2:]) if layers is None else layers)
+_COARSEST = 2
 
 
 def _check(backbone: Backbone, options: dict[str, Any]) -> None:
-    _layers(backbone, options.get("layers"))
+    check_layers(backbone, options.get("layers"), _COARSEST)
 
 
 @explainer("fusedreciprocam", forwards=lambda backbone, options: 50.0, check=_check)
@@ -29,7 +26,7 @@ def fusedreciprocam(
     mask: Mask = "one-hot",
     score: Score = "softmax",
 ) -> Tensor:
-    """``mean_l minmax(ReLU(upsample(M_l)))``, ``M_l`` the Recipro-CAM of layer l (2209.14074, several scales).
+    """``mean_l upsample(minmax(M_l))``, ``M_l`` the Recipro-CAM of layer l (2209.14074, several scales).
 
     The map has the size of the finest layer. Cost: a forward up to each layer, and a pass of what lies behind it for
     each of its positions. No gradients.
@@ -41,7 +38,6 @@ def fusedreciprocam(
         mask: as in `reciprocam`.
         score: as in `reciprocam`.
     """
-    maps = maps_of_layers(
-        fp, "reciprocam", {"mask": mask, "score": score}, _layers(fp.backbone, layers)
-    )  # (L, N, h, w)
+    chosen = check_layers(fp.backbone, layers, _COARSEST)
+    maps = maps_of_layers(fp, "reciprocam", {"mask": mask, "score": score}, chosen)  # (L, N, h, w)
     return maps.prod(0) if fuse == "product" else maps.amax(0) if fuse == "max" else maps.mean(0)

@@ -12,22 +12,25 @@ from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.registry import EXPLAINERS
 
 
-def check_layers(backbone: Backbone, layers: list[str] | None) -> list[str]:
-    """The layers to fuse, the last cut of every resolution if None; ``UserError`` for one that is no cut."""
+def check_layers(backbone: Backbone, layers: list[str] | None, coarsest: int) -> list[str]:
+    """The layers to fuse, the last cuts of the ``coarsest`` resolutions if None; ``UserError`` for one that is no cut.
+
+    Finer ones are not taken unasked: their maps are noise to most methods, and cost Recipro-CAM thousands of passes.
+    """
     if layers is not None and not layers:
-        raise UserError("layers: the list is empty; name layers, or leave it out for one of every resolution")
-    chosen = list(backbone.stages()) if layers is None else layers
+        raise UserError(f"layers: the list is empty; name layers, or leave it out for the {coarsest} coarsest")
+    chosen = list(backbone.stages()[-coarsest:]) if layers is None else layers
     for layer in chosen:
         backbone.at(layer)
     return chosen
 
 
 def maps_of_layers(fp: ForwardPass, base: str, options: dict[str, Any], layers: list[str]) -> Tensor:
-    """Maps of ``base`` at each layer after ReLU and min-max, at the finest layer's size, ``(L, N, h, w)``."""
+    """Maps of ``base`` at each layer, after ReLU and min-max upsampled to the finest layer's size, ``(L, N, h, w)``."""
     function = EXPLAINERS.get(base).function
-    maps = [function(fp.at(layer), **options).detach().relu() for layer in layers]
+    maps = [_unit(function(fp.at(layer), **options).detach().relu()) for layer in layers]
     size = max((m.shape[1:] for m in maps), key=lambda side: side[0] * side[1])
-    return torch.stack([_unit(F.interpolate(m[:, None], size=size, mode="bilinear")[:, 0]) for m in maps])
+    return torch.stack([F.interpolate(m[:, None], size=size, mode="bilinear")[:, 0] for m in maps])
 
 
 def _unit(maps: Tensor) -> Tensor:

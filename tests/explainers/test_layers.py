@@ -29,8 +29,8 @@ def staged(images) -> rb.Backbone:
 
 
 def unit(maps: torch.Tensor, side: int) -> torch.Tensor:
-    large = F.interpolate(maps.clamp(min=0)[:, None], size=(side, side), mode="bilinear")[:, 0]
-    return torch.stack([(m - m.min()) / (m.max() - m.min()) if m.max() > m.min() else 0 * m for m in large])
+    units = [(m - m.min()) / (m.max() - m.min()) if m.max() > m.min() else 0 * m for m in maps.clamp(min=0)]
+    return F.interpolate(torch.stack(units)[:, None], size=(side, side), mode="bilinear")[:, 0]
 
 
 def test_the_stages_are_the_last_cut_of_each_resolution(staged):
