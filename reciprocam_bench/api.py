@@ -41,7 +41,7 @@ def explain(
         torch.Size([2, 7, 7])
     """
     chosen = make_method(method, options, method, backbone)
-    _check_images(images)
+    _check_images(backbone, images)
     if isinstance(classes, str):
         if classes != "all" or chosen.spec.class_maps is None:
             raise UserError(f"classes='{classes}': {method} gives maps of one class an image; name the classes")
@@ -85,18 +85,24 @@ def evaluate(
     return {name: evidence.measure(spec) for name, spec in make_metrics(list(metrics)).items()}
 
 
-def _check_images(images: Tensor) -> None:
-    if images.ndim != 4:
+def _check_images(backbone: Backbone, images: Tensor) -> None:
+    if images.ndim != 4 or not len(images):
         raise UserError(f"images must be (N, 3, H, W); they are {tuple(images.shape)}")
+    weight = next(backbone.features.parameters(), None)
+    if not images.is_floating_point() or (weight is not None and images.dtype != weight.dtype):
+        wanted = torch.float32 if weight is None else weight.dtype
+        raise UserError(
+            f"images are {images.dtype}, the network is {wanted}; preprocess them, then images.to({wanted})"
+        )
 
 
 def _forward(backbone: Backbone, images: Tensor, classes: Classes) -> ForwardPass:
-    _check_images(images)
+    _check_images(backbone, images)
     if isinstance(classes, str):
         raise UserError(f"classes='{classes}' is not understood here; give indices or None")
     if classes is not None:
         classes = torch.as_tensor(classes).expand(len(images)) if isinstance(classes, int) else torch.as_tensor(classes)
-        if classes.is_floating_point():
+        if classes.is_floating_point() or classes.dtype == torch.bool:
             raise UserError("classes: indices are whole numbers")
         if classes.shape != (len(images),):
             raise UserError(f"classes: {len(images)} images need as many indices, not {tuple(classes.shape)}")

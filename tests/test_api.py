@@ -8,9 +8,9 @@ from torch import nn
 
 import reciprocam_bench as rb
 from reciprocam_bench.explainers.forward_pass import forward_pass
-from reciprocam_bench.explainers.registry import EXPLAINERS, make_method
+from reciprocam_bench.explainers.registry import make_method
 
-METHODS = [name for name in EXPLAINERS.all() if name != "center"]  # a map of a size of its own
+METHODS = ["cam", "gradcam", "layercam", "random", "reciprocam", "scorecam"]
 METRICS = ("average_drop", "increase", "coherency", "complexity", "adcc")
 
 
@@ -246,3 +246,19 @@ def test_images_are_left_as_they_were(tiny, images):
     before = images.clone()
     rb.evaluate(dataclasses.replace(tiny), images, rb.explain(tiny, images), method="reciprocam")
     assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: x[:0], "images must be (N, 3, H, W); they are (0, 3, 16, 16)"),
+        (lambda x: x.double(), "images are torch.float64, the network is torch.float32"),
+        (lambda x: (255 * x).to(torch.uint8), "images are torch.uint8, the network is torch.float32"),
+    ],
+)
+def test_images_of_another_kind_are_refused_in_one_line(tiny, images, change, words):
+    assert words in message_of(rb.explain, tiny, change(images))
+
+
+def test_classes_that_are_true_or_false_are_no_indices(tiny, images):
+    assert "whole numbers" in message_of(rb.explain, tiny, images, torch.tensor([True, False, True]))

@@ -42,6 +42,8 @@ class Experiment:
 def set_up(config: Config) -> Experiment:
     """Load and check everything a config names; cheap mistakes are found before the network is loaded."""
     make_methods(config.methods, None)
+    if config.timing and config.timing.methods:
+        make_methods(config.timing.methods, None)
     metrics = make_metrics(config.metrics)
     protocols = [load_protocol(name) for name in config.protocol]
     if len({p.name for p in protocols}) < len(protocols):

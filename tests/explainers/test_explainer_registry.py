@@ -1,8 +1,10 @@
 """The decorator, options and checks of explainers, and what holds for every one of them."""
 
 import dataclasses
+import inspect
 import sys
 import types
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -216,3 +218,15 @@ def test_a_plug_in_that_does_not_load_is_named_every_time(monkeypatch, times):
         "plug-in 'broken' (broken_package:method) failed to load: ImportError: no module named torchfoo; "
         "fix or uninstall it"
     )
+
+
+def test_every_method_is_in_the_docs_and_says_its_formula_cost_and_gradients():
+    docs = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    for name, spec in EXPLAINERS.all().items():
+        assert f"| `{name}` |" in docs, f"docs/methods.md does not list {name}"
+        text = inspect.getdoc(spec.function) or ""
+        if name not in ("center", "ones", "random"):
+            assert "Cost" in text, f"{name} does not say its cost"
+            gradients = " ".join(text.split())
+            assert ("Needs gradients" in gradients) == spec.gradients, f"{name}: docstring and decorator disagree"
+            assert "``" in text.partition("\n")[0] or "approximation" in text.partition("\n")[0]
