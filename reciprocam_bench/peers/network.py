@@ -75,14 +75,19 @@ def whole_network(backbone: Backbone, layers: tuple[str, ...] = (), apart: bool 
             parameter.requires_grad_(False).grad = None
         if _state(network) == before:
             made[key] = network
+        else:  # a hook left behind may hold a graph that holds the network, which no garbage collector sees through
+            for module in network.modules():
+                for hooks in _hooks(module):
+                    hooks.clear()
 
 
 def _state(network: nn.Module) -> list[tuple]:
     """What a library may leave behind: other modules, another mode, hooks."""
-    return [
-        (name, id(m), m.training, *map(len, (m._forward_hooks, m._forward_pre_hooks, m._backward_hooks)))
-        for name, m in network.named_modules()
-    ]
+    return [(name, id(m), m.training, *map(len, _hooks(m))) for name, m in network.named_modules()]
+
+
+def _hooks(module: nn.Module) -> tuple[dict, ...]:
+    return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
 
 
 def _not_in_place(module: nn.Module) -> None:
