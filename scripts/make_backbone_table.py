@@ -1,6 +1,6 @@
 """Split one small network of every family of torchvision and timm, and write what came of it to docs/architectures.md.
 
-Weights are random (seed 0), so nothing is downloaded. The batch norms get statistics that do something, and weights
+Weights are random (seed 0), so nothing is downloaded. The batch norms get the statistics of random images, and weights
 that start at zero do not stay there: else many a random network answers all images alike, and any cut looks right.
 
 Usage: python scripts/make_backbone_table.py [--only PATTERN] [--output FILE] [--jobs N]
@@ -95,11 +95,18 @@ def build(model: str) -> tuple[nn.Module, int]:
         for parameter in net.parameters():
             if not parameter.any():
                 parameter.normal_(0, 0.02)
-        for module in net.modules():
-            if isinstance(getattr(module, "running_mean", None), torch.Tensor):
-                module.running_mean.normal_(0, 0.05)
-                module.running_var.uniform_(0.8, 1.2)
-    return net.eval(), side
+    _calibrate(net, side)
+    return net, side
+
+
+def _calibrate(net: nn.Module, side: int) -> None:
+    """Give the batch norms the statistics of random images: with others, the signal of a deep network blows up."""
+    norms = [m for m in net.eval().modules() if isinstance(getattr(m, "running_mean", None), torch.Tensor)]
+    for norm in norms:
+        norm.train().momentum = 1.0
+    with torch.no_grad():
+        net(torch.randn(4, 3, side, side))
+    net.eval()
 
 
 def row_of(model: str) -> Row:

@@ -39,7 +39,7 @@ class NetworkCuts:
         """The same network, weights and device, cut at another layer; ``UserError`` for one that is no cut."""
         if layer not in self.known:
             other = self.split(layer)
-            NetworkCuts(self.module, self.example, self.split, other, self.known).of_own()
+            self.known[layer] = NetworkCuts(self.module, self.example, self.split, other, self.known).of_own()
         return self.known[layer]
 
     @torch.inference_mode(False)

@@ -1,6 +1,7 @@
 """Split a network by tracing it: the features are the graph up to a layer, the head is the rest."""
 
 import operator
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,6 +9,7 @@ from torch.fx import Graph, GraphModule, Node
 
 from reciprocam_bench.backbones.reach import (
     PASSIVE,
+    SAME,
     NotACut,
     check_depth,
     not_a_cut,
@@ -58,7 +60,7 @@ def stage_names(network: TracedNetwork, last: str) -> tuple[str, ...]:
     with without_zeros(network.module):
         for node in reversed(earlier):
             name = layer_name(network, node)
-            if _area(network, node) > area and _last_under(network, name) is node and _is_read(network, node):
+            if _area(network, node) > area and _end_of(network, name) is node and _is_read(network, node):
                 names.append(name)
                 area = _area(network, node)
     return tuple(reversed(names))
@@ -84,13 +86,13 @@ def layer_name(network: TracedNetwork, node: Node) -> str:
     parts = network.paths[node].split(".")
     for length in range(1, len(parts)):
         prefix = ".".join(parts[:length])
-        if _last_under(network, prefix) is node:
+        if _end_of(network, prefix) is node:
             return prefix
     return network.paths[node]
 
 
 def _named(network: TracedNetwork, layer: str) -> Node:
-    node = _last_under(network, layer)
+    node = _end_of(network, layer)
     if node is None:
         paths = [path for n, path in network.paths.items() if n.op in _STEPS]
         prefixes = {".".join(p.split(".")[:i]) for p in paths for i in range(1, p.count(".") + 2)}
@@ -99,6 +101,14 @@ def _named(network: TracedNetwork, layer: str) -> Node:
         raise NotACut(f"layer '{layer}' gives no spatial map (N, C, h, w); name an earlier layer")
     if _needed_behind(network, node) is None:
         raise not_a_cut(layer)
+    return node
+
+
+def _end_of(network: TracedNetwork, prefix: str) -> Node | None:
+    """The last step under a path, or the one in front of it where the last says the same: dropout, another layout."""
+    node = _last_under(network, prefix)
+    while node is not None and node in network.layouts and _says_the_same(network, node):
+        node = node.all_input_nodes[0]
     return node
 
 
@@ -162,12 +172,24 @@ def _area(network: TracedNetwork, node: Node) -> int:
 
 
 def _is_passive(network: TracedNetwork, node: Node) -> bool:
+    return _is_one_of(network, node, PASSIVE, _PASSIVE_FUNCTIONS) or _says_the_same(network, node)
+
+
+def _says_the_same(network: TracedNetwork, node: Node) -> bool:
+    """Whether a map's step hands on the map it gets, perhaps in another layout."""
+    rearranges = node.target in (_REARRANGING_METHODS if node.op == "call_method" else _REARRANGEMENTS)
+    if not rearranges and not _is_one_of(network, node, SAME, (nn.functional.dropout,)):
+        return False
+    if len(node.all_input_nodes) > 1:  # a reshape to sizes from further back may be a cut where its input is none
+        return False
+    before = network.layouts.get(node.all_input_nodes[0])  # windows are no map, putting them together makes one
+    return before is not None and before.grid == network.layouts[node].grid
+
+
+def _is_one_of(network: TracedNetwork, node: Node, modules: tuple[type, ...], functions: tuple[Any, ...]) -> bool:
     if node.op == "call_module":
-        return isinstance(network.module.get_submodule(str(node.target)), PASSIVE)
-    if node.target in (_REARRANGING_METHODS if node.op == "call_method" else _REARRANGEMENTS):
-        before = network.layouts.get(node.all_input_nodes[0])  # windows are no map, putting them together makes one
-        return before is not None and before.grid == network.layouts[node].grid
-    return node.op == "call_function" and node.target in _PASSIVE_FUNCTIONS
+        return isinstance(network.module.get_submodule(str(node.target)), modules)
+    return node.op == "call_function" and node.target in functions
 
 
 def _has_parameters(network: TracedNetwork, node: Node) -> bool:

@@ -15,16 +15,8 @@ _NEARLY_ALL = 0.75
 _PROBES = 8
 
 # A cut in front of one of these says the same and keeps the larger map.
-PASSIVE = (
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d,
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.Flatten,
-    nn.Identity,
-    timm.layers.DropPath,
-    timm.layers.SelectAdaptivePool2d,
-)
+SAME: tuple[type, ...] = (nn.Dropout, nn.Dropout2d, nn.Identity, timm.layers.DropPath)
+PASSIVE = (*SAME, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, timm.layers.SelectAdaptivePool2d)
 
 
 class NotACut(UserError):

@@ -138,7 +138,7 @@ class _Network:
             folded = fold_batch_norms(features, head)
         if layout.kind != "channels-first":
             features, head = ToMap(features, layout), FromMap(head, layout)
-        features, head = (half.to(memory_format=torch.channels_last) for half in (features, head))
+        _to_channels_last(features, head)
         with torch.no_grad():
             maps = features(self.example)
             before = maps.clone()
@@ -165,6 +165,12 @@ class _Network:
             weights=self.weights,
             folded_batch_norms=folded,
         )
+
+
+def _to_channels_last(*modules: nn.Module) -> None:
+    """As ``Module.to`` does it, which fails on the weights of a 3-d convolution."""
+    for tensor in (t for m in modules for t in (*m.parameters(), *m.buffers()) if t.ndim == 4):
+        tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
 def _sides(images: Tensor) -> tuple[int, int]:

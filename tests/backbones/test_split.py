@@ -198,7 +198,7 @@ def snapshot(net: nn.Module) -> dict:
     }
 
 
-@pytest.mark.parametrize("layer", ["auto", "no such layer"])
+@pytest.mark.parametrize("layer", ["auto", "image", "no such layer"])
 @pytest.mark.parametrize("kind", ["graph", "replace"])
 def test_the_users_module_is_left_as_it_was_also_after_an_error(tiny_net, layer, kind):
     net = tiny_net if kind == "graph" else Branching()
@@ -208,11 +208,13 @@ def test_the_users_module_is_left_as_it_was_also_after_an_error(tiny_net, layer,
     net.fc.register_forward_hook(lambda module, inputs, output: None)
     before = snapshot(net)
     try:
-        rb.split_backbone(net, pictures(2, seed=1, side=16), layer)
+        backbone = rb.split_backbone(net, pictures(2, seed=1, side=16), layer)
+        if layer == "auto":
+            backbone.stages()
     except rb.UserError:
-        assert layer != "auto"
+        assert layer == "no such layer"
     else:
-        assert layer == "auto"
+        assert layer != "no such layer"
     after = snapshot(net)
     torch.testing.assert_close(after.pop("state"), before.pop("state"), rtol=0, atol=0)
     assert after == before
