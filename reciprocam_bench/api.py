@@ -75,6 +75,14 @@ def evaluate(
 
     Raises:
         UserError: for unknown names, or coherency without a method.
+
+    Example:
+        >>> import torch, reciprocam_bench as rb
+        >>> backbone, images = rb.load_backbone("torchvision/resnet18", weights="none"), torch.rand(2, 3, 64, 64)
+        >>> maps = rb.explain(backbone, images, method="gradcam")
+        >>> scores = rb.evaluate(backbone, images, maps, method="gradcam")
+        >>> list(scores), scores["adcc"].shape
+        (['average_drop', 'increase', 'coherency', 'complexity', 'adcc'], torch.Size([2]))
     """
     if maps.ndim != 3 or len(maps) != len(images):
         raise UserError(f"maps must be (N, h, w) with one map an image; they are {tuple(maps.shape)}")

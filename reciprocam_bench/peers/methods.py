@@ -122,9 +122,9 @@ def _function(name: str, cls: Any, adapter: Adapter, options: dict[str, Paramete
 
 
 def _layers(cls: Any, backbone: Backbone, chosen: dict[str, Any]) -> tuple[str, ...]:
-    """The layers a class reads; those that refine a map need several."""
+    """The layers a class reads; those that refine a map need several, the same as our refinecam."""
     if cls.__name__ == "RefineCAM" and not chosen.get("layers"):
-        return backbone.stages()
+        return backbone.stages()[-3:]
     return tuple(chosen.get("layers") or ())
 
 
