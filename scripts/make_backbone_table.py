@@ -165,7 +165,8 @@ def page(rows: list[Row]) -> str:
     ]
     for row in rows:
         if not row.reason:
-            difference = "< 1e-5" if row.error < 1e-5 else f"{row.error:.0e}"
+            # Powers of ten: the digits are the machine's, not the network's.
+            difference = next((f"< 1e-{power}" for power in (5, 4, 3) if row.error < 10**-power), "wrong")
             linear = "yes" if row.linear else "no"
             cells = [row.model, f"`{row.layer}`", row.split, row.map, str(row.tokens or ""), linear, difference]
             lines.append(f"| {' | '.join(cells)} |")
