@@ -34,20 +34,29 @@ class WholeNetwork(nn.Module):
             for module in list(self.modules()):
                 _not_in_place(module)
         self.targets = [f"features{tap(backbone, self.features, layer)}" for layer in layers] or ["features"]
-        self._has_context = False
+        self._context: Tensor | None = None
+        self._needs_context = False
+        # The first hook sees the tokens beside the map, which are lost where a later one puts a tensor of its own.
+        self.features.register_forward_hook(self._note_context)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, K)`` of images ``(N, 3, H, W)``."""
         if torch.is_grad_enabled() and not images.requires_grad:
             images = images.detach().requires_grad_()  # the weights are frozen: gradients need somewhere to go
         maps = self.features(images)
-        self._has_context |= context_of(maps) is not None
-        if self._has_context and context_of(maps) is None:
+        context, self._context = self._context, None
+        if not self._needs_context:
+            return self.head(maps)
+        if context is None or len(context) != len(maps):
             raise UserError(
-                "this class puts maps of its own in place of the layer's output, which the head of a transformer "
-                "cannot take without the class token; leave the method out"
+                "this class runs the head on maps of its own, which the head of a transformer cannot take without the "
+                "class token; leave the method out"
             )
-        return self.head(maps)
+        return self.head(maps, context)
+
+    def _note_context(self, features: nn.Module, inputs: object, maps: Tensor) -> None:
+        self._context = context_of(maps)
+        self._needs_context |= self._context is not None
 
 
 _networks: WeakKeyDictionary[nn.Module, dict[tuple, WholeNetwork]] = WeakKeyDictionary()

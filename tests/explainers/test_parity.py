@@ -1,7 +1,7 @@
 """Our methods beside the same methods of torch-cam, pytorch-grad-cam and captum: real weights, real images.
 
 Both sides run through the same loop, the peers as the methods ``torchcam:...``, ``gradcam:...``, ``captum:...``. Maps
-are compared in [0, 1]. Where the numbers differ, the test says why and shows it: with that one thing changed they agree.
+are compared in [0, 1]. Where the numbers differ, the test says why, and they agree with that one thing changed.
 Peers read: torch-cam 0.5.0, pytorch-grad-cam 1.5.7, captum 0.9.0.
 """
 

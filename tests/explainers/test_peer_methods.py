@@ -1,13 +1,17 @@
 """Classes of torch-cam, pytorch-grad-cam and captum run as methods: ``torchcam:ScoreCAM``."""
 
+import csv
 import dataclasses
 import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import reciprocam_bench as rb
+from reciprocam_bench.cli import main
 from reciprocam_bench.explainers.forward_pass import forward_pass
 from reciprocam_bench.explainers.registry import make_method
 from reciprocam_bench.peers.libraries import LIBRARIES
@@ -281,3 +285,83 @@ def test_another_head_gets_a_network_of_its_own(tiny):
     other = dataclasses.replace(tiny, head=nn.Sequential(nn.Flatten(), nn.Linear(128, 5)))
     with whole_network(tiny) as one, whole_network(other) as two:
         assert one(torch.ones(1, 3, 16, 16)).tolist() != two(torch.ones(1, 3, 16, 16)).tolist()
+
+
+@pytest.fixture(scope="module")
+def transformer() -> rb.Backbone:
+    torch.manual_seed(0)
+    return rb.load_backbone("timm/test_vit", weights="none")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torchcam:GradCAM",
+        "torchcam:ScoreCAM",
+        "gradcam:EigenCAM",
+        "gradcam:LayerCAM",
+        "captum:LayerGradCam",
+        "captum:LayerFeatureAblation",
+        "captum:LayerIntegratedGradients",
+    ],
+)
+def test_a_transformer_is_explained_at_its_patches(transformer, name):
+    pytest.importorskip(LIBRARIES[name.partition(":")[0]].module)
+    fp = forward_pass(transformer, torch.randn(2, 3, 160, 160))
+    assert fp.context is not None
+    maps = make_method(name, OPTIONS.get(name, {}), name, transformer)(fp)
+    assert maps.isfinite().all() and maps.shape[0] == 2
+
+
+def test_a_class_that_replaces_a_transformers_layer_says_so(transformer, gradcam):
+    name = "gradcam:AblationCAM"
+    fp = forward_pass(transformer, torch.randn(1, 3, 160, 160))
+    with pytest.raises(
+        rb.UserError, match=f"^method '{name}': this class runs the head on maps of its own, .*; leave the method"
+    ):
+        make_method(name, {}, name, transformer)(fp)
+
+
+def test_several_layers_are_found_in_a_folded_network(torchcam, gradcam):
+    torch.manual_seed(0)
+    backbone = rb.load_backbone("torchvision/resnet18", weights="none")
+    fp = forward_pass(backbone, torch.randn(1, 3, 64, 64))
+    for layer in ("layer3", "layer4"):
+        theirs = make_method("torchcam:GradCAM", {"layers": [layer]}, "t", backbone)(fp)
+        ours = make_method("gradcam", {}, "t")(fp.at(layer))
+        torch.testing.assert_close(theirs, ours, rtol=1e-3, atol=1e-4 * float(ours.max()))
+    fused = make_method("torchcam:GradCAM", {"layers": ["layer3", "layer4"]}, "t", backbone)(fp)
+    assert fused.shape == (1, 4, 4)
+    with pytest.raises(rb.UserError, match="layer 'layer9' is not in the network"):
+        make_method("torchcam:GradCAM", {"layers": ["layer9"]}, "t", backbone)
+    with pytest.raises(rb.UserError, match="base CAM does not support multiple target layers"):
+        make_method("torchcam:CAM", {"layers": ["layer3", "layer4"]}, "t", backbone)
+
+
+def test_a_run_judges_and_times_them_beside_ours(tmp_path, monkeypatch, capfd, torchcam, gradcam, captum):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((60, 60)).save(tmp_path / "pictures" / f"{i}.png")
+    (tmp_path / "peers.yaml").write_text(
+        "backbone: {model: timm/test_resnet, weights: none}\n"
+        "dataset: {name: folder, root: pictures}\n"
+        'methods: [gradcam, torchcam:GradCAM, {name: "gradcam:GradCAM", eigen_smooth: true}, captum:LRP]\n'
+        "metrics: [average_drop, coherency]\n"
+        "timing: {repeats: 2, warmup: 0, relative_to: gradcam, methods: [gradcam, torchcam:GradCAM]}\n"
+        "device: cpu\nmaps: 1\n"
+    )
+    monkeypatch.setattr(sys, "argv", ["rcam-bench", "run", "-c", "peers.yaml", "-o", "run", "--quiet"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0, capfd.readouterr().err
+    rows = list(csv.DictReader((tmp_path / "run/per_image.csv").open()))
+    status = {row["method"]: row["status"] for row in rows}
+    titles = ["gradcam", "torchcam:GradCAM", "gradcam:GradCAM[eigen_smooth=True]"]
+    assert [status.pop(title) for title in titles] == ["ok"] * 3
+    assert status["captum:LRP"].startswith("error: PeerError: captum:LRP: ")
+    drop = {row["method"]: float(row["average_drop"]) for row in rows if row["status"] == "ok"}
+    assert drop["torchcam:GradCAM"] == pytest.approx(drop["gradcam"], abs=1e-4)
+    times = list(csv.DictReader((tmp_path / "run/timing.csv").open()))
+    assert {row["implementation"] for row in times} == {"", LIBRARIES["torchcam"].version}
