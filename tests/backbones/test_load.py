@@ -1,6 +1,7 @@
 """Loading a model by name: its weights, its preprocessing, and what is said when it cannot be had."""
 
 import hashlib
+import logging
 import urllib.error
 from importlib.util import find_spec
 
@@ -223,3 +224,33 @@ def test_real_weights_classify_real_images(weights_dir, data):
     assert right / len(samples) > 0.6  # 75.8 % on all 1,000 images of which these are some
     state = read_state(path)
     assert torch.equal(backbone.linear.weight, state["fc.weight"].float())
+
+
+def test_a_model_that_was_trained_on_squashed_images_gets_them(no_weights_dir, monkeypatch):
+    monkeypatch.setattr(load_module, "resolve_data_config", lambda args, model: config | {"crop_mode": "squash"})
+    config = timm.data.resolve_data_config({}, model=timm.create_model(SMALL.removeprefix("timm/")))
+    model = rb.load_backbone(SMALL, weights="none", image_size=64).preprocessing
+    assert model.squash
+    geometry = preparation(load_protocol("poppi-2021").preprocess, model, use_model_geometry=True).geometry
+    assert (geometry.resize, geometry.size, geometry.crop) == ("squash", model.resize, model.crop)
+
+
+def test_the_hubs_log_level_is_put_back(no_weights_dir):
+    hub = logging.getLogger("huggingface_hub")
+    before = hub.level
+    hub.setLevel(logging.INFO)
+    try:
+        rb.load_backbone(SMALL, weights="none", image_size=64)
+        assert hub.level == logging.INFO
+    finally:
+        hub.setLevel(before)
+
+
+def test_a_checkpoint_of_another_class_count_is_loaded_by_naming_the_count(no_weights_dir, tmp_path):
+    net = timm.create_model("test_resnet", num_classes=7)
+    torch.save(net.state_dict(), tmp_path / "seven.pth")
+    options = {"weights": str(tmp_path / "seven.pth"), "image_size": 64}
+    backbone = rb.load_backbone(SMALL, num_classes=7, **options)
+    images = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(backbone(images), net.eval()(images).detach(), rtol=0, atol=1e-4)
+    assert "size mismatch for fc.weight" in message_of(SMALL, weights=options["weights"])
