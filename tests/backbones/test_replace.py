@@ -88,3 +88,30 @@ def test_a_net_without_maps_is_refused():
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
     with pytest.raises(rb.UserError, match="no layer with a spatial map is a cut"):
         split_by_replacing(net, IMAGES, "auto")
+
+
+class Tokens(nn.Module):
+    """Convolution, block and head; ``early`` reads the batch size in front of the block and uses it behind."""
+
+    def __init__(self, early: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.block, self.fc = nn.Conv2d(3, 4, 2, stride=2), nn.Conv2d(4, 4, 1), nn.Linear(4 * 16, 5)
+        self.early, self.batches = early, []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(x))
+        size = len(x)
+        x = self.block(self.conv(x)).relu()
+        return self.fc(x.reshape(size if self.early else len(x), -1))
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_one_black_image_stands_for_all_maps_unless_the_network_counts_its_images(early):
+    net = Tokens(early).eval().requires_grad_(False)
+    features, head, *_ = split_by_replacing(net, IMAGES, "block")
+    maps = features(IMAGES)
+    net.batches.clear()
+    many = head(torch.cat([maps, maps, maps]))
+    assert net.batches == ([6] if early else [1])
+    torch.testing.assert_close(many, net(IMAGES).repeat(3, 1))
