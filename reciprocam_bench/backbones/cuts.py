@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -42,9 +43,13 @@ class NetworkCuts:
             self.known[layer] = NetworkCuts(self.module, self.example, self.split, other, self.known).of_own()
         return self.known[layer]
 
-    @torch.inference_mode(False)
     def stages(self) -> tuple[str, ...]:
         """The last cut of every resolution, from fine to coarse, of those that ``layer: auto`` could take."""
+        return self._stages
+
+    @cached_property
+    @torch.inference_mode(False)
+    def _stages(self) -> tuple[str, ...]:
         module, own = with_same_weights(self.module), self.own
         if own.split == "graph":
             return graph.stage_names(graph.trace(module, self.example), own.layer)

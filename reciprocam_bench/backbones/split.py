@@ -50,6 +50,13 @@ def split_backbone(
 
     Raises:
         UserError: if the module gives no logits, or the layer is unknown or is not a cut.
+
+    Example:
+        >>> import torch, torchvision, reciprocam_bench as rb
+        >>> network = torchvision.models.mobilenet_v2(num_classes=7)
+        >>> backbone = rb.split_backbone(network, torch.randn(2, 3, 224, 224), layer="features.13")
+        >>> backbone.feature_shape, backbone.num_classes, backbone.split
+        ((96, 14, 14), 7, 'graph')
     """
     device = torch.device(device)
     module = _frozen(module, layer, name, device)
