@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make every run under results/ anew, in one call, on the GPU if there is one:
 #   RCAM_WEIGHTS_DIR=… IMAGENET_ROOT=… VOC_ROOT=… COCO_ROOT=… bash scripts/regenerate_results.sh [OUTPUT]
-# A stopped call continues where it was. Runs whose data is not given are left out. On two CPU cores about 20 minutes;
+# A stopped call continues where it was. Runs whose data is not given are left out. On two CPU cores about an hour;
 # with SCORECAM=1 Score-CAM on ResNet-50 is judged and timed as well: minutes on a GPU, hours on a CPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,7 @@ rcam-bench run --config quickstart --output "$output/quickstart"
 if [ -n "${IMAGENET_ROOT:-}" ]; then
   fast='methods=[cam, gradcam, reciprocam, {name: reciprocam, mask: gaussian}]'
   run resnet18_imagenet_subset resnet18_imagenet --set "$fast" --set 'protocol=[poppi-2021, recipro-2024]' --set timing=null
+  run resnet18_methods resnet18_methods --limit "${METHODS_LIMIT:-20}"
   if [ -n "${SCORECAM:-}" ]; then
     run resnet50_imagenet_scorecam resnet50_imagenet --limit 100 --set 'protocol=[poppi-2021, recipro-2024]' \
       --set timing.repeats=10
