@@ -14,14 +14,14 @@ from reciprocam_bench.explainers.registry import explainer
 def random_masks(grids: Tensor, shifts: Tensor, height: int, width: int) -> Tensor:
     """Masks ``(M, H, W)``: grids ``(M, s+1, s+1)`` of 0 and 1, upsampled and cut out at ``shifts (M, 2)`` in [0, 1).
 
-    A cell is ``ceil(side / s)`` pixels; the cut moves by less than one, so that no cell border stays in place.
+    On the device of the grids. A cell is ``ceil(side / s)`` pixels; the cut moves by less than one, so that no cell border stays in place.
     """
     s = grids.shape[-1] - 1
     cell_h, cell_w = -(-height // s), -(-width // s)
     size = ((s + 1) * cell_h, (s + 1) * cell_w)
     large = F.interpolate(grids[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-    tops, lefts = (shifts * torch.tensor([cell_h, cell_w])).long().unbind(1)
-    return torch.stack([m[t : t + height, e : e + width] for m, t, e in zip(large, tops, lefts, strict=True)])
+    corners = (shifts * torch.tensor([cell_h, cell_w])).long().tolist()
+    return torch.stack([m[y : y + height, x : x + width] for m, (y, x) in zip(large, corners, strict=True)])
 
 
 @explainer("rise", forwards=lambda backbone, options: float(options.get("samples", 4000)))
@@ -52,7 +52,7 @@ def rise(
     total = fp.images.new_zeros(len(fp), *fp.images.shape[2:])
     with torch.no_grad():
         for rows in torch.arange(samples).split(fp.backbone.chunk_size()):
-            masks = random_masks(grids[rows], shifts[rows], *fp.images.shape[2:]).to(fp.images)  # (M, H, W)
+            masks = random_masks(grids[rows].to(fp.images), shifts[rows], *fp.images.shape[2:])  # (M, H, W)
             for n, image in enumerate(fp.images):
                 logits = fp.backbone(fp.backbone.prepare(image * masks[:, None]))
                 scores = fp.backbone.probabilities(logits)[:, fp.classes[n]]  # (M,)
