@@ -14,7 +14,8 @@ from reciprocam_bench.explainers.registry import explainer
 def random_masks(grids: Tensor, shifts: Tensor, height: int, width: int) -> Tensor:
     """Masks ``(M, H, W)``: grids ``(M, s+1, s+1)`` of 0 and 1, upsampled and cut out at ``shifts (M, 2)`` in [0, 1).
 
-    On the device of the grids. A cell is ``ceil(side / s)`` pixels; the cut moves by less than one, so that no cell border stays in place.
+    They are made on the device of the grids. A cell is ``ceil(side / s)`` pixels; the cut moves by less than one, so
+    that no cell border stays in place.
     """
     s = grids.shape[-1] - 1
     cell_h, cell_w = -(-height // s), -(-width // s)

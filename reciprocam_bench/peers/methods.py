@@ -176,4 +176,4 @@ def _first_line(cls: type) -> str:
     """The first sentence of its docstring without links, cut to fit a line; its name where it has none."""
     paragraph = " ".join((cls.__doc__ or "").strip().partition("\n\n")[0].split())
     sentence = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", paragraph).partition(". ")[0].rstrip(".")
-    return f"{textwrap.shorten(sentence, 100, placeholder=' ...')}." if sentence else f"{cls.__name__}."
+    return f"{textwrap.shorten(sentence or cls.__name__, 100, placeholder=' [...]')}."
