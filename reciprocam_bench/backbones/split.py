@@ -104,6 +104,9 @@ class _AsItIs(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self._call[0](images)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_AsItIs":
+        return _AsItIs(self._call[0])
+
 
 def _logits(sizes: "_OutputSizes", example: Tensor, name: str) -> Tensor:
     try:

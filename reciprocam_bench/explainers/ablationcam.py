@@ -1,13 +1,12 @@
 """Ablation-CAM: channels weighted by what the class loses without them."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class
-from reciprocam_bench.explainers.registry import explainer, needs_linear_head
+from reciprocam_bench.explainers.registry import closed_form_must_hold, closed_form_or_head, explainer
 
 Path = Literal["auto", "closed-form", "batched-head"]
 
@@ -35,26 +34,13 @@ def batched_head(fp: ForwardPass) -> Tensor:
     return of_class(fp.logits, fp.classes)[:, None] - torch.cat(left).view(n, c)
 
 
-def chosen_path(backbone: Backbone, options: dict[str, Any]) -> str:
-    """The path that will run: the closed form where it holds, else the batched head."""
-    path = options.get("path", "auto")
-    if path == "auto":
-        return "closed-form" if backbone.linear is not None else "batched-head"
-    return path
-
-
-def _check(backbone: Backbone, options: dict[str, Any]) -> None:
-    if chosen_path(backbone, options) == "closed-form":
-        needs_linear_head(backbone, options)
-
-
 @explainer(
     "ablationcam",
     forwards=lambda backbone, options: (
-        1.0 if chosen_path(backbone, options) == "closed-form" else 1 + 0.1 * backbone.feature_shape[0]
+        1.0 if closed_form_or_head(backbone, options) == "closed-form" else 1 + 0.1 * backbone.feature_shape[0]
     ),
-    implementation=chosen_path,
-    check=_check,
+    implementation=closed_form_or_head,
+    check=closed_form_must_hold,
 )
 def ablationcam(fp: ForwardPass, *, path: Path = "auto") -> Tensor:
     """``ReLU(sum_k w_k A_k)``, ``w_k = (y - y_k) / |y|`` (Desai & Ramaswamy 2020, 10.1109/WACV45572.2020.9093360).
@@ -69,7 +55,8 @@ def ablationcam(fp: ForwardPass, *, path: Path = "auto") -> Tensor:
         fp: the forward pass.
         path: two ways to the same numbers; ``auto`` takes the cheapest that holds.
     """
-    _check(fp.backbone, {"path": path})
-    fall = closed_form(fp) if chosen_path(fp.backbone, {"path": path}) == "closed-form" else batched_head(fp)
-    weights = fall / of_class(fp.logits, fp.classes).abs().clamp_min(torch.finfo(fall.dtype).tiny)[:, None]
+    closed_form_must_hold(fp.backbone, {"path": path})
+    fall = closed_form(fp) if closed_form_or_head(fp.backbone, {"path": path}) == "closed-form" else batched_head(fp)
+    y = of_class(fp.logits, fp.classes).abs()
+    weights = fall / torch.where(y > 0, y, 1.0)[:, None]
     return torch.einsum("nchw,nc->nhw", fp.features, weights).relu()

@@ -1,12 +1,13 @@
 """Recipro-CAM for networks that can only be called: one patch of the image shown at a time."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class
+from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.reciprocam import GAUSSIAN, Mask, Score
 from reciprocam_bench.explainers.registry import explainer
 
@@ -29,11 +30,11 @@ def patch_masks(cells: Tensor, columns: int, size: tuple[int, int], stride: int,
     return shown
 
 
-def _forwards(side: int, stride: int) -> float:
-    return float((-(-side // stride)) ** 2)
+def _forwards(backbone: Backbone, options: dict[str, Any]) -> float:
+    return float((-(-backbone.preprocessing.crop // options.get("stride", 16))) ** 2)
 
 
-@explainer("blackboxreciprocam", forwards=lambda backbone, options: _forwards(224, options.get("stride", 16)))
+@explainer("blackboxreciprocam", forwards=_forwards)
 def blackboxreciprocam(
     fp: ForwardPass,
     *,
@@ -58,13 +59,13 @@ def blackboxreciprocam(
     size = (fp.images.shape[2], fp.images.shape[3])
     rows, columns = (-(-side // stride) for side in size)
     cells = torch.arange(rows * columns, device=fp.images.device)
-    values = []
+    scores = fp.images.new_zeros(len(fp), len(cells))
     with torch.no_grad():
-        for n, image in enumerate(fp.images):
-            for chunk in cells.split(fp.backbone.chunk_size()):
-                masks = patch_masks(chunk, columns, size, stride, patch, mask)
-                logits = fp.backbone(fp.backbone.prepare(image * masks[:, None]))
-                scores = fp.backbone.probabilities(logits) if score == "softmax" else logits
-                values.append(of_class(scores, fp.classes[n].expand(len(chunk))))
-                fp.progress((n + (int(chunk[-1]) + 1) / len(cells)) / len(fp))
-    return torch.cat(values).view(len(fp), rows, columns)
+        for chunk in cells.split(fp.backbone.chunk_size()):
+            masks = patch_masks(chunk, columns, size, stride, patch, mask)[:, None].to(fp.images)  # (M, 1, H, W)
+            for n, image in enumerate(fp.images):
+                logits = fp.backbone(fp.backbone.prepare(image * masks))
+                values = fp.backbone.probabilities(logits) if score == "softmax" else logits
+                scores[n, chunk] = values[:, fp.classes[n]]
+            fp.progress((int(chunk[-1]) + 1) / len(cells))
+    return scores.view(len(fp), rows, columns)

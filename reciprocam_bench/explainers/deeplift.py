@@ -19,6 +19,11 @@ _ACTIVATIONS: dict[Any, tuple[Callable[..., Tensor], int]] = {
     F.hardtanh: (F.hardtanh, 3),
     F.leaky_relu: (F.leaky_relu, 2),
     F.elu: (F.elu, 2),
+    F.celu: (F.celu, 2),
+    F.selu: (F.selu, 1),
+    F.prelu: (F.prelu, 2),
+    F.softsign: (F.softsign, 1),
+    F.logsigmoid: (F.logsigmoid, 1),
     F.gelu: (F.gelu, 1),
     F.silu: (F.silu, 1),
     F.mish: (F.mish, 1),
@@ -33,15 +38,21 @@ _NEAR = 1e-6
 class RescaleRule(TorchFunctionMode):
     """Inside this scope a batch is ``[inputs; baselines]``, and activations pass differences on, not gradients.
 
+    ``count`` is the number of inputs; tensors whose first axis is no multiple of both halves are no such batch.
+
     ``dy/dx`` of an activation becomes ``(y - y') / (x - x')`` against the baseline's values (Shrikumar et al. 2017,
     arXiv 1704.02685, equation 10). So ``sum m (x - x') = y - y'`` for a network of linear layers and activations.
     """
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._batch = 2 * count
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call ``func``; the slope of an activation is replaced."""
         kwargs = dict(kwargs or {})
         activation, counted = _ACTIVATIONS.get(func, (None, 0))
-        if activation is None or not args or len(args[0]) % 2:
+        if activation is None or not args or not args[0].ndim or len(args[0]) % self._batch:
             return func(*args, **kwargs)
         kwargs.pop("inplace", None)  # the value in front is needed
         x, y = args[0], activation(*args[:counted], **kwargs)

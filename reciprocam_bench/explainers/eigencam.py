@@ -14,11 +14,15 @@ def first_component(maps: Tensor, centred: bool = False) -> Tensor:
     """
     n, _, h, w = maps.shape
     cells = maps.flatten(2).transpose(1, 2)  # (N, h*w, C)
+    finite = cells.isfinite().all(2).all(1)
+    # One number that is not finite would fail the whole batch; half precision has no decomposition.
+    cells = cells.to(torch.promote_types(cells.dtype, torch.float32)).nan_to_num(0.0, 0.0, 0.0)
     rows = cells - cells.mean(1, keepdim=True) if centred else cells
     _, _, directions = torch.linalg.svd(rows, full_matrices=False)  # (N, min(h*w, C), C)
     projected = torch.einsum("npc,nc->np", rows, directions[:, 0])
     agreement = (projected * cells.sum(2)).sum(1, keepdim=True)
-    return torch.where(agreement < 0, -projected, projected).view(n, h, w)
+    turned = torch.where(agreement < 0, -projected, projected)
+    return torch.where(finite[:, None], turned, torch.nan).view(n, h, w).to(maps.dtype)
 
 
 @explainer("eigencam")

@@ -28,9 +28,10 @@ def _check(backbone: Backbone, options: dict[str, Any]) -> None:
     base = options.get("base", "gradcam")
     spec = EXPLAINERS.get(base)
     if not spec.gradients or spec.name in _OWN_QUESTION:
-        raise UserError(f"finercam: base '{base}' differentiates no logit; take gradcam, gradcam++ or layercam")
+        raise UserError(f"base '{base}' differentiates no logit; take gradcam, gradcam++ or layercam")
+    spec.check(backbone, {})
     if backbone.num_classes < 2:
-        raise UserError(f"finercam: {backbone.name} has one class only; there is none to compare with")
+        raise UserError(f"{backbone.name} has one class only; there is none to compare with")
 
 
 @explainer(

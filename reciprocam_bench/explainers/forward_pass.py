@@ -70,7 +70,10 @@ class ForwardPass:
         return replace(self, backbone=backbone, features=features, context=context_of(features))
 
     def select(self, images: Tensor, classes: Tensor) -> "ForwardPass":
-        """The same pass seen as one for the given images (indices, ``(M,)``; repeats allowed) and classes ``(M,)``."""
+        """The same pass seen as one for the given images (indices, ``(M,)``; repeats allowed) and classes ``(M,)``.
+
+        Not for methods that ask ``score``: it may have been made for this very batch.
+        """
         context = None if self.context is None else self.context[images]
         return replace(
             self,

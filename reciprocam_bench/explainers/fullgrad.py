@@ -15,7 +15,7 @@ from reciprocam_bench.explainers.registry import explainer
 
 
 def biases(backbone: Backbone) -> dict[nn.Module, Tensor]:
-    """The spatial layers with a bias, and what each adds to a channel of its output, ``(C,)``.
+    """Convolutions and batch norms with a bias, and what each adds to a channel of its output, ``(C,)``.
 
     A batch norm adds ``beta - mean gamma / sqrt(var + eps)``; one that was folded is the bias of its convolution.
     """
@@ -32,17 +32,17 @@ def biases(backbone: Backbone) -> dict[nn.Module, Tensor]:
 
 
 def full_gradients(fp: ForwardPass) -> list[Tensor]:
-    """``x * d score/dx`` and ``b * d score/d(output)`` of every layer with a bias, each ``(N, C, h, w)``.
+    """``x * d score/dx`` and ``b * d score/d(output)`` of every layer of `biases`, each ``(N, C, h, w)``.
 
     In a network of ReLUs their sum and that of the linear layers' biases is the score (the paper's proposition 1).
     """
     added = biases(fp.backbone)
-    with differentiable(fp.images) as images, _outputs(added) as outputs:
+    with differentiable(fp.images) as images, _outputs(added) as seen:
         score = fp.score(fp.backbone(images), usable(fp.classes)).sum()
-        kept = [image_or_output for _, image_or_output in outputs]
-        gradients = torch.autograd.grad(score, [images, *kept], allow_unused=True)
+        # A network split by replacing also runs its first part on a black image, and its last part unheard.
+        outputs = [(module, output) for module, output in seen if output.requires_grad]
+        gradients = torch.autograd.grad(score, [images, *(output for _, output in outputs)], allow_unused=True)
     parts = [gradients[0] * images.detach()]
-    # A network split by replacing also runs its first part on a black image, which has no gradient.
     for (module, _), gradient in zip(outputs, gradients[1:], strict=True):
         if gradient is not None:
             parts.append(gradient * added[module][:, None, None])
@@ -71,8 +71,14 @@ def _outputs(modules: dict[nn.Module, Tensor]) -> Iterator[list[tuple[nn.Module,
 
 
 def _check(backbone: Backbone, options: dict[str, Any]) -> None:
-    if not biases(backbone):
-        raise UserError(f"fullgrad: {backbone.name} has no convolution or batch norm with a bias; leave the method out")
+    read = len(biases(backbone))
+    modules = {*backbone.features.modules(), *backbone.head.modules()}
+    others = sum(isinstance(getattr(m, "bias", None), Tensor) for m in modules - biases(backbone).keys())
+    if not read or read < others:
+        raise UserError(
+            f"it reads the biases of convolutions and batch norms; of {read + others} layers with a bias in "
+            f"{backbone.name} only {read} are such, so most of the logit would be missing; leave the method out"
+        )
 
 
 # A backward pass through the whole network costs about two forwards.
@@ -80,19 +86,22 @@ def _check(backbone: Backbone, options: dict[str, Any]) -> None:
 def fullgrad(fp: ForwardPass, *, rescale: Literal["channel", "layer"] = "channel") -> Tensor:
     """``psi(x * dy/dx) + sum_l sum_k psi(b_lk dy/dA_lk)``, ``(N, H, W)`` (Srinivas & Fleuret 2019, arXiv 1905.00780).
 
-    ``psi`` is absolute value, min-max and bilinear upsampling; ``l`` runs over the layers with a bias, so neither the
-    layer of the backbone nor its resolution matters. Cost: a forward and a backward pass of the whole network. Needs
-    gradients.
+    ``psi`` is absolute value, min-max and bilinear upsampling; ``l`` runs over convolutions and batch norms with a bias
+    (not over other norms and linear layers), so neither the layer of the backbone nor its resolution matters. Cost: a
+    forward and a backward pass of the whole network. Needs gradients.
 
     Args:
         fp: the forward pass.
         rescale: min-max over each ``channel`` (the paper's formula, pytorch-grad-cam) or over all of a ``layer`` (the
             authors' code).
     """
-    # A backward pass keeps every layer's output, not the largest alone.
-    size = fp.backbone.chunk_size(8 * fp.backbone.bytes_per_image)
-    rows = torch.arange(len(fp), device=fp.images.device)
-    return torch.cat([_saliency(fp.select(part, fp.classes[part]), rescale) for part in rows.split(size)])
+    # Every layer's output, gradient and product are held at once, not the largest alone.
+    size = fp.backbone.chunk_size(16 * fp.backbone.bytes_per_image)
+    maps = []
+    for rows in torch.arange(len(fp), device=fp.images.device).split(size):
+        maps.append(_saliency(fp.select(rows, fp.classes[rows]), rescale))
+        fp.progress((int(rows[-1]) + 1) / len(fp))
+    return torch.cat(maps)
 
 
 def _saliency(fp: ForwardPass, rescale: str) -> Tensor:

@@ -1,5 +1,6 @@
 """One method's maps at several layers, brought to one size: for methods that fuse them."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,9 +29,17 @@ def check_layers(backbone: Backbone, layers: list[str] | None, coarsest: int) ->
 def maps_of_layers(fp: ForwardPass, base: str, options: dict[str, Any], layers: list[str]) -> Tensor:
     """Maps of ``base`` at each layer, after ReLU and min-max upsampled to the finest layer's size, ``(L, N, h, w)``."""
     function = EXPLAINERS.get(base).function
-    maps = [_unit(function(fp.at(layer), **options).detach().relu()) for layer in layers]
+    maps = [
+        _unit(function(_part(fp.at(layer), i, len(layers)), **options).detach().relu())
+        for i, layer in enumerate(layers)
+    ]
     size = max((m.shape[1:] for m in maps), key=lambda side: side[0] * side[1])
     return torch.stack([F.interpolate(m[:, None], size=size, mode="bilinear")[:, 0] for m in maps])
+
+
+def _part(fp: ForwardPass, index: int, parts: int) -> ForwardPass:
+    """The same pass, whose progress is that of one part of the work."""
+    return replace(fp, progress=lambda share: fp.progress((index + share) / parts))
 
 
 def _unit(maps: Tensor) -> Tensor:

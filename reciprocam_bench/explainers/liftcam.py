@@ -13,7 +13,7 @@ def contributions(fp: ForwardPass) -> Tensor:
     rows = torch.arange(len(fp), device=fp.features.device).repeat(2)
     with differentiable(fp.features) as features:
         both = torch.cat([features, torch.zeros_like(features)])
-        with RescaleRule():
+        with RescaleRule(len(fp)):
             logits = fp.head(both, rows)[: len(fp)]
         multipliers = torch.autograd.grad(fp.score(logits, usable(fp.classes)).sum(), features)[0]
     return multipliers * fp.features
@@ -25,7 +25,8 @@ def liftcam(fp: ForwardPass) -> Tensor:
 
     ``C`` is the DeepLIFT contribution to the class logit with the rescale rule and features of 0 as the baseline, an
     approximation of the SHAP values of the channels. Behind a pooled linear head ``a_k = W_ck mean(A_k)`` is exact.
-    Where two activations are multiplied or normalised (attention, LayerNorm), it is gradient times activation.
+    The rule is for activations of one value. Where values meet (products, norms, softmax, maxima), it is gradient times
+    activation.
 
     Cost: the shared forward, and a forward and backward pass of the head. Needs gradients.
     """

@@ -10,7 +10,7 @@ from reciprocam_bench.explainers.forward_pass import ForwardPass
 def generators(fp: ForwardPass, seed: int) -> list[torch.Generator]:
     """A generator on the CPU for each image, seeded by its pixels, its class and ``seed``."""
     keys = [
-        zlib.crc32(image.cpu().contiguous().numpy().tobytes(), int(c))
+        zlib.crc32(image.cpu().contiguous().view(torch.uint8).numpy().tobytes(), int(c))
         for image, c in zip(fp.images, fp.classes, strict=True)
     ]
     return [torch.Generator().manual_seed(key ^ seed) for key in keys]

@@ -44,7 +44,7 @@ def opticam(
 def _optimise(fp: ForwardPass, iterations: int, learning_rate: float) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad():
         images, features, classes = usable(fp.images), usable(fp.features).relu(), usable(fp.classes)
-        u = torch.zeros(features.shape[:2], device=features.device, requires_grad=True)  # (N, C)
+        u = torch.zeros_like(features[:, :, 0, 0]).requires_grad_()  # (N, C)
         # One optimiser for all images: Adam moves every number by itself, so they do not meet.
         adam = torch.optim.Adam([u], lr=learning_rate)
         best = torch.full_like(classes, -torch.inf, dtype=features.dtype)

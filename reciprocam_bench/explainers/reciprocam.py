@@ -1,14 +1,12 @@
 """Recipro-CAM: what the head says when it sees one position of the feature map alone."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from reciprocam_bench.backbones.backbone import Backbone
-from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
-from reciprocam_bench.explainers.registry import explainer
+from reciprocam_bench.explainers.registry import closed_form_must_hold, closed_form_or_head, explainer
 
 Mask = Literal["one-hot", "gaussian"]
 Score = Literal["softmax", "logit"]
@@ -86,30 +84,14 @@ def reference(fp: ForwardPass, mask: Mask) -> Tensor:
 _PATHS = {"closed-form": closed_form, "batched-head": batched_head, "reference": reference}
 
 
-def chosen_path(backbone: Backbone, options: dict[str, Any]) -> str:
-    """The path that will run: the closed form where it holds, else the batched head."""
-    path = options.get("path", "auto")
-    if path == "auto":
-        return "closed-form" if backbone.linear is not None else "batched-head"
-    return path
-
-
-def _check(backbone: Backbone, options: dict[str, Any]) -> None:
-    if chosen_path(backbone, options) == "closed-form" and backbone.linear is None:
-        raise UserError(
-            f"reciprocam: {backbone.name} split at '{backbone.layer}' has no pooled linear head, so there is no "
-            "closed form; set path to auto or batched-head"
-        )
-
-
 def reciprocam_class_maps(
     fp: ForwardPass, *, mask: Mask = "one-hot", score: Score = "softmax", path: Path = "auto"
 ) -> Tensor:
     """Recipro-CAM of every class, ``(N, K, h, w)``; as cheap as that of one class. Options as in `reciprocam`."""
-    _check(fp.backbone, {"path": path})
+    closed_form_must_hold(fp.backbone, {"path": path})
     n, _, h, w = fp.features.shape
     with torch.no_grad():
-        logits = _PATHS[chosen_path(fp.backbone, {"path": path})](fp, mask)  # (N, h*w, K)
+        logits = _PATHS[closed_form_or_head(fp.backbone, {"path": path})](fp, mask)  # (N, h*w, K)
         scores = fp.backbone.probabilities(logits) if score == "softmax" else logits
     return scores.transpose(1, 2).reshape(n, -1, h, w)
 
@@ -117,8 +99,8 @@ def reciprocam_class_maps(
 @explainer(
     "reciprocam",
     forwards=lambda backbone, options: 10.0 if options.get("path") == "reference" else 1.3,
-    implementation=chosen_path,
-    check=_check,
+    implementation=closed_form_or_head,
+    check=closed_form_must_hold,
     class_maps=reciprocam_class_maps,
 )
 def reciprocam(fp: ForwardPass, *, mask: Mask = "one-hot", score: Score = "softmax", path: Path = "auto") -> Tensor:

@@ -16,7 +16,7 @@ _COARSEST = 3
 def _check(backbone: Backbone, options: dict[str, Any]) -> None:
     base = options.get("base", "gradcam++")
     if EXPLAINERS.get(base).name in ("refinecam", "fusedreciprocam"):
-        raise UserError(f"refinecam: base '{base}' fuses layers itself; take a method of one layer")
+        raise UserError(f"base '{base}' fuses layers itself; take a method of one layer")
     for layer in check_layers(backbone, options.get("layers"), _COARSEST):
         EXPLAINERS.get(base).check(backbone.at(layer), {})
 
@@ -28,10 +28,10 @@ def _check(backbone: Backbone, options: dict[str, Any]) -> None:
     gradients=True,
 )
 def refinecam(fp: ForwardPass, *, base: str = "gradcam++", layers: list[str] | None = None) -> Tensor:
-    """``prod_l upsample(minmax(ReLU(M_l)))``, ``M_l`` the map of ``base`` at layer l (Liu et al. 2026, 2605.14641).
+    """``prod_l upsample(minmax(ReLU(M_l)))``, ``M_l`` the map of ``base`` at layer l (Domeniconi et al. 2026).
 
-    The map has the size of the finest layer. Cost: that of ``base`` and a forward up to each layer. Needs gradients if
-    ``base`` does.
+    arXiv 2605.14641. The map has the size of the finest layer. Cost: that of ``base`` and a forward up to each layer.
+    Needs gradients if ``base`` does.
 
     Args:
         fp: the forward pass.

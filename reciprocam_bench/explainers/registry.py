@@ -87,8 +87,28 @@ def make_method(name: str, options: dict[str, Any], title: str, backbone: Backbo
     spec = EXPLAINERS.get(name)
     checked = check_options(f"method '{name}'", spec.function, options)
     if backbone is not None:
-        spec.check(backbone, checked)
+        try:
+            spec.check(backbone, checked)
+        except UserError as error:
+            raise UserError(f"method '{title}': {error}") from None
     return Method(title, spec, checked)
+
+
+def closed_form_or_head(backbone: Backbone, options: dict[str, Any]) -> str:
+    """Which path of a method with the option ``path`` will run: the closed form where it holds, or the batched head."""
+    path = options.get("path", "auto")
+    if path == "auto":
+        return "closed-form" if backbone.linear is not None else "batched-head"
+    return path
+
+
+def closed_form_must_hold(backbone: Backbone, options: dict[str, Any]) -> None:
+    """The check of methods with an option ``path``: the closed form is only there on a pooled linear head."""
+    if closed_form_or_head(backbone, options) == "closed-form" and backbone.linear is None:
+        raise UserError(
+            f"{backbone.name} split at '{backbone.layer}' has no pooled linear head, so there is no closed form; "
+            "set path to auto or batched-head"
+        )
 
 
 def needs_linear_head(backbone: Backbone, options: dict[str, Any]) -> None:

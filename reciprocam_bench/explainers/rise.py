@@ -21,8 +21,10 @@ def random_masks(grids: Tensor, shifts: Tensor, height: int, width: int) -> Tens
     cell_h, cell_w = -(-height // s), -(-width // s)
     size = ((s + 1) * cell_h, (s + 1) * cell_w)
     large = F.interpolate(grids[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-    corners = (shifts * torch.tensor([cell_h, cell_w])).long().tolist()
-    return torch.stack([m[y : y + height, x : x + width] for m, (y, x) in zip(large, corners, strict=True)])
+    tops, lefts = (shifts * torch.tensor([cell_h, cell_w])).long().to(grids.device).unbind(1)
+    rows = tops[:, None] + torch.arange(height, device=grids.device)  # (M, H)
+    columns = lefts[:, None] + torch.arange(width, device=grids.device)  # (M, W)
+    return large[torch.arange(len(large), device=grids.device)[:, None, None], rows[:, :, None], columns[:, None]]
 
 
 @explainer("rise", forwards=lambda backbone, options: float(options.get("samples", 4000)))

@@ -8,13 +8,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from reciprocam_bench.explainers.forward_pass import ForwardPass, differentiable, usable
+from reciprocam_bench.explainers.forward_pass import ForwardPass, differentiable, of_class, usable
 from reciprocam_bench.explainers.registry import explainer
 
 
 def residual_softmax(logits: Tensor, classes: Tensor) -> Tensor:
     """ReST: the class logit plus its log-probability, ``(N, K), (N,) -> (N,)``."""
-    return logits.gather(1, classes[:, None]).squeeze(1) - F.cross_entropy(logits, classes, reduction="none")
+    return of_class(logits + logits.log_softmax(1), classes)
+
+
+def residual_sigmoid(logits: Tensor, classes: Tensor) -> Tensor:
+    """The same for a network whose classes do not exclude one another."""
+    return of_class(logits + F.logsigmoid(logits), classes)
 
 
 @explainer("shapleycam", gradients=True)
@@ -28,9 +33,10 @@ def shapleycam(fp: ForwardPass, *, utility: Literal["rest", "logit"] = "rest") -
 
     Args:
         fp: the forward pass.
-        utility: ``rest`` (the paper's: logit plus log-probability) or ``logit``.
+        utility: ``rest`` (the paper's: logit plus log-probability, of a sigmoid on a multi-label network) or ``logit``.
     """
-    fp = replace(fp, score=residual_softmax) if utility == "rest" else fp
+    if utility == "rest":
+        fp = replace(fp, score=residual_sigmoid if fp.backbone.multi_label else residual_softmax)
     # The fused attention kernels have no second derivative.
     with differentiable(fp.features) as features, sdpa_kernel(SDPBackend.MATH):
         score = fp.score(fp.head(features), usable(fp.classes)).sum()

@@ -21,7 +21,7 @@ def sscam(
     variant: Variant = "paper",
     seed: int = 0,
 ) -> Tensor:
-    """``ReLU(sum_k s_k A_k)``, ``s_k = mean_i score(x * (minmax(upsample(A_k)) + d_i))`` (Naidu & Michael, 2006.14255).
+    """``ReLU(sum_k s_k A_k)``, ``s_k = mean_i score(x * (minmax(upsample(A_k)) + d_i))`` (Wang et al., 2006.14255).
 
     ``d_i`` is Gaussian noise at every pixel: the paper's first form, smoothing of the feature map. Within a sample the
     noise is one for all channels of an image, so that channels are compared under equal noise.
@@ -30,8 +30,8 @@ def sscam(
 
     Args:
         fp: the forward pass.
-        samples: noisy masks of each channel (the paper's 35).
-        std: of the noise, in units of the mask (the paper's 2).
+        samples: noisy masks of each channel (35 as in torch-cam).
+        std: of the noise, in units of the mask (2 as in torch-cam).
         variant: whose Score-CAM is smoothed, as in `scorecam`.
         seed: of the noise, which is the same for the same image and class in any batch and run.
     """

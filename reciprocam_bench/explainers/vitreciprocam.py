@@ -22,7 +22,7 @@ def _check(backbone: Backbone, options: dict[str, Any]) -> None:
     traced = {node.target for m in modules if isinstance(m, GraphModule) for node in m.graph.nodes}
     if not traced.intersection(_NORMS) and not any(isinstance(m, nn.LayerNorm) for m in modules):
         raise UserError(
-            f"vitreciprocam: no LayerNorm behind layer '{backbone.layer}' of {backbone.name}; it is made for "
+            f"no LayerNorm behind layer '{backbone.layer}' of {backbone.name}; it is made for "
             "transformers: take reciprocam"
         )
 

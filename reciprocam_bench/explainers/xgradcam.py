@@ -6,7 +6,8 @@ from torch import Tensor
 from reciprocam_bench.explainers.forward_pass import ForwardPass, head_gradients
 from reciprocam_bench.explainers.registry import explainer
 
-# Channels that are off sum to 0; they add nothing to the map whatever their weight.
+# Channels that are off sum to 0; they add nothing to the map whatever their weight. Features of both signs can sum to
+# almost 0 too, and then weigh far too much: the method is made for those behind a ReLU.
 _EPSILON = 1e-7
 
 

@@ -61,16 +61,19 @@ def peer_method(name: str) -> ExplainerSpec:
     def check(backbone: Backbone, chosen: dict[str, Any]) -> None:
         constructor = {n: v for n, v in chosen.items() if n in inspect.signature(cls).parameters}
         layers = _layers(cls, backbone, chosen)
-        with whole_network(backbone, layers, adapter.SETS_APART) as network, _kept_to_itself(backbone.device):
-            try:
-                with contextlib.ExitStack() as stack:
-                    made = adapter.make(cls, network, constructor)
-                    if hasattr(made, "__exit__"):
-                        stack.enter_context(made)
-            except UserError:
-                raise
-            except Exception as error:  # whatever the library makes of options or networks it cannot take
-                raise UserError(f"method '{name}' cannot explain {backbone.name}: {_told(error)}") from error
+        try:
+            with (
+                whole_network(backbone, layers, adapter.SETS_APART) as network,
+                _kept_to_itself(backbone.device),
+                contextlib.ExitStack() as stack,
+            ):
+                made = adapter.make(cls, network, constructor)
+                if hasattr(made, "__exit__"):
+                    stack.enter_context(made)
+        except UserError:
+            raise
+        except Exception as error:  # whatever the library makes of options or networks it cannot take
+            raise UserError(f"it cannot explain {backbone.name}: {_told(error)}") from error
 
     return ExplainerSpec(
         name=name,
@@ -100,17 +103,17 @@ def _function(name: str, cls: Any, adapter: Adapter, options: dict[str, Paramete
     def explain(fp: ForwardPass, **chosen: Any) -> Tensor:
         layers = _layers(cls, fp.backbone, chosen)
         chosen.pop("layers", None)
-        with (
-            whole_network(fp.backbone, layers, adapter.SETS_APART) as network,
-            differentiable(fp.images) as images,
-            _kept_to_itself(fp.backbone.device),
-        ):
-            try:
+        try:
+            with (
+                whole_network(fp.backbone, layers, adapter.SETS_APART) as network,
+                differentiable(fp.images) as images,
+                _kept_to_itself(fp.backbone.device),
+            ):
                 maps = adapter.explain(cls, network, images, usable(fp.classes), chosen)
-            except UserError as error:
-                raise UserError(f"method '{name}': {error}") from None
-            except Exception as error:  # another library's code fails in its own ways
-                raise PeerError(f"{name}: {_told(error)}") from error
+        except UserError as error:
+            raise UserError(f"method '{name}': {error}") from None
+        except Exception as error:  # another library's code fails in its own ways
+            raise PeerError(f"{name}: {_told(error)}") from error
         if maps.ndim != 3 or len(maps) != len(fp):
             raise PeerError(f"{name}: maps are {tuple(maps.shape)}, not (N, h, w) with N = {len(fp)}")
         return maps.detach().to(fp.features.device, torch.float32)

@@ -59,7 +59,9 @@ class WholeNetwork(nn.Module):
         self._needs_context |= self._context is not None
 
 
-_networks: WeakKeyDictionary[nn.Module, dict[tuple, WholeNetwork]] = WeakKeyDictionary()
+# By features and head: modules, not their ids, which are given again to others.
+_Lent = dict[tuple[tuple[str, ...], bool], WholeNetwork]
+_networks: WeakKeyDictionary[nn.Module, WeakKeyDictionary[nn.Module, _Lent]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -72,8 +74,8 @@ def whole_network(backbone: Backbone, layers: tuple[str, ...] = (), apart: bool 
         apart: whether each activation of a traced network is a module of its own, not in place, which captum's rules
             for single modules (DeepLIFT, guided backpropagation) need; the numbers are the same.
     """
-    made = _networks.setdefault(backbone.head, {})
-    key = (id(backbone.features), layers, apart)
+    of_head = _networks.setdefault(backbone.head, WeakKeyDictionary())
+    made, key = of_head.setdefault(backbone.features, {}), (layers, apart)
     with torch.inference_mode(False):
         network = made.pop(key, None) or WholeNetwork(backbone, layers, apart).eval()
         before = _state(network)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter, Node
 
 from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.backbones.layout import ToMap
 from reciprocam_bench.errors import UserError
 
 
@@ -15,6 +16,11 @@ def tap(backbone: Backbone, features: nn.Module, layer: str) -> str:
     """
     if layer == backbone.layer:
         return ""
+    if isinstance(features, ToMap):
+        raise UserError(
+            f"layers: {backbone.name} keeps its positions as tokens or channels last, which the classes of other "
+            f"libraries can read at the backbone's own layer '{backbone.layer}' only; leave layers out"
+        )
     if isinstance(features, GraphModule):
         return f".{_insert(features, _find(backbone, features, layer))}"
     names = [name for name, _ in features.named_modules() if name == layer or name.endswith(f".{layer}")]

@@ -54,3 +54,18 @@ def test_eigengradcam_is_the_component_of_gradient_times_features(tiny, images, 
     expected = by_numpy(head_gradients(fp) * fp.features, centred)
     maps = rb.explain(tiny, images, [4, 0, 2], "eigengradcam", centred=centred)
     torch.testing.assert_close(maps, torch.tensor(expected, dtype=torch.float32), rtol=1e-3, atol=1e-5)
+
+
+def test_an_image_with_a_nan_spoils_no_other():
+    maps = torch.rand(3, 6, 4, 4, generator=torch.Generator().manual_seed(1))
+    expected = first_component(maps)
+    maps[1, 0, 0, 0] = torch.nan
+    found = first_component(maps)
+    assert found[1].isnan().all()
+    torch.testing.assert_close(found[[0, 2]], expected[[0, 2]])
+
+
+def test_half_precision_is_decomposed_in_single():
+    maps = torch.rand(2, 6, 4, 4, generator=torch.Generator().manual_seed(1)).half()
+    assert first_component(maps).dtype == torch.float16
+    torch.testing.assert_close(first_component(maps).float(), first_component(maps.float()), rtol=1e-2, atol=1e-2)

@@ -1,5 +1,6 @@
 """The decorator, options and checks of explainers, and what holds for every one of them."""
 
+import copy
 import dataclasses
 import inspect
 import sys
@@ -97,6 +98,40 @@ def test_the_memory_budget_changes_nothing(tiny, images, name, options):
     whole = method(forward_pass(tiny, 5 * images))
     chunked = method(forward_pass(dataclasses.replace(tiny, memory_budget=1), 5 * images))
     torch.testing.assert_close(chunked, whole, rtol=1e-4, atol=1e-5 * whole.abs().max().item())
+
+
+@pytest.mark.parametrize(("name", "options"), METHODS)
+def test_double_precision_gives_the_same_maps(tiny_net, images, name, options):
+    single = rb.split_backbone(tiny_net, images)
+    double = rb.split_backbone(copy.deepcopy(tiny_net).double(), images.double())
+    expected = rb.explain(single, 5 * images, [4, 0, 2], name, **options)
+    maps = rb.explain(double, (5 * images).double(), [4, 0, 2], name, **options)
+    if name in ("random", "smoothgradcam++", "sscam") or options.get("base") == "smoothgradcam++":
+        assert maps.isfinite().all()  # the bytes of the image seed the noise
+        return
+    torch.testing.assert_close(maps.float(), expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize(("name", "options"), METHODS)
+def test_a_nan_in_one_image_does_not_reach_the_others(tiny, images, name, options):
+    """A row of the tables is an image's own: one that breaks is one row of status nan."""
+    broken = 5 * images.clone()
+    broken[1, :, 5, 5] = torch.nan
+    classes = torch.tensor([4, 0, 2])
+    maps = make_method(name, options, name, tiny)(forward_pass(tiny, broken, classes))
+    expected = make_method(name, options, name, tiny)(forward_pass(tiny, 5 * images, classes))
+    for n in (0, 2):
+        torch.testing.assert_close(maps[n], expected[n], rtol=1e-4, atol=1e-5 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize(("name", "options"), METHODS)
+def test_progress_only_grows(tiny, images, name, options):
+    shares: list[float] = []
+    small = dataclasses.replace(tiny, memory_budget=1)
+    fp = dataclasses.replace(forward_pass(small, images), progress=shares.append)
+    make_method(name, options, name, small)(fp)
+    assert shares == sorted(shares)
+    assert not shares or shares[-1] == pytest.approx(1.0)
 
 
 def test_a_decorated_function_is_registered_and_stays_callable(empty):

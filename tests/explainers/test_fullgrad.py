@@ -33,6 +33,33 @@ def test_the_full_gradients_of_a_relu_network_sum_to_the_logit(fold, layer):
     assert len(parts) == 1 + 20  # the image and 20 convolutions with their batch norms
 
 
+class Branching(nn.Module):
+    """Looks at its data, so that it is split by replacing a layer's output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True))
+        self.second = nn.Sequential(nn.Conv2d(6, 8, 3, stride=2, padding=1), nn.ReLU())
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.second(self.first(x))
+        if float(y.sum()) > 1e9:
+            y = y * 2
+        return self.fc(y.mean((2, 3)))
+
+
+@pytest.mark.parametrize("layer", ["first", "second"])
+def test_they_sum_to_the_logit_of_a_network_that_cannot_be_traced(images, layer):
+    """Its first part also runs on a black image, and its last part where nobody listens: neither is counted."""
+    net = randomised(Branching())
+    backbone = rb.split_backbone(net, images, layer)
+    assert backbone.split == "replace"
+    fp = forward_pass(backbone, images, torch.tensor([4, 0, 2]))
+    total = sum(part.sum((1, 2, 3)) for part in full_gradients(fp)) + net.fc.bias[fp.classes]
+    torch.testing.assert_close(total, fp.logits.gather(1, fp.classes[:, None])[:, 0], rtol=1e-4, atol=1e-5)
+
+
 def test_biases_of_batch_norms_are_those_of_the_folded_convolutions(tiny_net, images):
     folded, plain = (biases(rb.split_backbone(tiny_net, images, fold=f)) for f in (True, False))
     conv, norm = tiny_net.stem[0], tiny_net.stem[1]
@@ -59,7 +86,7 @@ def test_the_saliency_is_the_sum_of_rescaled_upsampled_parts(tiny, images, resca
 
 def test_a_network_without_biases_is_refused(images):
     net = nn.Sequential(nn.Conv2d(3, 6, 4, stride=4, bias=False), nn.Flatten(), nn.Linear(96, 5))
-    with pytest.raises(rb.UserError, match="no convolution or batch norm with a bias"):
+    with pytest.raises(rb.UserError, match="of 1 layers with a bias in custom only 0 are such"):
         rb.explain(rb.split_backbone(net, images), images, method="fullgrad")
 
 

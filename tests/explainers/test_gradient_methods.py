@@ -156,6 +156,23 @@ def test_the_residual_softmax_matters_behind_a_linear_head(tiny, images):
     assert (explain(fp, "shapleycam") - explain(fp, "gradcam")).abs().max() > 1e-3
 
 
+def test_the_residual_of_a_multi_label_network_is_that_of_a_sigmoid(deep, fp):
+    backbone = dataclasses.replace(fp.backbone, multi_label=True)
+    expected = []
+    for features, c in zip(fp.features, CLASSES, strict=True):
+
+        def score(flat: torch.Tensor, c: int = c) -> torch.Tensor:
+            logit = deep[1](flat.view(1, 6, 4, 4))[0, c]
+            return logit + nn.functional.logsigmoid(logit)
+
+        flat = features.flatten()
+        gradient = torch.autograd.functional.jacobian(score, flat)
+        hessian = torch.autograd.functional.hessian(score, flat)
+        weights = (gradient - hessian @ flat / 2).view(6, 16).mean(1)
+        expected.append((weights[:, None, None] * features).sum(0).clamp(min=0))
+    close(explain(dataclasses.replace(fp, backbone=backbone), "shapleycam"), torch.stack(expected))
+
+
 def test_finercam_differentiates_the_difference_to_the_nearest_classes(deep, fp):
     for base in ("gradcam", "layercam"):
         expected = []
@@ -174,7 +191,7 @@ def test_finercam_differentiates_the_difference_to_the_nearest_classes(deep, fp)
 
 @pytest.mark.parametrize("base", ["reciprocam", "finercam", "shapleycam", "opticam", "fullgrad"])
 def test_finercam_needs_a_gradient_method(tiny, images, base):
-    with pytest.raises(rb.UserError, match=f"finercam: base '{base}' differentiates no logit; take gradcam"):
+    with pytest.raises(rb.UserError, match=f"finercam': base '{base}' differentiates no logit; take gradcam"):
         rb.explain(tiny, images, method="finercam", base=base)
 
 

@@ -2,7 +2,9 @@
 
 import csv
 import dataclasses
+import gc
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -285,6 +287,35 @@ def test_another_head_gets_a_network_of_its_own(tiny):
     other = dataclasses.replace(tiny, head=nn.Sequential(nn.Flatten(), nn.Linear(128, 5)))
     with whole_network(tiny) as one, whole_network(other) as two:
         assert one(torch.ones(1, 3, 16, 16)).tolist() != two(torch.ones(1, 3, 16, 16)).tolist()
+
+
+def test_other_features_get_a_network_of_their_own_even_where_the_first_are_gone(tiny):
+    image = torch.ones(1, 3, 16, 16)
+    for n in range(20):  # an id that was freed is given again
+        features = nn.Conv2d(3, 8, 4, stride=4)
+        other = dataclasses.replace(tiny, features=features)
+        with whole_network(other) as network:
+            torch.testing.assert_close(network(image), tiny.head(features(image)), msg=f"network {n} is another's")
+        del features, other, network
+        gc.collect()
+
+
+def test_a_model_that_cannot_be_copied_is_explained_or_refused_in_one_line(images):
+    lock = threading.Lock()
+
+    def model(x):
+        with lock:
+            return x.mean((2, 3)) @ torch.ones(3, 5)
+
+    backbone = rb.split_backbone(model, images, "image")
+    assert rb.explain(backbone, images, 0, "captum:Saliency").shape == (3, 16, 16)
+
+
+def test_layers_of_a_channels_last_network_are_refused_before_work_begins():
+    backbone = rb.load_backbone("timm/test_vit", weights="none")
+    for name in ("torchcam:GradCAM", "gradcam:GradCAM"):
+        with pytest.raises(rb.UserError, match="keeps its positions as tokens or channels last"):
+            make_method(name, {"layers": ["blocks.0"]}, "t", backbone)
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,13 @@ import reciprocam_bench as rb
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.reciprocam import (
     batched_head,
-    chosen_path,
     closed_form,
     reciprocam,
     reciprocam_class_maps,
     reference,
     spatial_masks,
 )
-from reciprocam_bench.explainers.registry import make_method
+from reciprocam_bench.explainers.registry import closed_form_or_head, make_method
 
 MASKS, SCORES = ["one-hot", "gaussian"], ["softmax", "logit"]
 NETWORKS = ["resnet18", "densenet121", "resnext50_32x4d", "vgg11"]
@@ -148,14 +147,14 @@ def test_the_chunk_size_changes_nothing(nonlinear, images, mask, rows):
 
 
 def test_auto_takes_the_closed_form_only_where_it_holds(tiny, nonlinear):
-    assert chosen_path(tiny, {}) == "closed-form"
-    assert chosen_path(nonlinear, {}) == "batched-head"
-    assert chosen_path(tiny, {"path": "reference"}) == "reference"
+    assert closed_form_or_head(tiny, {}) == "closed-form"
+    assert closed_form_or_head(nonlinear, {}) == "batched-head"
+    assert closed_form_or_head(tiny, {"path": "reference"}) == "reference"
     assert make_method("reciprocam", {}, "t").spec.implementation(tiny, {"path": "batched-head"}) == "batched-head"
 
 
 def test_the_closed_form_is_refused_where_there_is_none(nonlinear, images):
-    words = r"reciprocam: custom split at '1' has no pooled linear head.*set path to auto or batched-head"
+    words = r"custom split at '1' has no pooled linear head.*set path to auto or batched-head"
     with pytest.raises(rb.UserError, match=words):
         make_method("reciprocam", {"path": "closed-form"}, "t", nonlinear)
     with pytest.raises(rb.UserError, match=words):

@@ -123,6 +123,14 @@ def test_networks_without_the_norm_are_refused(tiny, images, vit, pictures):
         rb.explain(inside, pictures, method="vitreciprocam")
 
 
+def test_fullgrad_refuses_a_network_whose_biases_it_does_not_read(vit, pictures):
+    backbone = rb.split_backbone(vit, pictures)
+    with pytest.raises(
+        rb.UserError, match="method 'fullgrad': it reads the biases of convolutions and batch norms; of 27"
+    ):
+        rb.explain(backbone, pictures, method="fullgrad")
+
+
 CHEAP = {
     "blackboxreciprocam": {"patch": 32, "stride": 16},
     "iscam": {"samples": 1},
@@ -132,7 +140,7 @@ CHEAP = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in EXPLAINERS.all() if name != "cam"])
+@pytest.mark.parametrize("name", [name for name in EXPLAINERS.all() if name not in ("cam", "fullgrad")])
 def test_every_method_explains_a_transformer(vit, pictures, name):
     """Tokens beside the map reach the head in every method; a batch is its images one by one."""
     backbone = rb.split_backbone(vit, pictures)
