@@ -45,7 +45,7 @@ def explain(
     if isinstance(classes, str):
         if classes != "all" or chosen.spec.class_maps is None:
             raise UserError(f"classes='{classes}': {method} gives maps of one class an image; name the classes")
-        return chosen.spec.class_maps(forward_pass(backbone, images), **chosen.options)
+        return chosen.spec.class_maps(_run(backbone, images), **chosen.options)
     return chosen(_forward(backbone, images, classes))
 
 
@@ -94,6 +94,8 @@ def evaluate(
 
 
 def _check_images(backbone: Backbone, images: Tensor) -> None:
+    if not isinstance(images, Tensor):
+        raise UserError(f"images must be a tensor (N, 3, H, W); they are a {type(images).__name__}")
     if images.ndim != 4 or not len(images):
         raise UserError(f"images must be (N, 3, H, W); they are {tuple(images.shape)}")
     weight = next(backbone.features.parameters(), None)
@@ -109,11 +111,26 @@ def _forward(backbone: Backbone, images: Tensor, classes: Classes) -> ForwardPas
     if isinstance(classes, str):
         raise UserError(f"classes='{classes}' is not understood here; give indices or None")
     if classes is not None:
-        classes = torch.as_tensor(classes).expand(len(images)) if isinstance(classes, int) else torch.as_tensor(classes)
+        try:
+            classes = torch.as_tensor(classes)
+        except (ValueError, TypeError, RuntimeError):
+            raise UserError(f"classes: indices are whole numbers, not {classes!r}") from None
+        classes = classes.expand(len(images)) if classes.ndim == 0 else classes
         if classes.is_floating_point() or classes.dtype == torch.bool:
             raise UserError("classes: indices are whole numbers")
         if classes.shape != (len(images),):
             raise UserError(f"classes: {len(images)} images need as many indices, not {tuple(classes.shape)}")
         if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < backbone.num_classes:
             raise UserError(f"classes: an index is outside 0 to {backbone.num_classes - 1}")
-    return forward_pass(backbone, images, classes)
+    return _run(backbone, images, classes)
+
+
+def _run(backbone: Backbone, images: Tensor, classes: Tensor | None = None) -> ForwardPass:
+    try:
+        return forward_pass(backbone, images, classes)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"images {tuple(images.shape)} cannot be run through {backbone.name}, whose features were "
+            f"{tuple(backbone.feature_shape)} on the example: {reason}"
+        ) from error

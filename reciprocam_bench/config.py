@@ -63,7 +63,7 @@ class MethodConfig(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
-    label: str | None = None
+    label: str | None = Field(None, pattern=r"^[^\n\r|]+$")
 
     @property
     def options(self) -> dict[str, Any]:

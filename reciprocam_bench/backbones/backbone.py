@@ -32,7 +32,13 @@ class LinearHead:
 
 
 class Cuts(Protocol):
-    """Where else a network can be cut; for methods that read several layers."""
+    """Where else a network can be cut; for methods that read several layers.
+
+    Attributes:
+        example: images the network takes, ``(N, 3, H, W)``, on its device.
+    """
+
+    example: Tensor
 
     def at(self, layer: str) -> "Backbone":
         """The same network, weights and device, cut at another layer."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from reciprocam_bench.backbones.backbone import Backbone, Preprocessing
 from reciprocam_bench.backbones.load import split_loaded, timm_preprocessing
@@ -72,12 +73,17 @@ def _made(factory: str, options: dict[str, Any]) -> nn.Module:
         function = _function(factory)
         try:
             module = function(**options)
-        except Exception as error:  # it is the user's code
+        except (Exception, SystemExit) as error:  # it is the user's code
             given = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
             raise UserError(f"backbone.factory: {factory} failed with {given}: {_in_words(error)}") from error
     if not isinstance(module, nn.Module):
         kind = type(module).__name__
         raise UserError(f"backbone.factory: {factory} must return a torch.nn.Module; it returned a {kind}")
+    empty = [name for name, p in module.named_parameters() if p.is_meta or isinstance(p, UninitializedParameter)]
+    if empty:
+        raise UserError(
+            f"backbone.factory: {factory} returned a module whose '{empty[0]}' has no values; fill it first"
+        )
     return module
 
 
@@ -87,7 +93,7 @@ def _function(factory: str) -> Callable[..., Any]:
         raise UserError(f"backbone.factory: '{factory}' must be written package.module:function")
     try:
         module = importlib.import_module(place)
-    except Exception as error:  # importing runs the user's code
+    except (Exception, SystemExit) as error:  # importing runs the user's code
         missing = isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}.")
         if missing:
             raise UserError(
@@ -126,5 +132,5 @@ def _digest(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

@@ -1,6 +1,7 @@
 """Split any classifier into features and head, by the best of several ways that works."""
 
 import copy
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from reciprocam_bench.errors import UserError
 
 # The layer in front of all layers: features are the image itself, the head is the model.
 IMAGE = "image"
+
+
+_SIZE = re.compile("size|height|width|shape|resolution|divisible", re.IGNORECASE)
 
 
 # What is made in a caller's inference mode could never be differentiated.
@@ -58,7 +62,9 @@ def split_backbone(
         >>> backbone.feature_shape, backbone.num_classes, backbone.split
         ((96, 14, 14), 7, 'graph')
     """
-    device = torch.device(device)
+    device = _device(device)
+    if not isinstance(example_input, Tensor):
+        raise UserError(f"{name}: example_input must be images (N, 3, H, W); it is a {type(example_input).__name__}")
     module = _frozen(module, layer, name, device)
     example = example_input.detach().to(device)
     sizes = _OutputSizes(module)
@@ -69,6 +75,17 @@ def split_backbone(
     if layer == IMAGE:
         return backbone
     return NetworkCuts(module, example, network.split, backbone).of_own()
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise UserError(f"device {device!r} is unknown; use cpu, cuda or mps") from None
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(found.type, True):
+        raise UserError(f"device '{found}' is not available here; use cpu")
+    return found
 
 
 def _frozen(module: Any, layer: str, name: str, device: torch.device) -> nn.Module:
@@ -112,10 +129,11 @@ def _logits(sizes: "_OutputSizes", example: Tensor, name: str) -> Tensor:
     try:
         with torch.no_grad():
             logits = sizes.run(example)
-    except (AssertionError, RuntimeError, ValueError) as wrong:
-        side = "x".join(map(str, example.shape[2:]))
-        reason = " ".join(str(wrong).split())[:160]
-        raise UserError(f"{name}: the model cannot take {side} images: {reason}; set preprocess=model") from None
+    except Exception as wrong:  # a network can refuse its images in every way there is
+        reason = f"{type(wrong).__name__}: {' '.join(str(wrong).split())[:160]}"
+        cure = "; if it wants another size, set preprocess=model" if _SIZE.search(reason) else ""
+        given = f"images {tuple(example.shape)} of {example.dtype}"
+        raise UserError(f"{name}: the model cannot take {given}: {reason}{cure}") from None
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise UserError(f"{name}: the model must return logits (N, K); it returns {_describe(logits)}")
     return logits

@@ -51,7 +51,7 @@ def main() -> None:
         print(f"rcam-bench: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nrcam-bench: stopped; the same command continues where this one was", file=sys.stderr)
+        print("\nrcam-bench: stopped; a run goes on where it was with the same command", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,7 +12,10 @@ def command(
     image: Annotated[Path, typer.Argument(help="An image file.")],
     model: Annotated[str, typer.Option("--model", "-m", help="torchvision/NAME or timm/NAME.")],
     method: Annotated[
-        list[str] | None, typer.Option("--method", help="A method; repeatable. [default: gradcam, reciprocam]")
+        list[str] | None,
+        typer.Option(
+            "--method", help="A method; repeatable. [default: gradcam, reciprocam; at the image blackboxreciprocam]"
+        ),
     ] = None,
     weights: Annotated[str, typer.Option("--weights", help="default, none, a named set, or a file.")] = "default",
     layer: Annotated[str, typer.Option("--layer", help="auto, or a layer's name.")] = "auto",
@@ -25,7 +28,8 @@ def command(
     """Explain one picture: an overlay for each method, and one sheet with all of them."""
     from reciprocam_bench.engine.one_image import explain_image
 
-    methods = method or ["gradcam", "reciprocam"]
+    # At the image there are no features to look at: the network is only called.
+    methods = method or (["blackboxreciprocam"] if layer == "image" else ["gradcam", "reciprocam"])
     heading, written = explain_image(
         image,
         model,

@@ -12,9 +12,8 @@ from reciprocam_bench.engine.evidence import Evidence
 from reciprocam_bench.engine.memory import keep_freed_memory
 from reciprocam_bench.engine.sheets import describe_classes
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.explainers.forward_pass import forward_pass
-from reciprocam_bench.explainers.registry import make_method
-from reciprocam_bench.peers.methods import PeerError
+from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
+from reciprocam_bench.explainers.registry import Method, make_method
 from reciprocam_bench.protocols.protocol import load_protocol
 from reciprocam_bench.reporting.overlay import overlay, sheet
 
@@ -34,23 +33,23 @@ def explain_image(
     keep_freed_memory()
     for name in methods:
         make_method(name, {}, name)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; give an image file")
     try:
         original = read_picture(str(path))
     except ValueError as error:
         raise UserError(f"{path}: {error}; give an image file") from None
-    # The protocol only lends its way of resizing maps; the picture is prepared as the model wants it.
-    protocol = load_protocol("poppi-2021")
     backbone = load_backbone(model, weights, layer, choose_device(device))
-    prepare = preparation(protocol.preprocess, backbone.preprocessing, use_model_geometry=True)
+    # The picture is prepared as the model wants it.
+    prepare = preparation(load_protocol("poppi-2021").preprocess, backbone.preprocessing, use_model_geometry=True)
     picture = prepare.picture(original)
     if class_index is not None and class_index >= backbone.num_classes:
         raise UserError(f"--class {class_index}: {model} has classes 0 to {backbone.num_classes - 1}")
     wanted = None if class_index is None else torch.tensor([class_index])
     fp = forward_pass(backbone, prepare.tensor(picture)[None], wanted)
-    try:
-        evidence = {name: Evidence(fp, make_method(name, {}, name, backbone)(fp), protocol) for name in methods}
-    except PeerError as error:
-        raise UserError(f"{error}; leave this method out") from error
+    evidence, failed = _evidence(fp, [make_method(name, {}, name, backbone) for name in methods])
+    if not evidence:
+        raise UserError(_failure(failed))
     heats = {name: e.saliency[0].cpu().numpy() for name, e in evidence.items()}
     notes = {name: "" if e.status[0] == "ok" else e.status[0] for name, e in evidence.items()}
     heading = describe_classes(fp, 0, None)
@@ -64,7 +63,30 @@ def explain_image(
         sheet(picture, heading, heats, notes).savefig(written[-1])
     except OSError as error:
         raise UserError(f"{output} cannot be written: {error.strerror}; give --output another folder") from None
+    if failed:
+        raise UserError(f"{_failure(failed)}; the pictures of the others are in {output}")
     return heading, written
+
+
+def _evidence(fp: ForwardPass, methods: list[Method]) -> tuple[dict[str, Evidence], dict[str, str]]:
+    """What each method shows, and why those failed that did."""
+    # The protocol only lends its way of resizing maps.
+    protocol = load_protocol("poppi-2021")
+    shown, failed = {}, {}
+    for method in methods:
+        try:
+            evidence = Evidence(fp, method(fp), protocol)
+            if evidence.saliency.numel():  # a map that cannot be resized fails here
+                shown[method.title] = evidence
+        except UserError:
+            raise
+        except Exception as error:  # a plug-in or a peer may fail in any way; the others' pictures are still wanted
+            failed[method.title] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return shown, failed
+
+
+def _failure(failed: dict[str, str]) -> str:
+    return "; ".join(f"method '{name}' failed: {reason}" for name, reason in failed.items())
 
 
 def file_name(method: str) -> str:

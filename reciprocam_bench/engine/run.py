@@ -220,7 +220,10 @@ def _judge_group(
 def _judge_method(
     experiment: Experiment, batch: Batch, method: Method, fp: ForwardPass, scenes: Scenes, phases: Phases
 ) -> tuple[Evidence | None, list[Row]]:
-    """Evidence and one row of values a trial; a method that fails gets rows that say how, and the run goes on."""
+    """Evidence and one row of values a trial; a method that fails gets rows that say how, and the run goes on.
+
+    Where a batch fails, its trials are judged one by one: an image that breaks a method is one row, in any batch.
+    """
     try:
         with phases("explain"):
             maps = method(fp)
@@ -235,10 +238,20 @@ def _judge_method(
     except UserError:
         raise
     except Exception as error:  # a plug-in or a full GPU: any error, and it must reach the table
+        if len(fp) > 1:
+            alone = [
+                _judge_method(experiment, batch, method, _one(fp, i), scenes.only(i), phases)[1] for i in range(len(fp))
+            ]
+            return None, [row for rows in alone for row in rows]
         reason = " ".join(str(error).split())[:200]
-        return None, [{"status": f"error: {type(error).__name__}: {reason}"}] * len(fp)
+        return None, [{"status": f"error: {type(error).__name__}: {reason}"}]
     rows = [dict(zip(columns, of_trial, strict=True)) for of_trial in zip(*columns.values(), strict=True)]
     return evidence, [{"status": s, **v} for s, v in zip(evidence.status, rows, strict=True)]
+
+
+def _one(fp: ForwardPass, trial: int) -> ForwardPass:
+    chosen = torch.tensor([trial], device=fp.classes.device)
+    return fp.select(chosen, fp.classes[chosen])
 
 
 def _fixed_columns(batch: Batch, fp: ForwardPass, trials: list[Trial]) -> list[Row]:

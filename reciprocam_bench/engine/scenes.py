@@ -50,6 +50,7 @@ class Scenes:
 
     def __init__(self, targets: list[Target | None], sizes: list[tuple[int, int]], geometry: Geometry) -> None:
         self.geometry = geometry
+        self._targets, self._sizes = targets, sizes
         rows: dict[tuple[int, int], list[int]] = defaultdict(list)
         for row, (target, size) in enumerate(zip(targets, sizes, strict=True)):
             if target is not None:
@@ -57,6 +58,10 @@ class Scenes:
         self._groups = [
             (found, Group(size, [t for r in found if (t := targets[r]) is not None])) for size, found in rows.items()
         ]
+
+    def only(self, row: int) -> "Scenes":
+        """What is annotated for one trial."""
+        return Scenes([self._targets[row]], [self._sizes[row]], self.geometry)
 
     def by_size(self) -> Iterator[tuple[list[int], Group]]:
         """Rows of the batch, and what is annotated in them, for each image size."""

@@ -1,5 +1,7 @@
 """The timing part of a run."""
 
+import sys
+
 import pandas as pd
 import torch
 
@@ -26,13 +28,16 @@ def time_experiment(experiment: Experiment, quiet: bool = False) -> pd.DataFrame
         def count(method: Method) -> None:
             progress.advance(share[method.title])
 
-        memory = peaks(experiment.backbone, methods, images, count)
-        methods = [m for m in methods if (m.title, "explainer") in memory]  # one that failed has error rows already
+        memory, failed = peaks(experiment.backbone, methods, images, count)
+        able = [m for m in methods if m.title not in failed]
         samples = time_methods(
-            experiment.backbone, methods, images, repeats=timing.repeats, warmup=timing.warmup, on_done=count
+            experiment.backbone, able, images, repeats=timing.repeats, warmup=timing.warmup, on_done=count
         )
-    reference = timing.relative_to if timing.relative_to in [m.title for m in methods] else None
-    return pd.DataFrame(rows(experiment.backbone, methods, len(images), samples, memory, reference))
+    for title, reason in failed.items():
+        lost = "; nothing is timed against it" if title == timing.relative_to else ""
+        print(f"note: {title} could not be timed: {reason}{lost}", file=sys.stderr)
+    reference = None if timing.relative_to in failed else timing.relative_to
+    return pd.DataFrame(rows(experiment.backbone, methods, len(images), samples, memory, reference, failed))
 
 
 def _first_images(experiment: Experiment, count: int) -> torch.Tensor:

@@ -44,7 +44,7 @@ def finercam(
     fp: ForwardPass,
     *,
     base: str = "gradcam",
-    gamma: Annotated[float, Field(ge=0)] = 0.6,
+    gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.6,
     references: Annotated[int, Field(ge=1)] = 3,
 ) -> Tensor:
     """A gradient CAM of ``logit_c - gamma mean_d logit_d`` (Zhang et al. 2025, arXiv 2501.11309).

@@ -8,13 +8,14 @@ from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.layers import check_layers, maps_of_layers
 from reciprocam_bench.explainers.reciprocam import Mask, Score
-from reciprocam_bench.explainers.registry import explainer
+from reciprocam_bench.explainers.registry import EXPLAINERS, explainer
 
 _COARSEST = 2
 
 
 def _check(backbone: Backbone, options: dict[str, Any]) -> None:
-    check_layers(backbone, options.get("layers"), _COARSEST)
+    for layer in check_layers(backbone, options.get("layers"), _COARSEST):
+        EXPLAINERS.get("reciprocam").check(backbone.at(layer), {})
 
 
 @explainer("fusedreciprocam", forwards=lambda backbone, options: 50.0, check=_check)

@@ -1,10 +1,14 @@
 """Random numbers that belong to an image: the same in any batch, chunk and resumed run."""
 
 import zlib
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from reciprocam_bench.explainers.forward_pass import ForwardPass
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def generators(fp: ForwardPass, seed: int) -> list[torch.Generator]:

@@ -17,7 +17,7 @@ def opticam(
     fp: ForwardPass,
     *,
     iterations: Annotated[int, Field(ge=1)] = 50,
-    learning_rate: Annotated[float, Field(gt=0)] = 0.1,
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1,
 ) -> Tensor:
     """``sum_k softmax(u)_k ReLU(A_k)``, u of the highest ``logit_c(x * minmax(upsample(map)))`` (Zhang et al. 2023).
 

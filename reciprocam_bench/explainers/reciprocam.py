@@ -1,10 +1,12 @@
 """Recipro-CAM: what the head says when it sees one position of the feature map alone."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.registry import closed_form_must_hold, closed_form_or_head, explainer
 
@@ -17,19 +19,22 @@ _KERNEL = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])
 GAUSSIAN = _KERNEL / _KERNEL.sum()
 
 
-def spatial_masks(mask: Mask, h: int, w: int) -> Tensor:
-    """The pattern each position's feature vector is spread with, ``(h*w, h, w)``.
+def spatial_masks(mask: Mask, h: int, w: int, positions: Tensor | None = None) -> Tensor:
+    """The pattern each position's feature vector is spread with, ``(M, h, w)``; of all positions if none are named.
 
     ``one-hot`` keeps it where it is. ``gaussian`` copies it to its 3x3 neighbourhood with the weights
     ``[1 2 1; 2 4 2; 1 2 1] / 16``, cut at the border: the neighbours' own features are not used (authors' CNN code).
     """
-    if mask == "one-hot":
-        return torch.eye(h * w).view(h * w, h, w)
-    padded = torch.zeros(h * w, h + 2, w + 2)
-    for k in range(h * w):
-        i, j = divmod(k, w)
-        padded[k, i : i + 3, j : j + 3] = GAUSSIAN
-    return padded[:, 1:-1, 1:-1]
+    positions = torch.arange(h * w) if positions is None else positions
+    rows, columns = _along(mask, positions // w, h), _along(mask, positions % w, w)
+    return rows[:, :, None] * columns[:, None]
+
+
+def _along(mask: Mask, centres: Tensor, length: int) -> Tensor:
+    """One side of the patterns, ``(M, length)``: the kernel is ``[1 2 1] / 4`` times itself."""
+    distance = (torch.arange(length, device=centres.device) - centres[:, None]).abs()
+    near = (distance == 0).float()
+    return near if mask == "one-hot" else near / 2 + (distance == 1) / 4
 
 
 def closed_form(fp: ForwardPass, mask: Mask) -> Tensor:
@@ -49,14 +54,14 @@ def closed_form(fp: ForwardPass, mask: Mask) -> Tensor:
 def batched_head(fp: ForwardPass, mask: Mask) -> Tensor:
     """Logits at every position by running the head on all masked maps in chunks, ``(N, h*w, K)``."""
     n, c, h, w = fp.features.shape
-    masks = spatial_masks(mask, h, w).to(fp.features)
     cells = fp.features.flatten(2).transpose(1, 2).reshape(n * h * w, c)  # (N*h*w, C)
     # The head holds the masked maps and about as much again in front of its pooling.
     size = fp.backbone.chunk_size(4 * c * h * w * fp.features.element_size())
     logits = []
     for start in range(0, len(cells), size):
         rows = torch.arange(start, min(start + size, len(cells)), device=cells.device)
-        masked = cells[rows, :, None, None] * masks[rows % (h * w), None]  # (rows, C, h, w)
+        masks = spatial_masks(mask, h, w, rows % (h * w)).to(cells)  # (rows, h, w)
+        masked = cells[rows, :, None, None] * masks[:, None]  # (rows, C, h, w)
         logits.append(fp.head(masked, rows // (h * w)))
         fp.progress(min(1.0, (start + size) / len(cells)))
     return torch.cat(logits).view(n, h * w, -1)
@@ -84,11 +89,20 @@ def reference(fp: ForwardPass, mask: Mask) -> Tensor:
 _PATHS = {"closed-form": closed_form, "batched-head": batched_head, "reference": reference}
 
 
+def _check(backbone: Backbone, options: dict[str, Any]) -> None:
+    if backbone.split == "call":
+        raise UserError(
+            f"it asks about every position of a feature map, which at layer '{backbone.layer}' is every pixel; take "
+            "blackboxreciprocam"
+        )
+    closed_form_must_hold(backbone, options)
+
+
 def reciprocam_class_maps(
     fp: ForwardPass, *, mask: Mask = "one-hot", score: Score = "softmax", path: Path = "auto"
 ) -> Tensor:
     """Recipro-CAM of every class, ``(N, K, h, w)``; as cheap as that of one class. Options as in `reciprocam`."""
-    closed_form_must_hold(fp.backbone, {"path": path})
+    _check(fp.backbone, {"path": path})
     n, _, h, w = fp.features.shape
     with torch.no_grad():
         logits = _PATHS[closed_form_or_head(fp.backbone, {"path": path})](fp, mask)  # (N, h*w, K)
@@ -100,7 +114,7 @@ def reciprocam_class_maps(
     "reciprocam",
     forwards=lambda backbone, options: 10.0 if options.get("path") == "reference" else 1.3,
     implementation=closed_form_or_head,
-    check=closed_form_must_hold,
+    check=_check,
     class_maps=reciprocam_class_maps,
 )
 def reciprocam(fp: ForwardPass, *, mask: Mask = "one-hot", score: Score = "softmax", path: Path = "auto") -> Tensor:

@@ -23,6 +23,8 @@ class ExplainerSpec:
         check: ``(backbone, options) -> None``; raises ``UserError`` where the method cannot explain this backbone.
         class_maps: ``(ForwardPass, **options) -> (N, K, h, w)``, the maps of all classes, where that is cheap.
         gradients: whether it differentiates the network.
+        own_forward: whether its call runs the images through the network itself and needs no shared forward pass, as
+            the classes of other libraries do.
     """
 
     name: str
@@ -32,6 +34,7 @@ class ExplainerSpec:
     check: Callable[[Backbone, dict[str, Any]], None]
     class_maps: Callable[..., Tensor] | None
     gradients: bool = False
+    own_forward: bool = False
 
 
 def _of_another_library(name: str) -> ExplainerSpec:
@@ -75,7 +78,10 @@ class Method:
 
     def __call__(self, fp: ForwardPass) -> Tensor:
         """Raw maps ``(N, h, w)``, detached, on the device of the features."""
-        return self.spec.function(fp, **self.options).detach()
+        maps = self.spec.function(fp, **self.options)
+        if not isinstance(maps, Tensor):
+            raise TypeError(f"it must return maps (N, h, w); it returned a {type(maps).__name__}")
+        return maps.detach()
 
     def forwards(self, backbone: Backbone) -> float:
         """About how many full forward passes one image costs."""

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.explainers.noise import Seed
 from reciprocam_bench.explainers.registry import explainer
 
 
@@ -34,7 +35,7 @@ def rise(
     samples: Annotated[int, Field(ge=1)] = 4000,
     cells: Annotated[int, Field(ge=1)] = 7,
     probability: Annotated[float, Field(gt=0, lt=1)] = 0.5,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Tensor:
     """``sum_i p_c(x * m_i) m_i / (n p)`` over n random masks, ``(N, H, W)`` (Petsiuk et al. 2018, arXiv 1806.07421).
 

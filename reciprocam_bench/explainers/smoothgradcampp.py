@@ -10,7 +10,7 @@ from torch import Tensor
 from reciprocam_bench.backbones.backbone import context_of
 from reciprocam_bench.explainers.forward_pass import ForwardPass, head_gradients
 from reciprocam_bench.explainers.gradcampp import pixel_weights
-from reciprocam_bench.explainers.noise import generators
+from reciprocam_bench.explainers.noise import Seed, generators
 from reciprocam_bench.explainers.registry import explainer
 
 
@@ -24,8 +24,8 @@ def smoothgradcampp(
     fp: ForwardPass,
     *,
     samples: Annotated[int, Field(ge=1)] = 4,
-    std: Annotated[float, Field(ge=0)] = 0.3,
-    seed: int = 0,
+    std: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3,
+    seed: Seed = 0,
 ) -> Tensor:
     """``ReLU(sum_k w_k A_k)``, ``w_k = sum_ij a_kij ReLU(D1)`` (Omeiza et al. 2019, arXiv 1908.01224).
 

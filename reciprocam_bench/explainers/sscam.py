@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reciprocam_bench.explainers.channel_scores import Change, Variant, channel_weights, forwards_of
 from reciprocam_bench.explainers.forward_pass import ForwardPass
-from reciprocam_bench.explainers.noise import generators
+from reciprocam_bench.explainers.noise import Seed, generators
 from reciprocam_bench.explainers.registry import explainer
 
 
@@ -17,9 +17,9 @@ def sscam(
     fp: ForwardPass,
     *,
     samples: Annotated[int, Field(ge=1)] = 35,
-    std: Annotated[float, Field(ge=0)] = 2.0,
+    std: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0,
     variant: Variant = "paper",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Tensor:
     """``ReLU(sum_k s_k A_k)``, ``s_k = mean_i score(x * (minmax(upsample(A_k)) + d_i))`` (Wang et al., 2006.14255).
 

@@ -4,13 +4,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.fx import GraphModule
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class
+from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass, of_class
 from reciprocam_bench.explainers.reciprocam import Mask, Score, spatial_masks
 from reciprocam_bench.explainers.registry import explainer
 
@@ -18,13 +17,24 @@ _NORMS = (F.layer_norm, F.rms_norm)
 
 
 def _check(backbone: Backbone, options: dict[str, Any]) -> None:
-    modules = list(backbone.head.modules())
-    traced = {node.target for m in modules if isinstance(m, GraphModule) for node in m.graph.nodes}
-    if not traced.intersection(_NORMS) and not any(isinstance(m, nn.LayerNorm) for m in modules):
+    """Try it on one image: a transformer's block looks like any other layer from outside."""
+    if backbone.split == "call" or backbone.cuts is None:
+        raise UserError(f"it cannot look behind layer '{backbone.layer}' of {backbone.name}; take blackboxreciprocam")
+    fp = forward_pass(backbone, backbone.cuts.example[:1])
+    _, positions, _ = _tokens(fp).shape
+    with torch.no_grad(), BehindFirstNorm(_tokens(fp), torch.ones(1, positions).to(fp.features)) as norm:
+        fp.head(fp.features)
+    if not norm.found:
         raise UserError(
-            f"no LayerNorm behind layer '{backbone.layer}' of {backbone.name}; it is made for "
-            "transformers: take reciprocam"
+            f"what lies behind layer '{backbone.layer}' of {backbone.name} does not begin with a LayerNorm of its "
+            "tokens; name the output of the block before the one to be masked (such as blocks.10 of a ViT-B, "
+            "layers.3.blocks.0 of a Swin), or take reciprocam"
         )
+
+
+def _tokens(fp: ForwardPass) -> Tensor:
+    """The features as tokens, ``(N, h*w, C)``."""
+    return fp.features.flatten(2).transpose(1, 2)
 
 
 class BehindFirstNorm(TorchFunctionMode):
@@ -79,21 +89,16 @@ def vitreciprocam(fp: ForwardPass, *, mask: Mask = "gaussian", score: Score = "s
     """
     _check(fp.backbone, {})
     n, c, h, w = fp.features.shape
-    tokens = fp.features.flatten(2).transpose(1, 2)  # (N, h*w, C)
-    masks = spatial_masks(mask, h, w).flatten(1).to(fp.features)  # (h*w, h*w)
+    tokens = _tokens(fp)
     # A block holds about a dozen tensors of the size of its tokens at once.
     size = fp.backbone.chunk_size(12 * c * h * w * fp.features.element_size())
     values = []
     with torch.no_grad():
-        for rows in torch.arange(n * h * w, device=masks.device).split(size):
+        for rows in torch.arange(n * h * w, device=tokens.device).split(size):
             images = rows // (h * w)
-            with BehindFirstNorm(tokens[images], masks[rows % (h * w)]) as norm:
+            masks = spatial_masks(mask, h, w, rows % (h * w)).flatten(1).to(tokens)  # (rows, h*w)
+            with BehindFirstNorm(tokens[images], masks):
                 logits = fp.head(fp.features[images], images)
-            if not norm.found:
-                raise UserError(
-                    f"vitreciprocam: the block behind layer '{fp.backbone.layer}' of {fp.backbone.name} does not begin "
-                    "with a LayerNorm of its tokens; name the output of a transformer block"
-                )
             scores = fp.backbone.probabilities(logits) if score == "softmax" else logits
             values.append(of_class(scores, fp.classes[images]))
             fp.progress((int(rows[-1]) + 1) / (n * h * w))

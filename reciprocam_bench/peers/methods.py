@@ -59,6 +59,8 @@ def peer_method(name: str) -> ExplainerSpec:
     options = adapter.options_of(cls)
 
     def check(backbone: Backbone, chosen: dict[str, Any]) -> None:
+        if chosen.get("layers") == []:
+            raise UserError("layers: the list is empty; name layers, or leave it out for the backbone's own")
         constructor = {n: v for n, v in chosen.items() if n in inspect.signature(cls).parameters}
         layers = _layers(cls, backbone, chosen)
         try:
@@ -82,6 +84,7 @@ def peer_method(name: str) -> ExplainerSpec:
         implementation=lambda backbone, chosen: library.version,
         check=check,
         class_maps=None,
+        own_forward=True,
     )
 
 

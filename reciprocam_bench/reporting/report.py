@@ -37,7 +37,7 @@ def report(folder: Path, form: str, parts: tuple[str, ...] = ("summary", "timing
         if part == "summary" and frame["protocol"].nunique() == 1:
             title += f" (protocol {frame['protocol'].iloc[0]})"
         if part == "summary" and frame["top1"].notna().any():
-            title += f"; top-1 of the labelled images: {frame['top1'].iloc[0]:.1f} %"
+            title += f"; top-1 of the labelled images: {frame['top1'].dropna().iloc[0]:.1f} %"
         table = _READABLE[part](frame)
         texts.append(f"{title}\n\n{to_markdown(table)}" if form == "markdown" else f"% {title}\n{to_latex(table)}")
     if not texts:

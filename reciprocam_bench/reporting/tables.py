@@ -59,9 +59,8 @@ def readable_timing(timing: pd.DataFrame) -> pd.DataFrame:
     """Timing rows for a reader: milliseconds, images a second, memory, speed-up with its interval."""
     table = timing[["method", "implementation", "scope"]].astype(object).fillna("")
     table["median ms"] = timing["median_ms"].map(_three)
-    table["quartiles ms"] = [
-        f"{_three(a)} to {_three(b)}" for a, b in zip(timing["q25_ms"], timing["q75_ms"], strict=True)
-    ]
+    quartiles = zip(timing["q25_ms"], timing["q75_ms"], strict=True)
+    table["quartiles ms"] = ["failed" if pd.isna(a) else f"{_three(a)} to {_three(b)}" for a, b in quartiles]
     table["images/s"] = timing["images_per_s"].map(_three)
     table["peak MB"] = timing["peak_memory_mb"].map(_three)
     if timing["speedup"].notna().any():

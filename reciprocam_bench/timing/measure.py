@@ -11,7 +11,6 @@ from scipy.stats import bootstrap
 from torch import Tensor
 
 from reciprocam_bench.backbones.backbone import Backbone
-from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.registry import Method
 from reciprocam_bench.timing.memory import peak_memory
@@ -44,7 +43,8 @@ def time_methods(
     """Measured calls by (method title, scope), ``repeats`` of each.
 
     A round runs every method once, beginning one further each time, so that a slow spell of the machine hits all alike.
-    Scope ``explainer`` begins with the shared forward pass done; ``end-to-end`` holds that forward pass as well.
+    Scope ``explainer`` begins with the shared forward pass done; ``end-to-end`` holds that forward pass as well, except
+    for methods that run their own: their call is all there is in either scope.
     ``on_done`` is called after each call, outside the measured time.
     """
     samples: Samples = {(m.title, scope): [] for m in methods for scope in SCOPES}
@@ -54,32 +54,35 @@ def time_methods(
             forward, explain = _call(backbone, method, images, clock)
             if round_number >= warmup:
                 samples[method.title, "explainer"].append(explain)
-                samples[method.title, "end-to-end"].append(_add(forward, explain))
+                whole = explain if method.spec.own_forward else _add(forward, explain)
+                samples[method.title, "end-to-end"].append(whole)
             on_done(method)
     return samples
 
 
 def peaks(
     backbone: Backbone, methods: list[Method], images: Tensor, on_done: Callable[[Method], None] = lambda method: None
-) -> dict[tuple[str, str], int]:
-    """Peak memory in bytes by (method title, scope), from one call of each; it also warms the method up."""
-    found = {}
+) -> tuple[dict[tuple[str, str], int], dict[str, str]]:
+    """Peak memory in bytes by (method title, scope), from one call of each, and why a method failed, by title.
+
+    The call also warms the method up.
+    """
+    found, failed = {}, {}
     made: list[ForwardPass] = []
     for method in methods:
         made.clear()
         forward = peak_memory(partial(_forward_into, made, backbone, images), backbone.device)
         try:
             explain = peak_memory(partial(method, made[0]), backbone.device)
-        except UserError:
-            raise
-        except Exception:  # a plug-in may fail in any way; it is left out
+        except Exception as error:  # a plug-in may fail in any way; the judged rows and the other times are kept
+            failed[method.title] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             on_done(method)
             continue
         held = sum(t.numel() * t.element_size() for t in (made[0].features, made[0].logits))
         found[method.title, "explainer"] = explain
-        found[method.title, "end-to-end"] = max(forward, held + explain)
+        found[method.title, "end-to-end"] = explain if method.spec.own_forward else max(forward, held + explain)
         on_done(method)
-    return found
+    return found, failed
 
 
 def rows(
@@ -89,8 +92,12 @@ def rows(
     samples: Samples,
     memory: dict[tuple[str, str], int],
     relative_to: str | None,
+    failed: dict[str, str],
 ) -> list[dict]:
-    """The rows of ``timing.csv``: milliseconds a call, images a second, peak memory in MB (2^20 bytes), speed-up."""
+    """The rows of ``timing.csv``: milliseconds a call, images a second, peak memory in MB (2^20 bytes), speed-up.
+
+    A method that ``failed`` (title to reason) has rows without times, whose status says why.
+    """
     table = []
     for method in methods:
         fixed = {
@@ -98,10 +105,16 @@ def rows(
             "method": method.title,
             "implementation": method.spec.implementation(backbone, method.options),
         }
+        if method.title in failed:
+            blank = dict.fromkeys(_values([Sample(1.0, None)], None, 1), None) | {"peak_memory_mb": None}
+            status = {"relative_to": relative_to, **blank, "status": f"error: {failed[method.title]}"}
+            table += [{**fixed, "scope": scope, "batch_size": batch_size, **status} for scope in SCOPES]
+            continue
         for scope in SCOPES:
             mine = samples[method.title, scope]
             reference = samples[relative_to, scope] if relative_to else None
             values = _values(mine, reference, batch_size) | {"peak_memory_mb": memory[method.title, scope] / 2**20}
+            values |= {"status": "ok"}
             table.append({**fixed, "scope": scope, "batch_size": batch_size, "relative_to": relative_to, **values})
     return table
 

@@ -116,11 +116,31 @@ def test_batches_chunks_and_scores(pictures, vit):
 
 
 def test_networks_without_the_norm_are_refused(tiny, images, vit, pictures):
-    with pytest.raises(rb.UserError, match=r"no LayerNorm behind layer 'stem'.*take reciprocam"):
+    with pytest.raises(
+        rb.UserError, match=r"behind layer 'stem' of custom does not begin with a LayerNorm.*take reciprocam"
+    ):
         rb.explain(tiny, images, method="vitreciprocam")
     inside = rb.split_backbone(transformer("test_convnext"), pictures)
-    with pytest.raises(rb.UserError, match=r"does not begin with a LayerNorm of its tokens|no LayerNorm behind"):
+    with pytest.raises(rb.UserError, match="does not begin with a LayerNorm of its tokens"):
         rb.explain(inside, pictures, method="vitreciprocam")
+
+
+def test_it_masks_a_swins_block_that_is_named_and_says_so_where_none_is(pictures):
+    net = transformer("swin_tiny_patch4_window7_224", img_size=64, window_size=2, embed_dim=12, depths=(1, 1, 1, 2))
+    with pytest.raises(rb.UserError, match=r"method 'vitreciprocam': what lies behind layer 'norm'.*layers.3.blocks.0"):
+        rb.explain(rb.split_backbone(net, pictures), pictures, method="vitreciprocam")
+    backbone = rb.split_backbone(net, pictures, "layers.3.blocks.0")
+    maps = rb.explain(backbone, pictures, CLASSES, "vitreciprocam")
+    norm = net.layers[3].blocks[1].norm1
+    expected = [by_loop(net, norm, x, c, "gaussian", 2, 0) for x, c in zip(pictures, CLASSES, strict=True)]
+    torch.testing.assert_close(maps, torch.stack(expected), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["reciprocam", "fusedreciprocam", "vitreciprocam"])
+def test_no_pixel_is_taken_for_a_position_of_the_features(vit, pictures, method):
+    with pytest.raises(rb.UserError, match=f"method '{method}': .*blackboxreciprocam"):
+        options = {"layers": ["image"]} if method == "fusedreciprocam" else {}
+        rb.explain(rb.split_backbone(vit, pictures, "image"), pictures, method=method, **options)
 
 
 def test_fullgrad_refuses_a_network_whose_biases_it_does_not_read(vit, pictures):

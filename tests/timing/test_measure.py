@@ -58,7 +58,7 @@ def test_rows_hold_quartiles_rate_and_ratio(tiny, images):
         ("b", s): [Sample(10 * w, None) for w in (1.0, 2.0, 3.0, 4.0, 5.0)] for s in ("end-to-end", "explainer")
     }
     memory = dict.fromkeys(samples, 2**21)
-    table = rows(tiny, methods, 3, samples, memory, "b")
+    table = rows(tiny, methods, 3, samples, memory, "b", {})
     first = table[0]
     assert (first["median_ms"], first["q25_ms"], first["q75_ms"]) == (3.0, 2.0, 4.0)
     assert first["images_per_s"] == 1000.0 and first["peak_memory_mb"] == 2.0
@@ -84,7 +84,8 @@ def test_end_to_end_peak_holds_the_forward_pass(tiny, images):
         return torch.zeros(len(fp), 1000, 100).mean(2, keepdim=True)
 
     method = Method("big", ExplainerSpec("big", function, lambda b, o: 1.0, _nothing, _nothing, None), {})
-    found = peaks(tiny, [method], images)
+    found, failed = peaks(tiny, [method], images)
+    assert not failed
     held = 3 * (8 * 4 * 4 + 5) * 4
     assert found["big", "explainer"] >= 1_200_000
     assert found["big", "end-to-end"] == found["big", "explainer"] + held
