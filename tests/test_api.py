@@ -262,3 +262,23 @@ def test_images_of_another_kind_are_refused_in_one_line(tiny, images, change, wo
 
 def test_classes_that_are_true_or_false_are_no_indices(tiny, images):
     assert "whole numbers" in message_of(rb.explain, tiny, images, torch.tensor([True, False, True]))
+
+
+@pytest.mark.parametrize("images", [None, [[1.0]], "cat.jpg"])
+def test_images_that_are_no_tensor_are_refused(tiny, images):
+    assert "images must be a tensor (N, 3, H, W)" in message_of(rb.explain, tiny, images)
+
+
+def test_images_that_the_network_cannot_take_are_named_with_the_size_it_was_split_for(tiny):
+    message = message_of(rb.explain, tiny, torch.randn(2, 4, 16, 16))
+    assert "images (2, 4, 16, 16) cannot be run through custom, whose features were (8, 4, 4) on the example" in message
+
+
+@pytest.mark.parametrize("classes", [["1", "2", "3"], {}, [[1], [2, 3]]])
+def test_classes_of_no_kind_are_refused(tiny, images, classes):
+    assert "classes: " in message_of(rb.explain, tiny, images, classes)
+
+
+@pytest.mark.parametrize("device", ["gpu", "", None, "CPU"])
+def test_a_device_that_does_not_exist_is_named(tiny_net, images, device):
+    assert "is unknown; use cpu, cuda or mps" in message_of(rb.split_backbone, tiny_net, images, device=device)

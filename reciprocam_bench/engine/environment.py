@@ -1,5 +1,6 @@
 """What a run ran on: versions, device, precision, commit."""
 
+import functools
 import os
 import platform
 import subprocess
@@ -14,7 +15,7 @@ from reciprocam_bench.config import Config
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.version import __version__
 
-_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "pillow", "pandas", "torchcam", "grad-cam")
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "pillow", "pandas", "torchcam", "grad-cam", "captum")
 
 
 def choose_device(name: str) -> torch.device:
@@ -29,6 +30,7 @@ def choose_device(name: str) -> torch.device:
 
 def set_up_torch(config: Config) -> torch.device:
     """Seed, threads and precision, and the device: the same float32 arithmetic everywhere."""
+    commit_at_start()
     torch.manual_seed(config.seed)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -54,7 +56,7 @@ def describe(config: Config, backbone: Backbone) -> dict[str, Any]:
     """The content of ``environment.json`` that does not change while a run goes on."""
     return {
         "rcam-bench": __version__,
-        "commit": git_commit(),
+        "commit": commit_at_start(),
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "platform": platform.platform(),
@@ -87,6 +89,12 @@ def device_name(device: torch.device) -> str:
     except (OSError, StopIteration):
         model = platform.processor() or platform.machine()
     return f"{device.type}: {model}"
+
+
+@functools.cache
+def commit_at_start() -> str | None:
+    """The commit of the code this process has loaded: asked once, as a clone may move on during a long run."""
+    return git_commit()
 
 
 def git_commit() -> str | None:

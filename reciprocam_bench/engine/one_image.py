@@ -33,7 +33,7 @@ def explain_image(
     keep_freed_memory()
     for name in methods:
         make_method(name, {}, name)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{path} does not exist; give an image file")
     try:
         original = read_picture(str(path))

@@ -41,6 +41,10 @@ _FIXED_COLUMNS = (
 )
 
 
+class WrongMaps(ValueError):
+    """A method returned something else than a map for each image: its own mistake, whatever the images are."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Images judged together; the division into batches is the same however often a run is stopped."""
@@ -229,7 +233,7 @@ def _judge_method(
             maps = method(fp)
         with phases("metrics"), torch.no_grad():
             if maps.ndim != 3 or len(maps) != len(fp):
-                raise ValueError(f"maps are {tuple(maps.shape)}, not (N, h, w) with N = {len(fp)}")
+                raise WrongMaps(f"maps are {tuple(maps.shape)}, not (N, h, w) with N = {len(fp)}")
             evidence = Evidence(fp, maps, batch.protocol, method, scenes)
             columns: dict[str, list[float]] = {}
             for spec in experiment.metrics.values():
@@ -238,13 +242,13 @@ def _judge_method(
     except UserError:
         raise
     except Exception as error:  # a plug-in or a full GPU: any error, and it must reach the table
-        if len(fp) > 1:
+        if len(fp) > 1 and not isinstance(error, WrongMaps):
             alone = [
                 _judge_method(experiment, batch, method, _one(fp, i), scenes.only(i), phases)[1] for i in range(len(fp))
             ]
             return None, [row for rows in alone for row in rows]
         reason = " ".join(str(error).split())[:200]
-        return None, [{"status": f"error: {type(error).__name__}: {reason}"}]
+        return None, [{"status": f"error: {type(error).__name__}: {reason}"}] * len(fp)
     rows = [dict(zip(columns, of_trial, strict=True)) for of_trial in zip(*columns.values(), strict=True)]
     return evidence, [{"status": s, **v} for s, v in zip(evidence.status, rows, strict=True)]
 

@@ -80,7 +80,7 @@ def test_a_module_that_cannot_be_copied_is_called_as_it_is():
     assert not net.fc._forward_hooks
 
 
-@pytest.mark.parametrize("method", ["reciprocam", "gradcam", "scorecam"])
+@pytest.mark.parametrize("method", ["layercam", "gradcam", "scorecam"])
 def test_methods_run_on_the_image(method):
     backbone = rb.split_backbone(brightness, IMAGES, layer="image")
     maps = rb.explain(backbone, IMAGES, method=method)

@@ -195,7 +195,7 @@ def test_control_c_says_that_the_run_can_go_on(cli: Cli, here: Path, monkeypatch
     monkeypatch.setattr("reciprocam_bench.engine.complete.complete", stop)
     code, out, err = cli("run", "-c", "tiny")
     assert (code, out) == (130, "")
-    assert err.strip() == "rcam-bench: stopped; the same command continues where this one was"
+    assert err.strip() == "rcam-bench: stopped; a run goes on where it was with the same command"
 
 
 def test_help_answers_without_torch() -> None:

@@ -1,5 +1,6 @@
 """``rcam-bench explain``: one picture, one overlay a method, one sheet."""
 
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from reciprocam_bench.cli import main
 from reciprocam_bench.datasets.images import preparation
 from reciprocam_bench.engine.one_image import explain_image
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.explainers.registry import EXPLAINERS
 from reciprocam_bench.protocols.protocol import load_protocol
 
 Cli = Callable[..., tuple[int, list[str], str]]
@@ -128,8 +131,26 @@ def test_what_is_no_image_is_a_mistake(picture: Path, tmp_path: Path, content: b
     path = tmp_path / "broken.png"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"broken\.png: unreadable image: .*; give an image file$"):
+    with pytest.raises(UserError, match=r"broken\.png(: unreadable image: .*;| does not exist;) give an image file$"):
         explain_image(
             path, "timm/test_resnet", ["gradcam"], weights="none", layer="auto", class_index=None, output=tmp_path,
             device="cpu",
         )  # fmt: skip
+
+
+def test_one_methods_failure_leaves_the_pictures_of_the_others(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(fp: ForwardPass) -> torch.Tensor:
+        raise RuntimeError("no\nluck")
+
+    monkeypatch.setitem(EXPLAINERS._specs, "layercam", dataclasses.replace(EXPLAINERS.get("layercam"), function=fails))
+    with pytest.raises(UserError) as error:
+        explain_image(
+            picture, "timm/test_resnet", ["layercam", "gradcam"], weights="none", layer="auto", class_index=None,
+            output=tmp_path / "o", device="cpu",
+        )  # fmt: skip
+    assert str(error.value) == (
+        f"method 'layercam' failed: RuntimeError: no luck; the pictures of the others are in {tmp_path / 'o'}"
+    )
+    assert sorted(p.name.rpartition("_")[2] for p in (tmp_path / "o").iterdir()) == ["gradcam.png", "sheet.png"]

@@ -101,6 +101,15 @@ def test_commit_is_that_of_the_clone_and_says_when_it_was_edited(
     assert environment.git_commit() == f"{head}+changes"
 
 
+def test_a_long_run_is_of_the_commit_that_it_began_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment.commit_at_start.cache_clear()
+    monkeypatch.setattr(environment, "git_commit", lambda: "first")
+    assert environment.commit_at_start() == "first"
+    monkeypatch.setattr(environment, "git_commit", lambda: "second")
+    assert environment.commit_at_start() == "first"
+    environment.commit_at_start.cache_clear()
+
+
 def test_commit_is_none_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".git").mkdir()
     monkeypatch.setattr(environment, "__file__", str(tmp_path / "package" / "engine" / "environment.py"))

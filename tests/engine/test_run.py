@@ -17,6 +17,7 @@ from reciprocam_bench.engine.experiment import set_up
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.registry import EXPLAINERS, explainer
+from reciprocam_bench.reporting.report import report
 
 CLASSES = {"n01440764": 0, "n02099601": 207, "n03028079": 497}
 METRICS = ["average_drop", "increase", "coherency", "complexity", "adcc"]
@@ -148,7 +149,7 @@ def test_timing_has_a_row_per_method_and_scope(finished: Path) -> None:
     assert list(timing.columns) == [
         *("backbone", "method", "implementation", "scope", "batch_size", "relative_to", "repeats"),
         *("median_ms", "q25_ms", "q75_ms", "device_median_ms", "images_per_s"),
-        *("speedup", "speedup_low", "speedup_high", "peak_memory_mb"),
+        *("speedup", "speedup_low", "speedup_high", "peak_memory_mb", "status"),
     ]
     pairs = [(m, s) for m in ("gradcam", "reciprocam") for s in ("end-to-end", "explainer")]
     assert list(zip(timing["method"], timing["scope"], strict=True)) == pairs
@@ -235,7 +236,7 @@ def test_a_method_that_fails_gets_error_rows_and_the_run_goes_on(
 
     def fails_in_the_first_batch(fp: ForwardPass) -> torch.Tensor:
         calls.append(len(fp))
-        if len(calls) == 1:
+        if len(calls) <= 1 + 4:  # the batch, and its images one by one
             raise RuntimeError("no\nluck, today")
         return fp.features.mean(1)
 
@@ -278,14 +279,47 @@ def test_a_method_that_returns_something_else_than_maps_gets_error_rows(
     assert set(rows[rows["method"] == "gradcam"]["status"]) == {"ok"}
 
 
-def test_a_method_that_fails_everywhere_is_left_out_of_the_timing(
-    pictures: Path, tmp_path: Path, method: Callable
+@pytest.mark.parametrize("others", [["gradcam"], []])
+def test_a_method_that_fails_everywhere_keeps_its_timing_rows_without_times(
+    pictures: Path, tmp_path: Path, method: Callable, capsys: pytest.CaptureFixture, others: list[str]
 ) -> None:
     method("test-fails", lambda fp: 1 / 0)
-    settings = config(pictures, methods=["test-fails", "gradcam"], limit=2, timing={"repeats": 1, "warmup": 0})
-    run(settings, tmp_path / "run")
+    timing = {"repeats": 1, "warmup": 0, "relative_to": "test-fails"}
+    run(config(pictures, methods=["test-fails", *others], limit=2, timing=timing), tmp_path / "run")
     assert table(tmp_path / "run", "summary").set_index("method").loc["test-fails", "errors"] == 2
-    assert "gradcam" in table(tmp_path / "run", "timing")["method"].tolist()
+    rows = table(tmp_path / "run", "timing").set_index("method")
+    assert set(rows.loc["test-fails", "median_ms"]) == {""}
+    assert set(rows.loc["test-fails", "status"]) == {"error: ZeroDivisionError: division by zero"}
+    for other in others:
+        assert (rows.loc[other, "median_ms"].astype(float) > 0).all() and set(rows.loc[other, "status"]) == {"ok"}
+    note = "note: test-fails could not be timed: ZeroDivisionError: division by zero; nothing is timed against it"
+    assert note in capsys.readouterr().err
+    text = report(tmp_path / "run", "markdown")
+    assert "failed" in text and "nan" not in text.replace("constant", "")
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_an_image_that_breaks_a_method_is_one_row_in_any_batch(
+    pictures: Path, tmp_path: Path, method: Callable, batch_size: int
+) -> None:
+    brightest: list[float] = []
+
+    def picky(fp: ForwardPass) -> torch.Tensor:
+        brightest.extend(image.sum().item() for image in fp.images)
+        if any(image.sum().item() == threshold for image in fp.images):
+            raise RuntimeError("not this one")
+        return fp.features.mean(1)
+
+    threshold = None
+    method("test-picky", picky)
+    settings = config(pictures, methods=["test-picky", "gradcam"], metrics=["average_drop"], batch_size=batch_size)
+    run(settings, tmp_path / "first")
+    threshold = brightest[2]
+    run(settings, tmp_path / "second")
+    first, second = table(tmp_path / "first"), table(tmp_path / "second")
+    failed = second["status"] != "ok"
+    assert second[failed]["status"].tolist() == ["error: RuntimeError: not this one"]
+    assert np.allclose(second[~failed]["average_drop"], first[~failed]["average_drop"], atol=1e-6)
 
 
 def test_unreadable_images_are_skipped_counted_and_listed(pictures: Path, tmp_path: Path) -> None:

@@ -265,3 +265,24 @@ def test_every_method_is_in_the_docs_and_says_its_formula_cost_and_gradients():
             gradients = " ".join(text.split())
             assert ("Needs gradients" in gradients) == spec.gradients, f"{name}: docstring and decorator disagree"
             assert "``" in text.partition("\n")[0] or "approximation" in text.partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("random", {"seed": 2**64}),
+        ("rise", {"seed": -1}),
+        ("finercam", {"gamma": float("inf")}),
+        ("sscam", {"std": float("nan")}),
+        ("opticam", {"learning_rate": float("inf")}),
+    ],
+)
+def test_numbers_that_no_method_can_use_are_refused(name, options):
+    with pytest.raises(rb.UserError, match=f"method '{name}': option '{next(iter(options))}'"):
+        make_method(name, options, "t")
+
+
+def test_what_is_no_tensor_is_told_by_its_type(empty, tiny, images):
+    explainer("mine")(lambda fp: None)
+    with pytest.raises(TypeError, match=r"it must return maps \(N, h, w\); it returned a NoneType"):
+        make_method("mine", {}, "t")(forward_pass(tiny, images))
