@@ -1,5 +1,6 @@
 """Heat maps laid over pictures."""
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 Heat = np.ndarray  # (H, W), 0 to 1
+_MOST_COLUMNS = 8
 
 
 def overlay(picture: Image.Image, heat: Heat, strength: float = 0.55) -> Image.Image:
@@ -20,16 +22,17 @@ def overlay(picture: Image.Image, heat: Heat, strength: float = 0.55) -> Image.I
 
 
 def sheet(picture: Image.Image, heading: str, heats: Mapping[str, Heat], notes: Mapping[str, str]) -> Figure:
-    """One row of pictures: the image, then each method's overlay with its name and a note under it."""
-    columns = 1 + len(heats)
-    figure = Figure(figsize=(2.6 * columns, 3.3), dpi=100, layout="constrained")
+    """Rows of pictures: the image, then each method's overlay with its name and a note under it."""
+    columns = min(1 + len(heats), _MOST_COLUMNS)
+    rows = -(-(1 + len(heats)) // columns)
+    figure = Figure(figsize=(2.6 * columns, 0.3 + 3.0 * rows), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     panels = {"image": (picture, "")}
     panels |= {name: (overlay(picture, heat), notes.get(name, "")) for name, heat in heats.items()}
     for index, (name, (shown, note)) in enumerate(panels.items(), 1):
-        axes = figure.add_subplot(1, columns, index)
+        axes = figure.add_subplot(rows, columns, index)
         axes.imshow(shown)
-        axes.set_title(name, fontsize=9, parse_math=False)
+        axes.set_title(textwrap.fill(name, 34), fontsize=9, parse_math=False)
         axes.set_xlabel(note, fontsize=8, parse_math=False)
         axes.set_xticks([])
         axes.set_yticks([])

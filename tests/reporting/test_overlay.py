@@ -24,3 +24,10 @@ def test_sheet_has_a_panel_for_the_image_and_each_method():
     figure = sheet(Image.new("RGB", (8, 8)), "tench", {"cam": np.eye(8), "gradcam": np.eye(8)}, {"cam": "constant"})
     assert [a.get_title() for a in figure.axes] == ["image", "cam", "gradcam"]
     assert figure.axes[1].get_xlabel() == "constant"
+
+
+def test_many_methods_are_shown_in_rows():
+    heats = {f"method{n}": np.eye(8) for n in range(20)}
+    few, many = (sheet(Image.new("RGB", (8, 8)), "tench", some, {}) for some in ({"cam": np.eye(8)}, heats))
+    assert len(many.axes) == 21
+    assert many.get_figwidth() == 4 * few.get_figwidth() and many.get_figheight() > 2 * few.get_figheight()
