@@ -96,7 +96,7 @@ def test_the_same_method_twice_is_drawn_once(cli: Cli, picture: Path) -> None:
 
 
 def test_a_model_of_another_image_size(cli: Cli, picture: Path) -> None:
-    code, out, err = cli(picture, "-m", "timm/test_maxvit", "--method", "gradcam")
+    code, out, err = cli(picture, "-m", "timm/test_vit", "--method", "gradcam")
     assert (code, err) == (0, "")
     assert Image.open(out[1]).size == (160, 160)
 
