@@ -222,7 +222,7 @@ def test_a_folder_of_weights_that_is_none(mistake: Callable[..., str], monkeypat
 
 
 def test_a_model_that_cannot_take_the_protocols_image_size(mistake: Callable[..., str]) -> None:
-    assert "timm/test_vit" in mistake(*RUN, "--set", "backbone.model=timm/test_vit")
+    assert "timm/vit_tiny_patch16_384" in mistake(*RUN, "--set", "backbone.model=timm/vit_tiny_patch16_384")
 
 
 @pytest.mark.parametrize("verb", ["run", "time"])

@@ -96,9 +96,9 @@ def test_the_same_method_twice_is_drawn_once(cli: Cli, picture: Path) -> None:
 
 
 def test_a_model_of_another_image_size(cli: Cli, picture: Path) -> None:
-    code, out, err = cli(picture, "-m", "timm/test_vit", "--method", "gradcam")
+    code, out, err = cli(picture, "-m", "timm/vit_tiny_patch16_384", "--method", "gradcam")
     assert (code, err) == (0, "")
-    assert Image.open(out[1]).size == (160, 160)
+    assert Image.open(out[1]).size == (384, 384)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])

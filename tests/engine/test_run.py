@@ -419,7 +419,7 @@ def test_the_models_own_geometry_changes_the_values(pictures: Path, tmp_path: Pa
 
 
 def test_a_model_of_one_image_size_is_split_at_that_size(pictures: Path, tmp_path: Path) -> None:
-    backbone = {"model": "timm/test_vit", "weights": "none"}
+    backbone = {"model": "timm/vit_tiny_patch16_384", "weights": "none"}
     settings = config(pictures, backbone=backbone, preprocess="model", methods=["gradcam"], limit=1)
     run(settings, tmp_path / "run")
     assert table(tmp_path / "run")["status"].tolist() == ["ok"]
