@@ -19,3 +19,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if len(known) > 20:
         return f"; {len(known)} are known"
     return f"; known: {', '.join(known)}"
+
+
+def in_words(error: BaseException, most: int = 200) -> str:
+    """The kind of an exception and its message in one line, the message cut at ``most`` characters."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:most]}"

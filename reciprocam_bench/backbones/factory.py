@@ -15,7 +15,7 @@ from torch.nn.parameter import UninitializedParameter
 from reciprocam_bench.backbones.backbone import Backbone, Preprocessing
 from reciprocam_bench.backbones.load import split_loaded, timm_preprocessing
 from reciprocam_bench.backbones.weights import load_file_into
-from reciprocam_bench.errors import UserError, did_you_mean
+from reciprocam_bench.errors import UserError, did_you_mean, in_words
 
 
 def load_factory(
@@ -75,7 +75,7 @@ def _made(factory: str, options: dict[str, Any]) -> nn.Module:
             module = function(**options)
         except (Exception, SystemExit) as error:  # it is the user's code
             given = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
-            raise UserError(f"backbone.factory: {factory} failed with {given}: {_in_words(error)}") from error
+            raise UserError(f"backbone.factory: {factory} failed with {given}: {in_words(error)}") from error
     if not isinstance(module, nn.Module):
         kind = type(module).__name__
         raise UserError(f"backbone.factory: {factory} must return a torch.nn.Module; it returned a {kind}")
@@ -99,7 +99,7 @@ def _function(factory: str) -> Callable[..., Any]:
             raise UserError(
                 f"backbone.factory: there is no module '{place}' in the working folder or among the installed ones"
             ) from None
-        raise UserError(f"backbone.factory: importing '{place}' failed: {_in_words(error)}") from error
+        raise UserError(f"backbone.factory: importing '{place}' failed: {in_words(error)}") from error
     function = getattr(module, name, None)
     if not callable(function):
         known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
@@ -130,7 +130,3 @@ def _digest(module: nn.Module) -> str:
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _in_words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

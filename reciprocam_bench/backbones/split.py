@@ -16,7 +16,7 @@ from reciprocam_bench.backbones.fold import fold_batch_norms
 from reciprocam_bench.backbones.head import find_linear_head
 from reciprocam_bench.backbones.layout import FromMap, Halves, Layout, OnACopy, ToMap
 from reciprocam_bench.backbones.ways import difference, first_that_works
-from reciprocam_bench.errors import UserError
+from reciprocam_bench.errors import UserError, in_words
 
 # The layer in front of all layers: features are the image itself, the head is the model.
 IMAGE = "image"
@@ -130,7 +130,7 @@ def _logits(sizes: "_OutputSizes", example: Tensor, name: str) -> Tensor:
         with torch.no_grad():
             logits = sizes.run(example)
     except Exception as wrong:  # a network can refuse its images in every way there is
-        reason = f"{type(wrong).__name__}: {' '.join(str(wrong).split())[:160]}"
+        reason = in_words(wrong, 160)
         cure = "; if it wants another size, set preprocess=model" if _SIZE.search(reason) else ""
         given = f"images {tuple(example.shape)} of {example.dtype}"
         raise UserError(f"{name}: the model cannot take {given}: {reason}{cure}") from None

@@ -11,7 +11,7 @@ from reciprocam_bench.engine.environment import choose_device
 from reciprocam_bench.engine.evidence import Evidence
 from reciprocam_bench.engine.memory import keep_freed_memory
 from reciprocam_bench.engine.sheets import describe_classes
-from reciprocam_bench.errors import UserError
+from reciprocam_bench.errors import UserError, in_words
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.registry import Method, make_method
 from reciprocam_bench.protocols.protocol import load_protocol
@@ -81,7 +81,7 @@ def _evidence(fp: ForwardPass, methods: list[Method]) -> tuple[dict[str, Evidenc
         except UserError:
             raise
         except Exception as error:  # a plug-in or a peer may fail in any way; the others' pictures are still wanted
-            failed[method.title] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            failed[method.title] = in_words(error)
     return shown, failed
 
 

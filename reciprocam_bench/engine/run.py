@@ -22,7 +22,7 @@ from reciprocam_bench.engine.scenes import Scenes
 from reciprocam_bench.engine.sheets import save_sheets
 from reciprocam_bench.engine.store import Row, Rows, RunFolder, skipped_rows
 from reciprocam_bench.engine.trials import Trial, explain_trials, left_out
-from reciprocam_bench.errors import UserError
+from reciprocam_bench.errors import UserError, in_words
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.registry import Method
 from reciprocam_bench.protocols.protocol import Protocol
@@ -247,8 +247,7 @@ def _judge_method(
                 _judge_method(experiment, batch, method, _one(fp, i), scenes.only(i), phases)[1] for i in range(len(fp))
             ]
             return None, [row for rows in alone for row in rows]
-        reason = " ".join(str(error).split())[:200]
-        return None, [{"status": f"error: {type(error).__name__}: {reason}"}] * len(fp)
+        return None, [{"status": f"error: {in_words(error)}"}] * len(fp)
     rows = [dict(zip(columns, of_trial, strict=True)) for of_trial in zip(*columns.values(), strict=True)]
     return evidence, [{"status": s, **v} for s, v in zip(evidence.status, rows, strict=True)]
 

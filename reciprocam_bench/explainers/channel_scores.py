@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class
+from reciprocam_bench.explainers.scale import min_max
 
 Variant = Literal["paper", "torch-cam", "grad-cam"]
 # What a method does to the masks (M, 1, H, W), in [0, 1], of the images (M,) before they are laid on.
@@ -26,11 +27,10 @@ def channel_weights(
     """
     # (N, C, h*w); equal after min-max at feature resolution means equal masks at any size
     flat = fp.features.flatten(2)
-    low, high = flat.amin(2, keepdim=True), flat.amax(2, keepdim=True)
     used = torch.ones_like(flat[:, :, 0], dtype=torch.bool) if channels is None else _most_variable(flat, channels)
     if variant == "paper":
-        used = used & (high > low).squeeze(2)
-    shapes = (flat - low) / torch.where(high > low, high - low, 1.0)
+        used = used & (flat.amax(2) > flat.amin(2))
+    shapes = min_max(flat, (2,))
     with torch.no_grad():
         scores = _channel_scores(fp, shapes, used, variant, changes)
     return scores if variant == "paper" else scores.masked_fill(~used, -torch.inf).softmax(1)
@@ -90,7 +90,4 @@ def _mask_scores(fp: ForwardPass, masks: Tensor, images: Tensor, variant: Varian
 def _upsample(masks: Tensor, size: torch.Size, variant: Variant) -> Tensor:
     """Masks ``(M, h, w)`` in [0, 1] to ``(M, 1, H, W)`` in [0, 1]."""
     masks = F.interpolate(masks[:, None], size=size, mode="bilinear", align_corners=variant == "grad-cam")
-    if variant == "torch-cam":
-        return masks
-    low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
-    return (masks - low) / torch.where(high > low, high - low, 1.0)
+    return masks if variant == "torch-cam" else min_max(masks, (2, 3))

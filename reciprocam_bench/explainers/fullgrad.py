@@ -1,4 +1,4 @@
-"""FullGrad: what the image and every bias of the network contribute to the logit."""
+"""FullGrad: what the image and the biases of convolutions and batch norms contribute to the logit."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +12,7 @@ from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass, differentiable, usable
 from reciprocam_bench.explainers.registry import explainer
+from reciprocam_bench.explainers.scale import min_max
 
 
 def biases(backbone: Backbone) -> dict[nn.Module, Tensor]:
@@ -108,9 +109,7 @@ def _saliency(fp: ForwardPass, rescale: str) -> Tensor:
     total = torch.zeros_like(fp.images[:, 0])
     over = (2, 3) if rescale == "channel" else (1, 2, 3)
     for part in full_gradients(fp):
-        size = part.abs()
-        low, high = size.amin(over, keepdim=True), size.amax(over, keepdim=True)
-        unit = (size - low) / torch.where(high > low, high - low, 1.0)
+        unit = min_max(part.abs(), over)
         # Upsampling is linear: the channels can be added up before it.
         total += F.interpolate(unit.sum(1, keepdim=True), size=total.shape[1:], mode="bilinear")[:, 0]
     return total

@@ -11,6 +11,7 @@ from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.registry import EXPLAINERS
+from reciprocam_bench.explainers.scale import min_max
 
 
 def check_layers(backbone: Backbone, layers: list[str] | None, coarsest: int) -> list[str]:
@@ -30,7 +31,7 @@ def maps_of_layers(fp: ForwardPass, base: str, options: dict[str, Any], layers: 
     """Maps of ``base`` at each layer, after ReLU and min-max upsampled to the finest layer's size, ``(L, N, h, w)``."""
     function = EXPLAINERS.get(base).function
     maps = [
-        _unit(function(_part(fp.at(layer), i, len(layers)), **options).detach().relu())
+        min_max(function(_part(fp.at(layer), i, len(layers)), **options).detach().relu(), (1, 2))
         for i, layer in enumerate(layers)
     ]
     size = max((m.shape[1:] for m in maps), key=lambda side: side[0] * side[1])
@@ -40,8 +41,3 @@ def maps_of_layers(fp: ForwardPass, base: str, options: dict[str, Any], layers: 
 def _part(fp: ForwardPass, index: int, parts: int) -> ForwardPass:
     """The same pass, whose progress is that of one part of the work."""
     return replace(fp, progress=lambda share: fp.progress((index + share) / parts))
-
-
-def _unit(maps: Tensor) -> Tensor:
-    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    return (maps - low) / torch.where(high > low, high - low, 1.0)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class, usable
 from reciprocam_bench.explainers.registry import explainer
+from reciprocam_bench.explainers.scale import min_max
 
 
 # A backward pass through the whole network costs about two forwards.
@@ -64,5 +65,4 @@ def _optimise(fp: ForwardPass, iterations: int, learning_rate: float) -> Tensor:
 def _mask(maps: Tensor, images: Tensor) -> Tensor:
     """Maps ``(N, h, w)`` upsampled and min-max normalised, ``(N, 1, H, W)``."""
     large = F.interpolate(maps[:, None], size=images.shape[2:], mode="bilinear", align_corners=False)
-    low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
-    return (large - low) / torch.where(high > low, high - low, 1.0)
+    return min_max(large, (2, 3))

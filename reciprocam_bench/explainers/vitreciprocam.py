@@ -25,11 +25,15 @@ def _check(backbone: Backbone, options: dict[str, Any]) -> None:
     with torch.no_grad(), BehindFirstNorm(_tokens(fp), torch.ones(1, positions).to(fp.features)) as norm:
         fp.head(fp.features)
     if not norm.found:
-        raise UserError(
-            f"what lies behind layer '{backbone.layer}' of {backbone.name} does not begin with a LayerNorm of its "
-            "tokens; name the output of the block before the one to be masked (such as blocks.10 of a ViT-B, "
-            "layers.3.blocks.0 of a Swin), or take reciprocam"
-        )
+        raise _no_block(backbone)
+
+
+def _no_block(backbone: Backbone) -> UserError:
+    return UserError(
+        f"what lies behind layer '{backbone.layer}' of {backbone.name} does not begin with a LayerNorm of its "
+        "tokens; name the output of the block before the one to be masked (such as blocks.10 of a ViT-B, "
+        "layers.3.blocks.0 of a Swin), or take reciprocam"
+    )
 
 
 def _tokens(fp: ForwardPass) -> Tensor:
@@ -87,7 +91,6 @@ def vitreciprocam(fp: ForwardPass, *, mask: Mask = "gaussian", score: Score = "s
             ``[1 2 1; 2 4 2; 1 2 1] / 16``) or ``one-hot`` (one token).
         score: ``softmax`` probability or ``logit`` (OpenVINO XAI).
     """
-    _check(fp.backbone, {})
     n, c, h, w = fp.features.shape
     tokens = _tokens(fp)
     # A block holds about a dozen tensors of the size of its tokens at once.
@@ -97,8 +100,10 @@ def vitreciprocam(fp: ForwardPass, *, mask: Mask = "gaussian", score: Score = "s
         for rows in torch.arange(n * h * w, device=tokens.device).split(size):
             images = rows // (h * w)
             masks = spatial_masks(mask, h, w, rows % (h * w)).flatten(1).to(tokens)  # (rows, h*w)
-            with BehindFirstNorm(tokens[images], masks):
+            with BehindFirstNorm(tokens[images], masks) as norm:
                 logits = fp.head(fp.features[images], images)
+            if not norm.found:
+                raise _no_block(fp.backbone)
             scores = fp.backbone.probabilities(logits) if score == "softmax" else logits
             values.append(of_class(scores, fp.classes[images]))
             fp.progress((int(rows[-1]) + 1) / (n * h * w))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from reciprocam_bench.backbones.backbone import Backbone
-from reciprocam_bench.errors import UserError
+from reciprocam_bench.errors import UserError, in_words
 from reciprocam_bench.explainers.forward_pass import ForwardPass, differentiable, usable
 from reciprocam_bench.explainers.registry import ExplainerSpec
 from reciprocam_bench.peers.libraries import LIBRARIES, Library, find_library
@@ -75,7 +75,7 @@ def peer_method(name: str) -> ExplainerSpec:
         except UserError:
             raise
         except Exception as error:  # whatever the library makes of options or networks it cannot take
-            raise UserError(f"it cannot explain {backbone.name}: {_told(error)}") from error
+            raise UserError(f"it cannot explain {backbone.name}: {in_words(error)}") from error
 
     return ExplainerSpec(
         name=name,
@@ -116,7 +116,7 @@ def _function(name: str, cls: Any, adapter: Adapter, options: dict[str, Paramete
         except UserError as error:
             raise UserError(f"method '{name}': {error}") from None
         except Exception as error:  # another library's code fails in its own ways
-            raise PeerError(f"{name}: {_told(error)}") from error
+            raise PeerError(f"{name}: {in_words(error)}") from error
         if maps.ndim != 3 or len(maps) != len(fp):
             raise PeerError(f"{name}: maps are {tuple(maps.shape)}, not (N, h, w) with N = {len(fp)}")
         return maps.detach().to(fp.features.device, torch.float32)
@@ -172,10 +172,6 @@ def _forwards(cls: Any, options: dict[str, Parameter], backbone: Backbone, chose
         return 1 + asked
     squares = [values[name] ** 2 for name in ("feature_mask", "layer_mask") if isinstance(values.get(name), int)]
     return 1 + asked * (squares[0] if squares else 1)
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _first_line(cls: type) -> str:

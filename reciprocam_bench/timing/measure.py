@@ -11,6 +11,7 @@ from scipy.stats import bootstrap
 from torch import Tensor
 
 from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.errors import in_words
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.registry import Method
 from reciprocam_bench.timing.memory import peak_memory
@@ -75,7 +76,7 @@ def peaks(
         try:
             explain = peak_memory(partial(method, made[0]), backbone.device)
         except Exception as error:  # a plug-in may fail in any way; the judged rows and the other times are kept
-            failed[method.title] = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            failed[method.title] = in_words(error)
             on_done(method)
             continue
         held = sum(t.numel() * t.element_size() for t in (made[0].features, made[0].logits))
