@@ -1,16 +1,18 @@
 """``explain`` and ``evaluate``: one call each, for use without a config."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from reciprocam_bench.backbones.backbone import Backbone
-from reciprocam_bench.engine.evidence import Evidence
+from reciprocam_bench.config import NamedConfig
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.registry import make_method
-from reciprocam_bench.metrics.registry import make_metrics
+from reciprocam_bench.metrics.evidence import Evidence
+from reciprocam_bench.metrics.lookup import make_metrics
 from reciprocam_bench.protocols.protocol import load_protocol
 
 Classes = Tensor | list[int] | int | str | None
@@ -56,7 +58,7 @@ def evaluate(
     classes: Classes = None,
     protocol: str = "poppi-2021",
     method: str | None = None,
-    metrics: tuple[str, ...] = ("average_drop", "increase", "coherency", "complexity", "adcc"),
+    metrics: Sequence[str | dict[str, Any]] = ("average_drop", "increase", "coherency", "complexity", "adcc"),
     **options: Any,
 ) -> dict[str, Tensor]:
     """Judge maps under a protocol.
@@ -68,10 +70,10 @@ def evaluate(
         classes: the classes the maps explain, as in `explain`.
         protocol: its name.
         method: what explains the masked images again for coherency, with its ``options``.
-        metrics: metric names.
+        metrics: metric names, or ``{"name": …, "option": …}``.
 
     Returns:
-        Per-image values ``(N,)`` as fractions, by metric name.
+        Per-image values ``(N,)`` as fractions, by metric.
 
     Raises:
         UserError: for unknown names, or coherency without a method.
@@ -89,8 +91,11 @@ def evaluate(
     if method is None and options:
         raise UserError(f"options {', '.join(options)} are of a method; name it with method=")
     again = make_method(method, options, method, backbone) if method else None
+    chosen = make_metrics(NamedConfig.model_validate({"name": m} if isinstance(m, str) else m) for m in metrics)
+    if again is None and any("masked_explanation" in m.spec.needs for m in chosen.values()):
+        raise UserError("coherency explains the masked image again; name the method the maps were made with (method=)")
     evidence = Evidence(_forward(backbone, images, classes), maps.to(backbone.device), load_protocol(protocol), again)
-    return {name: evidence.measure(spec) for name, spec in make_metrics(list(metrics)).items()}
+    return {column: evidence.measure(metric) for column, metric in chosen.items()}
 
 
 def _check_images(backbone: Backbone, images: Tensor) -> None:

@@ -58,7 +58,7 @@ class DatasetConfig(BaseModel):
         return {key: fill_environment(value) for key, value in (self.model_extra or {}).items()}
 
 
-class MethodConfig(BaseModel):
+class NamedConfig(BaseModel):
     """One method; further keys are its options. ``label`` replaces the name in the tables."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -86,7 +86,7 @@ class TimingConfig(_Strict):
     warmup: int = Field(1, ge=0, description="rounds that are not counted")
     batch_size: int = Field(1, ge=1, description="images a call")
     relative_to: str | None = Field(None, description="the method that speed-ups are given against")
-    methods: list[Annotated[MethodConfig, BeforeValidator(lambda v: _named(v))]] | None = Field(
+    methods: list[Annotated[NamedConfig, BeforeValidator(lambda v: _named(v))]] | None = Field(
         None, description="the methods to time, if not all"
     )
 
@@ -126,8 +126,13 @@ class Config(_Strict):
     preprocess: Literal["protocol", "model"] = Field(
         "protocol", description="who decides resize and crop: the protocol, or the model's own settings"
     )
-    methods: list[Annotated[MethodConfig, BeforeValidator(_named)]] = Field(min_length=1)
-    metrics: list[str] = Field(["average_drop", "increase", "coherency", "complexity", "adcc"], min_length=1)
+    methods: list[Annotated[NamedConfig, BeforeValidator(_named)]] = Field(min_length=1)
+    metrics: list[Annotated[NamedConfig, BeforeValidator(_named)]] = Field(
+        default_factory=lambda: [
+            NamedConfig(name=n) for n in ("average_drop", "increase", "coherency", "complexity", "adcc")
+        ],
+        min_length=1,
+    )
     timing: TimingConfig | None = None
     fit_head: FitHeadConfig = Field(default_factory=lambda: FitHeadConfig.model_validate({}))
     limit: int | None = Field(None, ge=1, description="only the first images")
@@ -137,6 +142,7 @@ class Config(_Strict):
     workers: int = Field(0, ge=0, description="processes that read images; 0 reads in the main one")
     memory_mb: int | None = Field(None, ge=16, description="budget of one chunk of masked copies")
     maps: int = Field(4, ge=0, description="how many images get a picture sheet under maps/")
+    save_maps: bool = Field(False, description="keep raw maps")
     seed: int = Field(0, ge=0, lt=2**63)
 
 

@@ -24,7 +24,7 @@ from timm.data import resolve_data_config
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.engine.memory import keep_freed_memory
+from reciprocam_bench.engine.allocator import keep_freed_memory
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "architectures.md"
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.engine.memory import keep_freed_memory
+from reciprocam_bench.engine.allocator import keep_freed_memory
 
 # Real images and weights lie beside a developer's clone, never in it; tests that need them skip elsewhere.
 DATA = Path(os.environ.get("RCAM_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

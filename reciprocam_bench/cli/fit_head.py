@@ -23,7 +23,7 @@ def command(
     settings = options.read(config, limit, device, set)
     folder = options.run_folder(config, None)
     path = output or folder.with_name(f"{folder.name}_head.safetensors")
-    from reciprocam_bench.engine.fit_head import fit_head
+    from reciprocam_bench.fitting.fit_head import fit_head
 
     say = (lambda *lines: None) if quiet else (lambda *lines: print(*lines, file=sys.stderr, flush=True))
     fit_head(settings, path, quiet=quiet, say=say)

@@ -53,11 +53,14 @@ def _methods() -> dict[str, str]:
 
 def _metrics() -> dict[str, str]:
     from reciprocam_bench.metrics.registry import METRICS
+    from reciprocam_bench.registry import keyword_options
 
-    return {
-        name: f"{'↑' if spec.higher_is_better else '↓'} {_first_line(spec.function)}"
-        for name, spec in METRICS.all().items()
-    }
+    listed = {}
+    for name, spec in METRICS.all().items():
+        options = ", ".join(keyword_options(spec.function))
+        arrow = "↑" if spec.higher_is_better else "↓"
+        listed[name] = f"{arrow} {_first_line(spec.function)}" + (f" Options: {options}." if options else "")
+    return listed
 
 
 def _models() -> dict[str, str]:

@@ -1,11 +1,15 @@
 """Options that several verbs share."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reciprocam_bench.config import Config, find_config, load_config
+
+if TYPE_CHECKING:
+    from reciprocam_bench.engine.run import Screen
 
 ConfigName = Annotated[str, typer.Option("--config", "-c", help="A config file, or the name of one in configs/.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Run folder. [default: runs/CONFIG]")]
@@ -26,3 +30,12 @@ def read(config: str, limit: int | None, device: str | None, overrides: list[str
 def run_folder(config: str, output: Path | None) -> Path:
     """The folder asked for, or ``runs/`` and the config's name."""
     return output or Path("runs") / find_config(config).stem
+
+
+def screen(quiet: bool) -> "Screen":
+    """Lines and bars on stderr, or nothing."""
+    from reciprocam_bench.engine.run import Screen
+
+    return Screen(
+        quiet, (lambda *lines: None) if quiet else (lambda *lines: print(*lines, file=sys.stderr, flush=True))
+    )

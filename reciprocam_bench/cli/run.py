@@ -1,7 +1,5 @@
 """``rcam-bench run``."""
 
-import sys
-
 from reciprocam_bench.cli import options
 
 
@@ -14,12 +12,16 @@ def command(
     fresh: options.Fresh = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run an experiment: judge, time, and write the tables. A stopped run continues."""
+    """Run an experiment: judge, time, and write the tables. A stopped run continues; a finished one can grow."""
     settings = options.read(config, limit, device, set)
     folder = options.run_folder(config, output)
     from reciprocam_bench.engine.complete import complete
+    from reciprocam_bench.reporting.report import report
+    from reciprocam_bench.reporting.summary import warnings_of, write_tables
 
-    say = (lambda *lines: None) if quiet else (lambda *lines: print(*lines, file=sys.stderr, flush=True))
-    tables = complete(settings, folder, fresh=fresh, quiet=quiet, say=say)
+    screen = options.screen(quiet)
+    complete(settings, folder, fresh=fresh, screen=screen, summarise=write_tables)
+    for line in warnings_of(folder):
+        screen.say(f"note: {line}")
     if not quiet:
-        print(tables)
+        print(report(folder, "markdown"))

@@ -1,7 +1,5 @@
 """``rcam-bench time``."""
 
-import sys
-
 from reciprocam_bench.cli import options
 
 
@@ -18,8 +16,8 @@ def command(
     settings = options.read(config, limit, device, set)
     folder = options.run_folder(config, output)
     from reciprocam_bench.engine.complete import only_time
+    from reciprocam_bench.reporting.report import report
 
-    say = (lambda *lines: None) if quiet else (lambda *lines: print(*lines, file=sys.stderr, flush=True))
-    tables = only_time(settings, folder, fresh=fresh, quiet=quiet, say=say)
+    only_time(settings, folder, fresh=fresh, screen=options.screen(quiet))
     if not quiet:
-        print(tables)
+        print(report(folder, "markdown", parts=("timing",)))

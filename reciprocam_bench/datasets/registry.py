@@ -23,7 +23,7 @@ def dataset(name: str) -> Callable[[Loader], Loader]:
     return register
 
 
-def load_dataset(config: DatasetConfig, limit: int | None = None) -> Dataset:
+def load_dataset(config: DatasetConfig, limit: int | None = None, seed: int = 0) -> Dataset:
     """Load the data set a config names, cut to its first ``limit`` samples; an empty one is a ``UserError``."""
     loader = DATASETS.get(config.name)
     options = check_options(f"dataset '{config.name}'", loader, _known_missing(config, loader))
@@ -31,7 +31,7 @@ def load_dataset(config: DatasetConfig, limit: int | None = None) -> Dataset:
     if not found.samples:
         reason = f" ({found.skipped[0][0]}: {found.skipped[0][1]})" if found.skipped else ""
         raise UserError(f"dataset '{config.name}' has no images at {options.get('root', 'its place')}{reason}")
-    return replace(found, samples=found.samples[:limit]) if limit else found
+    return replace(found, samples=found.samples[:limit], total=len(found.samples))
 
 
 def _known_missing(config: DatasetConfig, loader: Loader) -> dict:

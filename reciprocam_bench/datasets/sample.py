@@ -68,6 +68,7 @@ class Dataset:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     categories: tuple[str, ...] | None = None
     hard_by: str = ""
+    total: int = 0
 
     def require_labels(self) -> None:
         """Raise ``UserError`` if a sample has no label."""

@@ -1,94 +1,90 @@
-"""A whole run from config to tables: what ``rcam-bench run`` and ``rcam-bench time`` do."""
+"""A whole run from config to rows: what ``rcam-bench run`` and ``rcam-bench time`` do."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from reciprocam_bench.config import Config
+from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.experiment import Experiment, set_up
-from reciprocam_bench.engine.memory import keep_freed_memory
-from reciprocam_bench.engine.run import Phases, begin, judge, record
-from reciprocam_bench.engine.store import RunFolder
-from reciprocam_bench.engine.timing import time_experiment
+from reciprocam_bench.engine.loop import judge
+from reciprocam_bench.engine.plan import plan
+from reciprocam_bench.engine.resume import check_conditions
+from reciprocam_bench.engine.run import Run, Screen, open_run
+from reciprocam_bench.engine.timing import is_timed, time_experiment
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.reporting.report import report
-from reciprocam_bench.reporting.summary import per_class, summarise
-
-Say = Callable[..., None]
+from reciprocam_bench.runfolder.schema import SUMMARY, TIMING
 
 
-def complete(config: Config, path: Path, *, fresh: bool, quiet: bool, say: Say) -> str:
-    """Judge, summarise and time; a run that is there is continued, a finished one only shown. Returns the tables."""
+def complete(config: Config, path: Path, *, fresh: bool, screen: Screen, summarise: Callable[[Path], None]) -> None:
+    """Judge, summarise and time what the run folder does not hold yet; a run that is whole is only shown.
+
+    ``summarise`` makes the tables of the folder's rows, as soon as these are whole.
+    """
     keep_freed_memory()
     experiment = set_up(config)
-    folder = RunFolder(path)
-    phases = begin(experiment, folder, fresh)
-    if folder.finished:
-        say(f"{path} holds this run, finished; --fresh runs it anew")
-        return report(path, "markdown")
-    _introduce(experiment, say)
-    with _recorded(experiment, folder, phases):
-        judge(experiment, folder, phases, quiet)
-        for name, table in {"summary": summarise(path), "per_class": per_class(path)}.items():
-            if table is not None:
-                folder.write(f"{name}.csv", table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-        if config.timing is not None:
-            _time(experiment, folder, phases, quiet)
-    record(experiment, folder, phases, finished=True)
-    _warn(path, say)
-    say(f"written to {path}")
-    return report(path, "markdown")
+    with open_run(experiment, path, fresh, screen) as run:
+        todo = plan(experiment, run.done)
+        timed = config.timing is None or is_timed(run)
+        if run.before and run.before.environment.finished and not todo and timed:
+            _show(run, summarise)
+            return
+        check_conditions(experiment, run.before)
+        _introduce(experiment, screen)
+        if not timed:
+            run.folder.remove(TIMING)
+        run.begin()
+        with run.recorded():
+            judge(run, todo)
+            summarise(path)
+            if not timed:
+                _time(run)
+        run.record(finished=True)
+        screen.say(f"written to {path}")
 
 
-def only_time(config: Config, path: Path, *, fresh: bool, quiet: bool, say: Say) -> str:
-    """Time the methods into the run folder; returns the table."""
+def only_time(config: Config, path: Path, *, fresh: bool, screen: Screen) -> None:
+    """Time the methods into the run folder, anew each time."""
     keep_freed_memory()
     if config.timing is None:
         raise UserError("the config has no 'timing:' part; add one, for example --set timing.repeats=10")
     experiment = set_up(config)
-    folder = RunFolder(path)
-    phases = begin(experiment, folder, fresh)
-    finished = folder.finished
-    _introduce(experiment, say)
-    _time(experiment, folder, phases, quiet)
-    record(experiment, folder, phases, finished=finished)
-    say(f"written to {path}")
-    return report(path, "markdown", parts=("timing",))
+    with open_run(experiment, path, fresh, screen) as run:
+        whole = run.before is not None and run.before.environment.finished is not None
+        finished = whole and not plan(experiment, run.done)
+        _introduce(experiment, screen)
+        run.folder.remove(TIMING)
+        run.begin()
+        _time(run)
+        run.record(finished=finished)
+        screen.say(f"written to {path}")
 
 
-class _recorded:
-    """Keeps ``environment.json`` true also when a run is stopped."""
-
-    def __init__(self, experiment: Experiment, folder: RunFolder, phases: Phases) -> None:
-        self._write = lambda: record(experiment, folder, phases, finished=False)
-
-    def __enter__(self) -> None:
-        self._write()
-
-    def __exit__(self, *exception: object) -> None:
-        self._write()
-
-
-def _time(experiment: Experiment, folder: RunFolder, phases: Phases, quiet: bool) -> None:
-    with phases("timing"):
-        table = time_experiment(experiment, quiet)
-    folder.write("timing.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+def _show(run: Run, summarise: Callable[[Path], None]) -> None:
+    """Say that all is there; a config that asks for less than before gets tables of its own."""
+    path = run.folder.path
+    asks_the_same = run.folder.holds(run.experiment.config_text)
+    if not asks_the_same:
+        run.begin()
+        run.record(finished=True)
+    if not asks_the_same or not (path / SUMMARY).is_file():
+        summarise(path)
+    run.screen.say(f"{path} holds this run, finished; --fresh runs it anew")
 
 
-def _introduce(experiment: Experiment, say: Say) -> None:
+def _time(run: Run) -> None:
+    with run.phases("timing"):
+        table = time_experiment(run.experiment, run.screen)
+    run.folder.write_table(TIMING, table, "%.6g")
+
+
+def _introduce(experiment: Experiment, screen: Screen) -> None:
     b = experiment.backbone
     head = "pooled linear head" if b.linear is not None else "other head"
     c, h, w = b.feature_shape
-    say(f"{b.name} ({b.weights.get('source', 'own weights')}) on {b.device}")
-    say(f"layer {b.layer} ({b.split} split), {c} maps of {h}x{w}, {head}; {b.folded_batch_norms} batch norms folded")
+    screen.say(f"{b.name} ({b.weights.get('source', 'own weights')}) on {b.device}")
+    screen.say(
+        f"layer {b.layer} ({b.split} split), {c} maps of {h}x{w}, {head}; {b.folded_batch_norms} batch norms folded"
+    )
     data = experiment.dataset
-    say(f"{len(data.samples)} images of {data.name}, {len(data.skipped)} left out")
-
-
-def _warn(path: Path, say: Say) -> None:
-    summary = summarise(path)
-    for _, row in summary.iterrows():
-        bad = {key: row[key] for key in ("errors", "nan", "constant") if row[key]}
-        if bad:
-            what = ", ".join(f"{count} {key}" for key, count in bad.items())
-            total = row["images"] + row["errors"]
-            say(f"note: {row['method']} ({row['protocol']}): {what} of {total} maps; see per_image.csv")
+    of = f" of {data.total}" if data.total > len(data.samples) else ""
+    screen.say(f"{len(data.samples)}{of} images of {data.name}, {len(data.skipped)} left out")

@@ -1,7 +1,9 @@
 """A config made real: network, images, methods, metrics and protocols, all checked before work begins."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -9,7 +11,7 @@ from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.linear_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
-from reciprocam_bench.config import Config, MethodConfig, fill_environment
+from reciprocam_bench.config import Config, NamedConfig, dump_config, fill_environment
 from reciprocam_bench.datasets.images import Preparation, preparation
 from reciprocam_bench.datasets.registry import load_dataset
 from reciprocam_bench.datasets.sample import Dataset
@@ -17,8 +19,11 @@ from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.trials import ClassChoice, choose_classes
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import Method, make_method
-from reciprocam_bench.metrics.registry import MetricSpec, make_metrics
+from reciprocam_bench.metrics.lookup import make_metrics
+from reciprocam_bench.metrics.metric import Metric
 from reciprocam_bench.protocols.protocol import Protocol, load_protocol
+from reciprocam_bench.registry import keyword_options
+from reciprocam_bench.runfolder.schema import Definitions, MethodDefinition, MetricDefinition, ProtocolDefinition
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,22 @@ class Experiment:
     protocols: list[Protocol]
     methods: list[Method]
     timed: list[Method]
-    metrics: dict[str, MetricSpec]
+    metrics: dict[str, Metric]  # by column
     classes: dict[str, ClassChoice]  # by protocol name
+
+    @property
+    def config_text(self) -> str:
+        """The resolved config as YAML."""
+        return dump_config(self.config)
+
+    @property
+    def definitions(self) -> Definitions:
+        """What readers must know of its protocols, methods and metrics."""
+        return Definitions(
+            protocols={p.name: ProtocolDefinition(version=p.version, classes=p.classes) for p in self.protocols},
+            methods={m.title: MethodDefinition(name=m.spec.name, options=_not_default(m)) for m in self.methods},
+            metrics={column: _definition(metric) for column, metric in self.metrics.items()},
+        )
 
     def preparation(self, protocol: Protocol) -> Preparation:
         """How image files become inputs under a protocol."""
@@ -49,7 +68,7 @@ def set_up(config: Config) -> Experiment:
     if len({p.name for p in protocols}) < len(protocols):
         raise UserError("protocol: one is listed twice; remove it")
     device = set_up_torch(config)
-    dataset = load_dataset(config.dataset, config.limit)
+    dataset = load_dataset(config.dataset, config.limit, config.seed)
     backbone = set_up_backbone(config, protocols[0], device)
     methods = make_methods(config.methods, backbone)
     timing = config.timing
@@ -85,7 +104,7 @@ def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) ->
     return replace(backbone, memory_budget=config.memory_mb << 20) if config.memory_mb else backbone
 
 
-def make_methods(configs: list[MethodConfig], backbone: Backbone | None) -> list[Method]:
+def make_methods(configs: Sequence[NamedConfig], backbone: Backbone | None) -> list[Method]:
     """The methods of a config; two with the same title are a ``UserError``, their rows could not be told apart."""
     methods = [make_method(m.name, m.options, m.title, backbone) for m in configs]
     titles = [m.title for m in methods]
@@ -93,3 +112,21 @@ def make_methods(configs: list[MethodConfig], backbone: Backbone | None) -> list
         if titles.count(title) > 1:
             raise UserError(f"methods: '{title}' is listed twice; remove one, or give one a label")
     return methods
+
+
+def _not_default(method: Method) -> dict[str, Any]:
+    """The options that differ from the method's defaults, as they can be written."""
+    defaults = {name: p.default for name, p in keyword_options(method.spec.function).items()}
+    return {name: value for name, value in method.options.items() if value != defaults[name]}
+
+
+def _definition(metric: Metric) -> MetricDefinition:
+    spec = metric.spec
+    return MetricDefinition(
+        title=metric.title,
+        higher_is_better=spec.higher_is_better,
+        aggregation=spec.aggregation,
+        terms=list(spec.terms),
+        columns=list(metric.columns),
+        localised=metric.localised,
+    )

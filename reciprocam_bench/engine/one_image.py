@@ -1,21 +1,20 @@
 """Explain one picture: what ``rcam-bench explain`` does."""
 
-import re
 from pathlib import Path
 
 import torch
 
 from reciprocam_bench.backbones.load import load_backbone
 from reciprocam_bench.datasets.images import preparation, read_picture
+from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.environment import choose_device
-from reciprocam_bench.engine.evidence import Evidence
-from reciprocam_bench.engine.memory import keep_freed_memory
 from reciprocam_bench.engine.sheets import describe_classes
 from reciprocam_bench.errors import UserError, in_words
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.registry import Method, make_method
+from reciprocam_bench.metrics.evidence import Evidence
+from reciprocam_bench.pictures import file_name, overlay, sheet
 from reciprocam_bench.protocols.protocol import load_protocol
-from reciprocam_bench.reporting.overlay import overlay, sheet
 
 
 def explain_image(
@@ -87,8 +86,3 @@ def _evidence(fp: ForwardPass, methods: list[Method]) -> tuple[dict[str, Evidenc
 
 def _failure(failed: dict[str, str]) -> str:
     return "; ".join(f"method '{name}' failed: {reason}" for name, reason in failed.items())
-
-
-def file_name(method: str) -> str:
-    """A method's name as a part of a file name that every system takes: ``torchcam:CAM`` is ``torchcam-CAM``."""
-    return re.sub(r"[^\w.+-]+", "-", method).strip("-")

@@ -1,26 +1,24 @@
 """Picture sheets of a run's first images: image, each method, class and probability."""
 
-from pathlib import Path
-
 from reciprocam_bench.datasets.images import read_picture
 from reciprocam_bench.datasets.sample import class_name
-from reciprocam_bench.engine.evidence import Evidence
-from reciprocam_bench.engine.experiment import Experiment
+from reciprocam_bench.engine.run import Run
 from reciprocam_bench.engine.trials import Trial
 from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.metrics.evidence import Evidence
+from reciprocam_bench.pictures import file_name, sheet
 from reciprocam_bench.protocols.protocol import Protocol
-from reciprocam_bench.reporting.overlay import sheet
 
 
 def save_sheets(
-    experiment: Experiment,
-    folder: Path,
-    protocol: Protocol,
-    trials: list[Trial],
-    fp: ForwardPass,
-    evidence: dict[str, Evidence],
+    run: Run, protocol: Protocol, trials: list[Trial], fp: ForwardPass, evidence: dict[str, Evidence]
 ) -> None:
-    """Save one PNG a trial, ``NNN_image_category.png``, for the first images; several protocols in subfolders."""
+    """Save one PNG a trial, ``NNN_image_category.png``, for the first images; several protocols in subfolders.
+
+    Methods that joined the run later get sheets of their own, which bear their names.
+    """
+    experiment, folder = run.experiment, run.folder.path / "maps"
+    joined = "" if len(evidence) == len(experiment.methods) else f"_{file_name('+'.join(evidence))[:80]}"
     if len(experiment.protocols) > 1:
         folder = folder / protocol.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +34,7 @@ def save_sheets(
         several = experiment.dataset.categories is not None and trial.target is not None
         category = f"_{trial.target.category}" if several and trial.target else ""
         heading = describe_classes(fp, i, sample.label) + (f", for: {category[1:]}" if category else "")
-        name = f"{number[sample.id]:03d}_{sample.path.stem}{category}.png"
+        name = f"{number[sample.id]:03d}_{sample.path.stem}{category}{joined}.png"
         sheet(picture, heading, heats, notes).savefig(folder / name)
 
 

@@ -7,13 +7,21 @@ import torch
 
 from reciprocam_bench.datasets.images import PreparedImages
 from reciprocam_bench.engine.experiment import Experiment
-from reciprocam_bench.engine.progress import Progress
+from reciprocam_bench.engine.run import Run, Screen
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import Method
 from reciprocam_bench.timing.measure import peaks, rows, time_methods
 
 
-def time_experiment(experiment: Experiment, quiet: bool = False) -> pd.DataFrame:
+def is_timed(run: Run) -> bool:
+    """Whether the folder holds the times that the config asks for."""
+    timing, table = run.experiment.config.timing, run.before.timing() if run.before else None
+    if timing is None or table is None or run.before is None or run.before.config.timing != timing:
+        return False
+    return {m.title for m in run.experiment.timed} <= set(table["method"])
+
+
+def time_experiment(experiment: Experiment, screen: Screen) -> pd.DataFrame:
     """Time the experiment's methods on its first readable images; the content of ``timing.csv``."""
     timing = experiment.config.timing
     if timing is None:
@@ -23,7 +31,7 @@ def time_experiment(experiment: Experiment, quiet: bool = False) -> pd.DataFrame
     costs = {m.title: 1 + m.forwards(experiment.backbone) for m in methods}
     # A slow method's call is most of a round; the first round measures memory.
     share = {title: cost / sum(costs.values()) for title, cost in costs.items()}
-    with Progress(1 + timing.warmup + timing.repeats, "rounds", "timing", quiet=quiet) as progress:
+    with screen.progress(1 + timing.warmup + timing.repeats, "rounds", "timing") as progress:
 
         def count(method: Method) -> None:
             progress.advance(share[method.title])

@@ -1,1 +1,1 @@
-"""Metrics: one file per metric, one function per file."""
+"""Metrics: what they may ask for, and how they are registered."""

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import signature
-from typing import Literal
+from inspect import Parameter, signature
+from typing import Any
 
 from torch import Tensor
 
-from reciprocam_bench.errors import UserError
+from reciprocam_bench.aggregation import AGGREGATIONS
+from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.registry import Registry
 
-Summary = Literal["mean", "of-means", "mean-of-classes", "best-threshold"]
-
-# What metrics of localisation see: maps on the original image's pixels and the objects there.
-_LOCALISED = {"located", "objects", "box_objects", "boxes"}
+Forwards = float | Callable[[dict[str, Any]], float]
 
 
 @dataclass(frozen=True)
@@ -21,65 +19,62 @@ class MetricSpec:
     """A metric and how its data set value is made.
 
     Attributes:
-        function: per-image values ``(N,)`` as fractions, from what it names as parameters: attributes of
-            `reciprocam_bench.engine.evidence.Evidence`, or other metrics.
+        function: per-image values ``(N,)`` as fractions. Its positional parameters name the evidence it is given
+            (`reciprocam_bench.metrics.evidence`), or other metrics; its keyword-only ones are options.
+        title: its heading in tables.
         higher_is_better: the direction of the arrow in tables.
-        summary: ``mean`` of the per-image values; ``of-means``: the function itself, applied to the data set means of
-            the metrics it takes; ``mean-of-classes``: the mean over categories of each category's mean;
-            ``best-threshold``: values are ``(N, T)``, and the best of the T means counts.
-        thresholds: names of the T columns of a ``best-threshold`` metric.
+        aggregation: a name in `reciprocam_bench.aggregation.AGGREGATIONS`.
+        terms: for ``harmonic-mean``, what it is the mean of: metrics, or ``1 - metric``.
+        thresholds: for ``best-threshold``, names of the T columns; values are then ``(N, T)``.
+        forwards: how many full forward passes an image costs beside the evidence that metrics share; of the options
+            where it depends on them.
     """
 
     name: str
     function: Callable[..., Tensor]
+    title: str
     higher_is_better: bool
-    summary: Summary
-    thresholds: tuple[str, ...] = ()
+    aggregation: str
+    terms: tuple[str, ...]
+    thresholds: tuple[str, ...]
+    forwards: Forwards
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The names of the function's parameters."""
-        return tuple(signature(self.function).parameters)
-
-    @property
-    def localised(self) -> bool:
-        """Whether it compares maps with annotated objects; only trials that have some get values."""
-        return bool(_LOCALISED & set(self.needs))
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Its columns in ``per_image.csv``."""
-        return tuple(f"{self.name}@{t}" for t in self.thresholds) or (self.name,)
+        """The evidence and metrics that the function names."""
+        return tuple(n for n, p in signature(self.function).parameters.items() if p.kind is not Parameter.KEYWORD_ONLY)
 
 
-METRICS: Registry[MetricSpec] = Registry("metric", "reciprocam_bench.metrics", "reciprocam_bench.metrics")
+METRICS: Registry[MetricSpec] = Registry("metric", "reciprocam_bench.metrics.measures", "reciprocam_bench.metrics")
 
 
 def metric(
     name: str,
     *,
     higher_is_better: bool,
-    summary: Summary = "mean",
+    title: str | None = None,
+    aggregation: str = "mean",
+    terms: tuple[str, ...] = (),
     thresholds: tuple[str, ...] = (),
+    forwards: Forwards = 0,
     aliases: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
-    """Register a function as the metric ``name``."""
+    """Register a function as the metric ``name``; `MetricSpec` says what the arguments mean.
+
+    The title is the name in words if left out. Raises ``UserError`` for an aggregation that is unknown or does not fit.
+    """
+    if aggregation not in AGGREGATIONS:
+        raise UserError(
+            f"metric '{name}': unknown aggregation '{aggregation}'{did_you_mean(aggregation, AGGREGATIONS)}"
+        )
+    for kind, given, what in (("harmonic-mean", terms, "terms"), ("best-threshold", thresholds, "thresholds")):
+        if (aggregation == kind) != bool(given):
+            raise UserError(f"metric '{name}': {what} and aggregation '{kind}' go together")
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        METRICS.add(name, MetricSpec(name, function, higher_is_better, summary, thresholds), aliases)
+        heading = title or name.replace("_", " ").capitalize()
+        spec = MetricSpec(name, function, heading, higher_is_better, aggregation, terms, thresholds, forwards)
+        METRICS.add(name, spec, aliases)
         return function
 
     return register
-
-
-def make_metrics(names: list[str]) -> dict[str, MetricSpec]:
-    """Look metrics up, in the order of ``names``; a metric made of others brings those along."""
-    specs: dict[str, MetricSpec] = {}
-    for name in names:
-        spec = METRICS.get(name)
-        for part in spec.needs if spec.summary == "of-means" else ():
-            specs.setdefault(part, METRICS.get(part))
-        specs.setdefault(spec.name, spec)
-    if len(set(names)) < len(names):
-        raise UserError("metrics: a metric is listed twice; remove one")
-    return specs

@@ -1,102 +1,87 @@
-"""From rows to data set values: ``summary.csv`` and ``per_class.csv``."""
+"""The tables that are made of a run folder's rows."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from reciprocam_bench.config import Config, parse_config, read_yaml
-from reciprocam_bench.errors import UserError
-from reciprocam_bench.metrics.registry import MetricSpec, make_metrics
-from reciprocam_bench.protocols.protocol import Published, load_protocol, published
-from reciprocam_bench.reporting.estimate import estimate
+from reciprocam_bench.protocols.published import Published, published
+from reciprocam_bench.reporting.estimate import Sample, estimate, sample_of
+from reciprocam_bench.runfolder.disk import write_whole
+from reciprocam_bench.runfolder.record import RunRecord, read_record
+from reciprocam_bench.runfolder.schema import ERROR, PER_CLASS, SUMMARY, MetricDefinition
+from reciprocam_bench.runfolder.tables import to_csv
 
-# Options that leave a method the one a paper means; with any other it is not set beside published values.
-_HARMLESS_OPTIONS = {"mask", "path", "seed"}
+# Ways to the same numbers.
+_HARMLESS_OPTIONS = {"path"}
+_KINDS = ("constant", "nan", ERROR)
+
+Row = dict[str, Any]
+
+
+def write_tables(folder: Path) -> None:
+    """Write ``summary.csv``, and ``per_class.csv`` where a metric of localisation was measured."""
+    record = read_record(folder)
+    rows = record.rows()
+    for name, table in ((SUMMARY, summarise(record, rows)), (PER_CLASS, per_class(record, rows))):
+        if table is not None:
+            write_whole(folder / name, to_csv(table, "%.4f"))
 
 
 @dataclass(frozen=True)
-class RunRows:
-    """A run folder, read: its config, its rows, and the facts of ``environment.json``."""
+class _Cell:
+    """A data set value that is still to be estimated: its place in the table, and what it is made of."""
 
-    config: Config
+    row: Row
+    column: str
+    metric: MetricDefinition
     rows: pd.DataFrame
-    facts: dict[str, Any]
-    metrics: dict[str, MetricSpec]
-
-    @property
-    def dataset(self) -> str:
-        """The data set with its split, ``voc2007-test``; the config's name for it in folders without that fact."""
-        return self.facts.get("dataset", self.config.dataset.name)
-
-    def of(self, protocol: str, method: str) -> pd.DataFrame:
-        """The rows of one line of the summary."""
-        return self.rows[(self.rows["protocol"] == protocol) & (self.rows["method"] == method)]
+    published: float | None
 
 
-def read_config(folder: Path) -> Config:
-    """The config of a run folder."""
-    path = folder / "config.yaml"
-    if not path.is_file():
-        raise UserError(f"{folder} is not a run folder: it has no config.yaml")
-    return parse_config(read_yaml(path), str(path))
-
-
-def read_run(folder: Path) -> RunRows:
-    """Read a run folder; one without rows is a ``UserError``."""
-    config = read_config(folder)
-    path = folder / "per_image.csv"
-    if not path.is_file():
-        raise UserError(f"{folder} has no per_image.csv yet; run it first")
-    metrics = make_metrics(config.metrics)
-    values = [column for spec in metrics.values() for column in spec.columns]
-    text = ("protocol", "image", "category", "difficult", "label", "method", "status")
-    rows = pd.read_csv(
-        path,
-        keep_default_na=False,
-        na_values={column: ["", "nan"] for column in values},
-        dtype=dict.fromkeys(text, str),
-        encoding_errors="surrogateescape",
-    )
-    return RunRows(config, rows, _facts(folder), metrics)
-
-
-def _facts(folder: Path) -> dict[str, Any]:
-    try:
-        facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
-
-
-def summarise(folder: Path) -> pd.DataFrame:
+def summarise(record: RunRecord, rows: pd.DataFrame) -> pd.DataFrame:
     """One row per protocol and method: counts, then every metric in percent with its interval and published value.
 
     Intervals are 95 % bootstrap percentile intervals that resample images, with all their trials. Rows with an error
     are counted and left out of the means; constant and NaN maps are in them, judged as maps that mark nothing.
     """
-    run = read_run(folder)
-    table = [_row(run, p, m.title) for p in run.config.protocol for m in run.config.methods]
+    rows = rows.assign(image=pd.factorize(rows["image"], sort=True)[0])  # numbers are compared faster than ids
+    groups = dict(iter(rows.groupby(["protocol", "method"], sort=False)))
+    table: list[Row] = []
+    cells: list[_Cell] = []
+    for protocol in record.config.protocol:
+        for method in record.config.methods:
+            group = groups.get((protocol, method.title), rows.iloc[:0])
+            row, of_row = _row(record, protocol, method.title, group)
+            table.append(row)
+            cells += of_row
+    samples: list[Sample | None] = [sample_of(c.metric, c.rows, record.definitions.metrics) for c in cells]
+    for cell, (value, low, high) in zip(cells, estimate(samples), strict=True):
+        cell.row.update({cell.column: value, f"{cell.column}_low": low, f"{cell.column}_high": high})
+        if cell.metric.terms:
+            mean = cell.rows[cell.metric.columns[0]].mean()
+            cell.row[f"{cell.column}_mean"] = 100 * float(mean) if len(cell.rows) else None
+        cell.row[f"{cell.column}_published"] = cell.published
+    for row in table:
+        row["published_note"] = row.pop("published_note")
     return pd.DataFrame(table)
 
 
-def per_class(folder: Path) -> pd.DataFrame | None:
+def per_class(record: RunRecord, rows: pd.DataFrame) -> pd.DataFrame | None:
     """One row per protocol, method and category: trials and the mean of every metric of localisation, in percent.
 
     None where no such metric was measured.
     """
-    run = read_run(folder)
-    columns = [c for spec in run.metrics.values() if spec.localised for c in spec.columns]
+    columns = [c for m in record.definitions.metrics.values() if m.localised for c in m.columns]
     if not columns:
         return None
+    rows = rows[(rows["category"] != "") & rows[columns].notna().any(axis=1)]
     table = []
-    for protocol in run.config.protocol:
-        for method in run.config.methods:
-            rows = run.of(protocol, method.title)
-            rows = rows[(rows["category"] != "") & rows[columns].notna().any(axis=1)]
-            for category, group in rows.groupby("category", sort=True):
+    for protocol in record.config.protocol:
+        for method in record.config.methods:
+            mine = rows[(rows["protocol"] == protocol) & (rows["method"] == method.title)]
+            for category, group in mine.groupby("category", sort=True):
                 hard = group[group["difficult"] == "1"]
                 fixed = {"protocol": protocol, "method": method.title, "category": category}
                 counts = {"trials": len(group), "trials_difficult": len(hard)}
@@ -106,45 +91,57 @@ def per_class(folder: Path) -> pd.DataFrame | None:
     return pd.DataFrame(table)
 
 
-def _row(run: RunRows, protocol: str, title: str) -> dict[str, Any]:
-    rows = run.of(protocol, title)
-    status = rows["status"]
-    errors = status.str.startswith("error")
-    judged = rows[~errors]
-    row: dict[str, Any] = {
-        "backbone": run.config.backbone.model,
-        "dataset": run.dataset,
+def warnings_of(folder: Path) -> list[str]:
+    """What a reader should know of the maps before believing a mean of them."""
+    record = read_record(folder)
+    summary = record.summary()
+    lines = []
+    for _, row in summary.iterrows() if summary is not None else ():
+        bad = {key: int(row[key]) for key in ("errors", "nan", "constant") if row[key]}
+        if bad:
+            what = ", ".join(f"{count} {key}" for key, count in bad.items())
+            total = int(row["images"] + row["errors"])
+            lines.append(f"{row['method']} ({row['protocol']}): {what} of {total} maps; see per_image.csv")
+    return lines
+
+
+def _row(record: RunRecord, protocol: str, title: str, rows: pd.DataFrame) -> tuple[Row, list[_Cell]]:
+    facts, status = record.environment, rows["status"].value_counts()
+    count = {
+        kind: status[[s for s in status.index if s.partition(";")[0].partition(":")[0] == kind]] for kind in _KINDS
+    }
+    judged = rows[~rows["status"].isin(count[ERROR].index)]
+    images = judged["image"].nunique()
+    metrics = record.definitions.metrics
+    localised = [m for m in metrics.values() if m.localised]
+    hard = judged[judged["difficult"] == "1"] if localised and facts.difficult_by else None
+    row: Row = {
+        "backbone": record.config.backbone.model,
+        "dataset": record.dataset,
         "protocol": protocol,
         "method": title,
-        "images": judged["image"].nunique(),
-        "constant": int((status == "constant").sum()),
-        "nan": int((status == "nan").sum()),
-        "errors": int(errors.sum()),
+        "images": images,
+        "images_total": facts.images_total,
+        "constant": int(count["constant"].sum()),
+        "nan": int(count["nan"].sum()),
+        "errors": int(count[ERROR].sum()),
         "top1": _top1(judged),
-        "classes": run.facts.get("class_source", {}).get(protocol, ""),
+        "classes": facts.class_source.get(protocol, ""),
     }
-    localised = [spec for spec in run.metrics.values() if spec.localised]
-    hard = judged[judged["difficult"] == "1"] if localised and run.facts.get("difficult_by") else None
     if localised:
         first = localised[0].columns[0]
         row["trials"] = int(judged[first].notna().sum())
         if hard is not None:
-            row |= {"trials_difficult": int(hard[first].notna().sum()), "difficult_by": run.facts["difficult_by"]}
-    paper = _published(run, protocol, title)
-    for name, spec in run.metrics.items():
-        row |= _values(spec, name, judged, paper)
-        if spec.localised and hard is not None:
-            row |= _values(spec, f"{name}_difficult", hard, paper)
-    return row | {"published_note": paper.provenance if paper else ""}
-
-
-def _values(spec: MetricSpec, name: str, rows: pd.DataFrame, paper: Published | None) -> dict[str, float | None]:
-    value, low, high = estimate(spec, rows)
-    published_value = paper.values.get(name) if paper else None
-    row = {name: value, f"{name}_low": low, f"{name}_high": high}
-    if spec.summary == "of-means":
-        row[f"{name}_mean"] = 100 * float(rows[name].mean()) if len(rows) else None
-    return row | {f"{name}_published": published_value}
+            row |= {"trials_difficult": int(hard[first].notna().sum()), "difficult_by": facts.difficult_by}
+    paper = _published(record, protocol, title)
+    values = paper.values if paper else {}
+    cells = []
+    for name, metric in metrics.items():
+        cells.append(_Cell(row, name, metric, judged, values.get(name)))
+        if metric.localised and hard is not None:
+            cells.append(_Cell(row, f"{name}_difficult", metric, hard, values.get(f"{name}_difficult")))
+    row["published_note"] = paper.provenance if paper else ""
+    return row, cells
 
 
 def _top1(rows: pd.DataFrame) -> float | None:
@@ -154,11 +151,15 @@ def _top1(rows: pd.DataFrame) -> float | None:
     return 100 * float((labelled["predicted"].astype(int) == labelled["label"].astype(int)).mean())
 
 
-def _published(run: RunRows, protocol: str, title: str) -> Published | None:
-    method = next(m for m in run.config.methods if m.title == title)
-    c = run.config
-    if set(method.options) - _HARMLESS_OPTIONS or c.backbone.weights == "none" or c.backbone.layer != "auto":
+def _published(record: RunRecord, protocol: str, title: str) -> Published | None:
+    """The paper's values for this very variant on the whole data set; None for any other."""
+    method, c, facts = record.definitions.methods[title], record.config, record.environment
+    if method.options.keys() - _HARMLESS_OPTIONS or c.backbone.weights == "none" or c.backbone.layer != "auto":
         return None
-    if c.backbone.factory or c.preprocess != "protocol" or c.classes not in (None, load_protocol(protocol).classes):
+    if c.backbone.factory or c.preprocess != "protocol":
         return None
-    return published(protocol, run.dataset).get((run.config.backbone.model, method.name))
+    if c.classes not in (None, record.definitions.protocols[protocol].classes):
+        return None
+    if c.limit is not None and facts.images != facts.images_total:
+        return None
+    return published(protocol, record.dataset).get((c.backbone.model, method.name))

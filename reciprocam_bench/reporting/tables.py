@@ -2,54 +2,40 @@
 
 import pandas as pd
 
-from reciprocam_bench.metrics.registry import METRICS
+from reciprocam_bench.runfolder.schema import Definitions
 
-_TITLES = {
-    "average_drop": "Drop",
-    "increase": "Increase",
-    "coherency": "Coherency",
-    "complexity": "Complexity",
-    "adcc": "ADCC",
-    "pointing_game": "Pointing",
-    "pointing_game_box": "Pointing (box)",
-    "pointing_game_mask": "Pointing (mask)",
-    "energy_pointing_game": "Energy",
-    "relevance_rank_accuracy": "Rank accuracy",
-    "max_box_acc": "MaxBoxAcc",
-}
+_ARROWS = {True: "↑", False: "↓", None: ""}
 
 
-def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
+def readable_summary(summary: pd.DataFrame, definitions: Definitions) -> pd.DataFrame:
     """The columns that a reader wants: values in percent, published ones in brackets, intervals for ADCC."""
     table = pd.DataFrame(index=summary.index)
     for key in ("backbone", "dataset", "protocol"):
         if summary[key].nunique() > 1:
             table[key] = summary[key]
     table["method"] = summary["method"]
-    table["images"] = summary["images"].astype(str)
-    if "trials" in summary:
-        table["trials"] = summary["trials"].astype(str)
-    for key in ("constant", "nan", "errors"):
-        if summary[key].any():
-            table[key] = summary[key].astype(str)
+    table["images"] = [_count(n, total) for n, total in zip(summary["images"], _totals(summary), strict=True)]
+    for key in ("trials", "constant", "nan", "errors"):
+        if key in summary and (key == "trials" or summary[key].any()):
+            table[key] = summary[key].map(_count)
     for name in summary.columns:
         metric, subset, _ = name.partition("_difficult")
-        if metric not in METRICS.all() or (subset and name != f"{metric}_difficult"):
+        if metric not in definitions.metrics or (subset and name != f"{metric}_difficult"):
             continue
-        spec = METRICS.get(metric)
-        if subset and spec.summary != "mean-of-classes":
+        spec = definitions.metrics[metric]
+        if subset and spec.aggregation != "mean-of-classes":
             continue  # in summary.csv; here the subset is shown for the pointing game alone
-        short = _TITLES.get(metric, metric) + (", difficult" if subset else "")
-        title = f"{short} {'↑' if spec.higher_is_better else '↓'}"
+        short = spec.title + (", difficult" if subset else "")
+        title = f"{short} {_ARROWS[spec.higher_is_better]}".rstrip()
         paper = summary[f"{name}_published"]
         if paper.notna().any():
             title += " (published)"
         table[title] = [
             _number(v) + (f" ({_number(p)})" if pd.notna(p) else "") for v, p in zip(summary[name], paper, strict=True)
         ]
-        if spec.summary == "mean-of-classes":
+        if spec.aggregation == "mean-of-classes":
             table[f"{short} 95 %"] = _interval(summary, name)
-        if spec.summary == "of-means":
+        if spec.terms:
             table["95 % interval"] = _interval(summary, name)
             table[f"mean {short}"] = summary[f"{name}_mean"].map(_number)
     return table
@@ -91,6 +77,15 @@ def to_latex(table: pd.DataFrame) -> str:
     for arrow, code in arrows.items():
         text = text.replace(arrow, code)
     return text
+
+
+def _totals(summary: pd.DataFrame) -> pd.Series:
+    return summary["images_total"] if "images_total" in summary else summary["images"]
+
+
+def _count(number: float, total: float | None = None) -> str:
+    """A number of images; of how many, where a run was limited."""
+    return f"{number:.0f} of {total:.0f}" if total is not None and total > number else f"{number:.0f}"
 
 
 def _interval(summary: pd.DataFrame, name: str) -> list[str]:

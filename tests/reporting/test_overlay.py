@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from reciprocam_bench.reporting.overlay import overlay, sheet
+from reciprocam_bench.pictures import overlay, sheet
 
 
 def test_overlay_is_red_where_hot_and_blue_where_cold():

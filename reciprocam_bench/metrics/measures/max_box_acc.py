@@ -12,7 +12,13 @@ _LEVELS = np.arange(5, 100, 5) / 100
 _OVERLAP = 0.5
 
 
-@metric("max_box_acc", higher_is_better=True, summary="best-threshold", thresholds=tuple(f"{v:.2f}" for v in _LEVELS))
+@metric(
+    "max_box_acc",
+    title="MaxBoxAcc",
+    higher_is_better=True,
+    aggregation="best-threshold",
+    thresholds=tuple(f"{v:.2f}" for v in _LEVELS),
+)
 def max_box_acc(located: Tensor, boxes: list[list[Box]]) -> Tensor:
     """1 where the box of the largest region above a threshold overlaps an annotated box by IoU >= 0.5, ``(G, T)``.
 

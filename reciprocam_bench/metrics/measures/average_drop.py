@@ -5,7 +5,7 @@ from torch import Tensor
 from reciprocam_bench.metrics.registry import metric
 
 
-@metric("average_drop", higher_is_better=False)
+@metric("average_drop", title="Drop", higher_is_better=False)
 def average_drop(probability: Tensor, masked_probability: Tensor) -> Tensor:
     """``max(0, y - o) / y`` (Chattopadhay et al. 2018; as coded by Poppi et al. 2021), ``(N,)`` in [0, 1].
 

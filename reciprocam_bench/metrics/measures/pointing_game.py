@@ -8,7 +8,7 @@ from reciprocam_bench.metrics.registry import metric
 _TOLERANCE = 15
 
 
-@metric("pointing_game", higher_is_better=True, summary="mean-of-classes")
+@metric("pointing_game", title="Pointing", higher_is_better=True, aggregation="mean-of-classes")
 def pointing_game(located: Tensor, objects: Tensor) -> Tensor:
     """Hit if an object pixel lies closer than 15 px to the first maximum (Zhang et al. 2016; as coded in TorchRay).
 
@@ -26,13 +26,13 @@ def pointing_game(located: Tensor, objects: Tensor) -> Tensor:
     return (objects[rows, yy.clamp(0, height - 1), xx.clamp(0, width - 1)] & inside).any(1).float()
 
 
-@metric("pointing_game_box", higher_is_better=True)
+@metric("pointing_game_box", title="Pointing (box)", higher_is_better=True)
 def pointing_game_box(located: Tensor, box_objects: Tensor) -> Tensor:
     """Hit if any tied maximum lies in a box; no tolerance, mean over all trials (as in OpenVINO XAI), ``(G,)``."""
     return _any_maximum_inside(located, box_objects)
 
 
-@metric("pointing_game_mask", higher_is_better=True)
+@metric("pointing_game_mask", title="Pointing (mask)", higher_is_better=True)
 def pointing_game_mask(located: Tensor, objects: Tensor) -> Tensor:
     """Hit if any tied maximum lies on the object's mask; no tolerance, mean over all trials (as in Quantus), ``(G,)``.
 

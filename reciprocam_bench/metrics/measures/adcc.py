@@ -6,7 +6,13 @@ from torch import Tensor
 from reciprocam_bench.metrics.registry import metric
 
 
-@metric("adcc", higher_is_better=True, summary="of-means")
+@metric(
+    "adcc",
+    title="ADCC",
+    higher_is_better=True,
+    aggregation="harmonic-mean",
+    terms=("coherency", "1 - complexity", "1 - average_drop"),
+)
 def adcc(average_drop: Tensor, coherency: Tensor, complexity: Tensor) -> Tensor:
     """``3 / (1/coherency + 1/(1 - complexity) + 1/(1 - drop))`` (Poppi et al. 2021), in [0, 1], any shape.
 

@@ -18,12 +18,12 @@ from reciprocam_bench.config import Config, DatasetConfig
 from reciprocam_bench.datasets.images import Preparation, PreparedImages, preparation
 from reciprocam_bench.datasets.registry import load_dataset
 from reciprocam_bench.datasets.sample import Dataset
+from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.experiment import set_up_backbone
-from reciprocam_bench.engine.fit_linear import Fitted, fit_linear
-from reciprocam_bench.engine.memory import keep_freed_memory
 from reciprocam_bench.engine.progress import Progress
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.fitting.fit_linear import Fitted, fit_linear
 from reciprocam_bench.protocols.protocol import load_protocol
 
 _PART = 64  # images a cache file

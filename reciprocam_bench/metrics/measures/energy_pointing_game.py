@@ -5,7 +5,7 @@ from torch import Tensor
 from reciprocam_bench.metrics.registry import metric
 
 
-@metric("energy_pointing_game", higher_is_better=True)
+@metric("energy_pointing_game", title="Energy", higher_is_better=True)
 def energy_pointing_game(located: Tensor, objects: Tensor) -> Tensor:
     """``sum of M on the object / sum of M`` (Wang et al. 2020, 1910.01279), ``(G, H, W), (G, H, W) -> (G,)``."""
     energy = located.clamp(min=0)

@@ -6,7 +6,7 @@ from torch import Tensor
 from reciprocam_bench.metrics.registry import metric
 
 
-@metric("relevance_rank_accuracy", higher_is_better=True)
+@metric("relevance_rank_accuracy", title="Rank accuracy", higher_is_better=True)
 def relevance_rank_accuracy(located: Tensor, objects: Tensor) -> Tensor:
     """Share of the k highest pixels that lie on the object of k pixels (Arras et al. 2022, 2003.07258), ``(G,)``."""
     order = located.flatten(1).argsort(dim=1, descending=True, stable=True)

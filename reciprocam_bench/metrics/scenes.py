@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 
 from reciprocam_bench.datasets.sample import Box, Target
 from reciprocam_bench.datasets.targets import object_mask, scaled_boxes
+from reciprocam_bench.metrics.annotated import Annotated
 from reciprocam_bench.protocols.protocol import Geometry
 
 
@@ -36,13 +36,10 @@ class Group:
         """Masks of the objects' boxes, ``(G, H, W)`` bool."""
         return torch.from_numpy(np.stack([object_mask(replace(t, segments=()), *self.size) for t in self.targets]))
 
-    def arrays(self, device: torch.device) -> dict[str, Any]:
-        """What metrics of localisation may ask for beside the maps."""
-        return {
-            "objects": self.objects.to(device),
-            "box_objects": self.box_objects.to(device),
-            "boxes": self.boxes,
-        }
+    def annotated(self, located: torch.Tensor) -> Annotated:
+        """The targets beside maps ``(G, H, W)`` on the images' pixels, on the device of the maps."""
+        device = located.device
+        return Annotated(located, self.objects.to(device), self.box_objects.to(device), self.boxes)
 
 
 class Scenes:

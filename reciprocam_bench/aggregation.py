@@ -1,0 +1,51 @@
+"""How per-image values become one value of a data set: named functions on arrays, for decorators and for readers."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+# Means of each resample, (B, categories, columns), to values (B,). A category that a resample does not hold is NaN.
+Aggregation = Callable[[np.ndarray], np.ndarray]
+
+
+def mean(means: np.ndarray) -> np.ndarray:
+    """The mean over all trials; there is one category."""
+    return means[:, 0, 0]
+
+
+def mean_of_classes(means: np.ndarray) -> np.ndarray:
+    """The mean over categories of each category's mean, as accuracies of pointing games are."""
+    return np.nanmean(means[:, :, 0], axis=1)
+
+
+def best_threshold(means: np.ndarray) -> np.ndarray:
+    """The best of the means at several thresholds, which are the columns."""
+    return means[:, 0, :].max(axis=1)
+
+
+def harmonic_mean(means: np.ndarray) -> np.ndarray:
+    """The harmonic mean of the means of several terms, which are the columns; 0 where a term is not positive."""
+    terms = means[:, 0, :]
+    positive = (terms > 0).all(axis=1)
+    inverse = (1 / np.where(positive[:, None], terms, 1.0)).sum(axis=1)
+    return np.where(positive, terms.shape[1] / inverse, 0.0)
+
+
+AGGREGATIONS: dict[str, Aggregation] = {
+    "mean": mean,
+    "mean-of-classes": mean_of_classes,
+    "best-threshold": best_threshold,
+    "harmonic-mean": harmonic_mean,
+}
+
+_COMPLEMENT = "1 - "
+
+
+def column_of(term: str) -> str:
+    """The metric that a term is made of: ``complexity`` of ``1 - complexity``."""
+    return term.removeprefix(_COMPLEMENT)
+
+
+def term_of(term: str, values: np.ndarray) -> np.ndarray:
+    """A term's values from those of its metric."""
+    return 1 - values if term.startswith(_COMPLEMENT) else values

@@ -1,0 +1,44 @@
+"""What a run folder holds already, as the start that opened it sees it."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reciprocam_bench.engine.experiment import Experiment
+from reciprocam_bench.runfolder.folder import RunFolder
+from reciprocam_bench.runfolder.record import ROWS_CURE, RunRecord, read_images
+from reciprocam_bench.runfolder.schema import FIXED, PENDING, PER_IMAGE, SKIPPED, SKIPPED_COLUMNS
+from reciprocam_bench.runfolder.tables import check_columns, read_table
+
+
+@dataclass(frozen=True)
+class Done:
+    """Tables of text: the rows, with the columns of all metrics of before and now; what was skipped; the images."""
+
+    rows: pd.DataFrame
+    skipped: pd.DataFrame
+    images: pd.DataFrame
+
+
+def read_done(experiment: Experiment, folder: RunFolder, before: RunRecord | None) -> Done:
+    """Read and check the tables that grow; empty ones where no run was begun. Damage is a ``UserError``."""
+    rows = _read(folder, PER_IMAGE) if before else pd.DataFrame()
+    if before and len(rows.columns):
+        before.checked(rows)
+    columns = [*FIXED, *(c for m in experiment.metrics.values() for c in m.columns)]
+    columns += [name for name in rows.columns if name not in columns]
+    # A metric that joined the run has no values in the rows that are there.
+    rows = pd.DataFrame({c: rows[c] if c in rows else pd.Series(PENDING, rows.index) for c in columns}, dtype=str)
+    skipped = _read(folder, SKIPPED) if before else pd.DataFrame()
+    if len(skipped.columns):
+        check_columns(folder.path / SKIPPED, skipped, SKIPPED_COLUMNS, SKIPPED_COLUMNS.__contains__, ROWS_CURE)
+    else:
+        skipped = pd.DataFrame(columns=list(SKIPPED_COLUMNS), dtype=str)
+    return Done(rows, skipped, read_images(folder.path))
+
+
+def _read(folder: RunFolder, name: str) -> pd.DataFrame:
+    try:
+        return read_table(folder.path / name, ROWS_CURE, grows=True)
+    except FileNotFoundError:
+        return pd.DataFrame()

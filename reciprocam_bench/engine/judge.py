@@ -1,0 +1,189 @@
+"""Judge one batch: every method it lacks, every metric, a row for each trial."""
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reciprocam_bench.datasets.images import PreparedImage
+from reciprocam_bench.datasets.sample import Sample
+from reciprocam_bench.engine.plan import Unit, Work
+from reciprocam_bench.engine.progress import Progress
+from reciprocam_bench.engine.raw_maps import RawMaps
+from reciprocam_bench.engine.run import Run
+from reciprocam_bench.engine.sheets import save_sheets
+from reciprocam_bench.engine.trials import Trial, explain_trials
+from reciprocam_bench.errors import UserError, in_words
+from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
+from reciprocam_bench.metrics.evidence import Evidence
+from reciprocam_bench.metrics.metric import Metric
+from reciprocam_bench.metrics.scenes import Scenes
+from reciprocam_bench.protocols.protocol import Protocol
+from reciprocam_bench.runfolder.schema import ERROR
+
+Row = dict[str, Any]
+Images = list[tuple[Sample, PreparedImage]]
+
+
+class WrongMaps(ValueError):
+    """A method returned something else than a map for each image: its own mistake, whatever the images are."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The trials of images of one shape, which run together, and what is annotated for them."""
+
+    protocol: Protocol
+    fp: ForwardPass
+    trials: list[Trial]
+    scenes: Scenes
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def only(self, trial: int) -> "Group":
+        """One trial alone."""
+        row = torch.tensor([trial], device=self.fp.classes.device)
+        fp = self.fp.select(row, self.fp.classes[row])
+        return replace(self, fp=fp, trials=[self.trials[trial]], scenes=self.scenes.only(trial))
+
+
+def judge_batch(run: Run, work: Work, images: Images, progress: Progress) -> list[Row]:
+    """The rows that a batch lacks, in the order of its images; images of one shape run together."""
+    by_shape: dict[torch.Size, Images] = defaultdict(list)
+    for sample, image in images:
+        by_shape[image.tensor.shape].append((sample, image))
+    rows: dict[str, list[Row]] = {sample.id: [] for sample, _ in images}
+    for of_shape in by_shape.values():
+        group = _group(run, work, of_shape)
+        if group is None:
+            progress.advance(len(of_shape))
+            continue
+        for row in _judge_group(run, work, group, len(of_shape), progress):
+            rows[row["image"]].append(row)
+    return [row for of_image in rows.values() for row in of_image]
+
+
+def _group(run: Run, work: Work, images: Images) -> Group | None:
+    """One forward pass of the images, seen as one of their trials; None where there are none."""
+    protocol, experiment = work.batch.protocol, run.experiment
+    choice = experiment.classes[protocol.name]
+    asked = [(i, trial) for i, (sample, _) in enumerate(images) for trial in choice.trials(sample)]
+    if not asked:
+        return None
+    with run.phases("forward"):
+        whole = forward_pass(experiment.backbone, torch.stack([image.tensor for _, image in images]))
+        fp, trials = explain_trials(whole, [t for _, t in asked], [i for i, _ in asked])
+    sizes = [images[i][1].size for i, _ in asked]
+    scenes = Scenes([t.target for t in trials], sizes, experiment.preparation(protocol).geometry)
+    return Group(protocol, fp, trials, scenes)
+
+
+def _judge_group(run: Run, work: Work, group: Group, images: int, progress: Progress) -> list[Row]:
+    backbone, fixed = run.experiment.backbone, _fixed_columns(group)
+    costs = [_passes(unit, unit.method.forwards(backbone)) for unit in work.units]
+    share = images / sum(map(sum, costs))
+    rows, shown = [], {}
+    for unit, cost in zip(work.units, costs, strict=True):
+        task = progress.task([share * passes for passes in cost])
+        watched = replace(group, fp=replace(group.fp, progress=task))
+        evidence, values = _judge_unit(run, watched, unit, RawMaps(run, work, unit))
+        task.finish()
+        rows.append([{**f, "method": unit.method.title, **v} for f, v in zip(fixed, values, strict=True)])
+        if evidence is not None and work.batch.first < run.experiment.config.maps:
+            shown[unit.method.title] = evidence
+    if shown:
+        with run.phases("pictures"):
+            save_sheets(run, group.protocol, group.trials, group.fp, shown)
+    return [row for of_trial in zip(*rows, strict=True) for row in of_trial]
+
+
+def _passes(unit: Unit, cost: float) -> list[float]:
+    """The passes a unit makes over its images, in forwards: explain, masked image, explain that, questions."""
+    again = [cost] if any("masked_explanation" in m.spec.needs for m in unit.metrics) else []
+    questions = sum(m.forwards for m in unit.metrics)
+    return [cost, 1.0, *again, *([questions] if questions else [])]
+
+
+def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Evidence | None, list[Row]]:
+    """Evidence and one row of values a trial; a method that fails gets rows that say how, and the run goes on.
+
+    Where a batch fails, its trials are judged one by one: an image that breaks a method is one row, in any batch.
+    """
+    try:
+        maps = kept.read(group.trials, group.fp)
+        if maps is None:
+            with run.phases("explain"):
+                maps = unit.method(group.fp)
+            if maps.ndim != 3 or len(maps) != len(group):
+                raise WrongMaps(f"maps are {tuple(maps.shape)}, not (N, h, w) with N = {len(group)}")
+            kept.write(maps, group.trials, group.fp)
+    except UserError:
+        raise
+    except Exception as error:  # a plug-in or a full GPU: any error, and it must reach the table
+        if len(group) > 1 and not isinstance(error, WrongMaps):
+            alone = [_judge_unit(run, group.only(i), unit, kept.off())[1] for i in range(len(group))]
+            return None, [row for rows in alone for row in rows]
+        return None, [_blank(unit) | {"status": f"{ERROR}: {in_words(error)}"}] * len(group)
+    with run.phases("metrics"), torch.no_grad():
+        evidence = _evidence(group, unit, maps)
+        return evidence, _values(evidence, group, unit, maps)
+
+
+def _values(evidence: Evidence, group: Group, unit: Unit, maps: Tensor) -> list[Row]:
+    """A row of values a trial; a metric that fails leaves its own cells empty, and the status says so."""
+    rows: list[Row] = [{"status": status} for status in evidence.status]
+    single: dict[int, Evidence] = {}
+    for metric in unit.metrics:
+        try:
+            measured = evidence.measure(metric).reshape(len(group), -1).tolist()
+        except UserError:
+            raise
+        except Exception:  # a plug-in or a full GPU; the images that are not to blame keep their values
+            for i in range(len(group)):
+                single[i] = single.get(i) or _evidence(group.only(i), unit, maps[i : i + 1])
+            alone = [_measure_one(single[i], metric) for i in range(len(group))]
+            measured = [values for values, _ in alone]
+            for row, (_, reason) in zip(rows, alone, strict=True):
+                row["status"] += f"; error in {metric.column}: {reason}" if reason else ""
+        for row, values in zip(rows, measured, strict=True):
+            row |= dict(zip(metric.columns, values, strict=True))
+    return rows
+
+
+def _measure_one(evidence: Evidence, metric: Metric) -> tuple[list[float], str]:
+    try:
+        return evidence.measure(metric).reshape(-1).tolist(), ""
+    except Exception as error:  # as above
+        return [float("nan")] * len(metric.columns), in_words(error).replace(";", ",")
+
+
+def _evidence(group: Group, unit: Unit, maps: Tensor) -> Evidence:
+    questions = len(group) * sum(m.forwards for m in unit.metrics)
+    return Evidence(group.fp, maps, group.protocol, unit.method, group.scenes, questions)
+
+
+def _blank(unit: Unit) -> Row:
+    return {column: "" for metric in unit.metrics for column in metric.columns}
+
+
+def _fixed_columns(group: Group) -> list[Row]:
+    fp = group.fp
+    columns = zip(
+        group.trials, fp.logits.argmax(1).tolist(), fp.classes.tolist(), fp.probabilities.tolist(), strict=True
+    )
+    return [
+        {
+            "protocol": group.protocol.name,
+            "image": trial.sample.id,
+            "category": trial.target.category if trial.target else "",
+            "difficult": int(trial.target.hard) if trial.target else "",
+            "label": "" if trial.sample.label is None else trial.sample.label,
+            "predicted": predicted,
+            "class": explained,
+            "probability": probability,
+        }
+        for trial, predicted, explained, probability in columns
+    ]

@@ -1,0 +1,63 @@
+"""Raw maps on disk (``save_maps``), so that metrics and protocols that join a run need not explain again."""
+
+import hashlib
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from reciprocam_bench.engine.plan import Unit, Work
+from reciprocam_bench.engine.run import Run
+from reciprocam_bench.engine.trials import Trial
+from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.pictures import file_name
+
+
+class RawMaps:
+    """The raw maps of one method for the batches of one view (how images are prepared), a file for each batch.
+
+    Protocols that prepare images alike share them; a file's name is made of the trials and classes it holds.
+    """
+
+    def __init__(self, run: Run, work: Work, unit: Unit) -> None:
+        experiment = run.experiment
+        view = _short(repr(experiment.preparation(work.batch.protocol)))
+        title = unit.method.title
+        name = f"{file_name(title)[:60]}_{_short(title)}"
+        self._folder: Path | None = run.folder.path / "raw_maps" / view / name if experiment.config.save_maps else None
+
+    def off(self) -> "RawMaps":
+        """The same, neither read nor written: trials that are judged alone are no batch."""
+        self._folder = None
+        return self
+
+    def read(self, trials: list[Trial], fp: ForwardPass) -> Tensor | None:
+        """The maps ``(N, h, w)`` of these trials, on the device of the features; None where they are not kept."""
+        path = self._path(trials, fp)
+        if path is None:
+            return None
+        try:
+            return load_file(str(path))["maps"].to(fp.features.device)
+        except (OSError, SafetensorError, KeyError):
+            return None
+
+    def write(self, maps: Tensor, trials: list[Trial], fp: ForwardPass) -> None:
+        """Keep the maps, whole or not at all."""
+        path = self._path(trials, fp)
+        if path is None or path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".part")
+        save_file({"maps": maps.detach().cpu().contiguous()}, str(partial))
+        partial.replace(path)
+
+    def _path(self, trials: list[Trial], fp: ForwardPass) -> Path | None:
+        if self._folder is None:
+            return None
+        asked = [(t.sample.id, t.target.category if t.target else "") for t in trials]
+        return self._folder / f"{_short(repr((asked, fp.classes.tolist())))}.safetensors"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

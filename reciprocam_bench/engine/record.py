@@ -1,0 +1,49 @@
+"""What ``environment.json`` says of a run."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from reciprocam_bench.engine.environment import describe, fingerprint
+from reciprocam_bench.engine.experiment import Experiment
+from reciprocam_bench.runfolder.record import RunRecord
+from reciprocam_bench.runfolder.schema import Definitions
+
+
+def environment_of(
+    experiment: Experiment, before: RunRecord | None, seconds: Mapping[str, float], *, finished: bool
+) -> dict[str, Any]:
+    """The content of ``environment.json``: facts for people, and what readers and a later start rely on."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    facts = describe(experiment.config, experiment.backbone)
+    old = before.environment.model_dump() if before else {}
+    start = {"date": now, "commit": facts["commit"], "rcam-bench": facts["rcam-bench"]}
+    content = {
+        **facts,
+        # The rows of a run that grew were made by several starts; the commit is that of the first.
+        "commit": old.get("commit", facts["commit"]),
+        "starts": [*old.get("starts", []), start],
+        "date": now,
+        "dataset": experiment.dataset.name,
+        "images": len(experiment.dataset.samples),
+        "images_total": experiment.dataset.total,
+        "difficult_by": experiment.dataset.hard_by,
+        "class_source": {name: choice.source for name, choice in experiment.classes.items()},
+        "seconds": {name: round(s, 3) for name, s in seconds.items()},
+        "fingerprint": fingerprint(experiment.backbone),
+        "definitions": _joined(before.definitions if before else None, experiment.definitions).model_dump(
+            exclude_defaults=True
+        ),
+    }
+    return content | ({"finished": now} if finished else {})
+
+
+def _joined(before: Definitions | None, now: Definitions) -> Definitions:
+    """Those of the run before stay: its rows are still on disk."""
+    if before is None:
+        return now
+    return Definitions(
+        protocols=before.protocols | now.protocols,
+        methods=before.methods | now.methods,
+        metrics=before.metrics | now.metrics,
+    )

@@ -1,0 +1,82 @@
+"""What a later start may keep of the run in a folder: what it computed, unless values would change."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from reciprocam_bench.config import Config
+from reciprocam_bench.engine.data_state import what_changed
+from reciprocam_bench.engine.environment import fingerprint
+from reciprocam_bench.engine.experiment import Experiment
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder.folder import RunFolder
+from reciprocam_bench.runfolder.record import RunRecord, read_images
+from reciprocam_bench.runfolder.schema import Definitions
+
+# Keys that change what a row says. The others add or leave out rows, or change nothing that is in one; device and
+# threads are compared as they came out, by fingerprint.
+_OF_VALUES = ("backbone", "dataset", "classes", "preprocess", "batch_size", "memory_mb", "seed")
+# What was computed with other weights is wrong; with other versions it is only not to be mixed with new rows.
+_OF_WEIGHTS = ("weights", "head")
+_CURE = "give --output another folder, or --fresh to replace it"
+
+
+def before_of(experiment: Experiment, folder: RunFolder) -> RunRecord | None:
+    """The run in the folder, None where there is none; ``UserError`` where it cannot be this experiment's."""
+    before = folder.record()
+    if before is None:
+        return None
+    state = "a finished run" if before.environment.finished else "an unfinished run"
+    changed = next(_changed_values(before.config, experiment.config), None) or _changed_definitions(
+        before.definitions, experiment.definitions
+    )
+    if changed:
+        raise UserError(f"{folder.path} holds {state} of another config ({changed}); {_CURE}")
+    conditions = changed_conditions(experiment, before, _OF_WEIGHTS)
+    data = what_changed(read_images(folder.path), experiment.dataset)
+    if conditions or data:
+        raise UserError(f"{folder.path} holds {state} of other data or weights ({conditions or data}); {_CURE}")
+    return before
+
+
+def check_conditions(experiment: Experiment, before: RunRecord | None) -> None:
+    """Refuse to add rows to those that were made under other conditions."""
+    changed = changed_conditions(experiment, before)
+    if before is not None and changed:
+        raise UserError(f"{before.path} holds a run begun under other conditions ({changed}); {_CURE}")
+
+
+def changed_conditions(
+    experiment: Experiment, before: RunRecord | None, keys: tuple[str, ...] | None = None
+) -> str | None:
+    """How the conditions of a run differ from today's, in one clause."""
+    then, now = before.environment.fingerprint if before else {}, fingerprint(experiment.backbone)
+    changed = [f"{key} was {then[key]}, is {now[key]}" for key in keys or now if key in then and then[key] != now[key]]
+    return ", ".join(changed[:2]) or None
+
+
+def _changed_values(before: Config, now: Config) -> Iterator[str]:
+    old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
+    for key in _OF_VALUES:
+        yield from _differences(key, old[key], new[key])
+
+
+def _differences(key: str, old: Any, new: Any) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(n for n in new if n not in old)]:
+            yield from _differences(f"{key}.{name}", old.get(name), new.get(name))
+    elif old != new:
+        yield f"{key} was {old}, is {new}"
+
+
+def _changed_definitions(before: Definitions, now: Definitions) -> str | None:
+    """A title or column that meant something else, or a protocol of another version."""
+    for what in ("protocols", "methods", "metrics"):
+        old, new = getattr(before, what), getattr(now, what)
+        for name in old.keys() & new.keys():
+            if old[name] != new[name]:
+                return f"{what.removesuffix('s')} '{name}' was {_short(old[name])}, is {_short(new[name])}"
+    return None
+
+
+def _short(definition: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in definition.model_dump().items())[:100]

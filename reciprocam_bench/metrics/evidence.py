@@ -1,0 +1,170 @@
+"""Everything a metric may ask for by name, computed when it is first asked for and at most once."""
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass, of_class
+from reciprocam_bench.explainers.registry import Method
+from reciprocam_bench.metrics.annotated import LOCALISED, Annotated, chosen
+from reciprocam_bench.metrics.metric import Metric, default_metric
+from reciprocam_bench.metrics.scenes import Scenes
+from reciprocam_bench.protocols.maps import map_status, masked, normalise, on_original, upsample
+from reciprocam_bench.protocols.protocol import Protocol
+
+
+class WrongValues(ValueError):
+    """A metric returned something else than a value for each image."""
+
+
+class Evidence:
+    """The maps of one method for one batch, and all that follows from them under a protocol.
+
+    Metrics name what they need as parameters: the attributes below (`EVIDENCE` lists them), the fields of
+    `reciprocam_bench.metrics.annotated.Annotated` where objects are annotated (`LOCALISED`), or other metrics.
+
+    Args:
+        fp: the forward pass the maps explain.
+        maps: raw maps ``(N, h, w)``.
+        protocol: how they are normalised, resized, and laid over the image.
+        method: explains the masked images again, for coherency; metrics that need that fail without it.
+        scenes: what is annotated in each image, for metrics of localisation; the others do not need it.
+        questions: how many images metrics will `ask` about in all, for progress.
+    """
+
+    def __init__(
+        self,
+        fp: ForwardPass,
+        maps: Tensor,
+        protocol: Protocol,
+        method: Method | None = None,
+        scenes: Scenes | None = None,
+        questions: float = 0,
+    ) -> None:
+        self.fp = fp
+        self.raw = maps.float()
+        self._protocol = protocol
+        self._method = method
+        self._scenes = scenes
+        self._questions, self._asked = questions, 0
+        self._values: dict[str, Tensor] = {}
+
+    @property
+    def images(self) -> Tensor:
+        """The preprocessed images, ``(N, 3, H, W)``."""
+        return self.fp.images
+
+    @cached_property
+    def status(self) -> list[str]:
+        """``ok``, ``constant`` or ``nan`` for each map; the latter two are judged as maps that mark nothing."""
+        return map_status(self.raw)
+
+    @cached_property
+    def saliency(self) -> Tensor:
+        """Normalised maps at image size, ``(N, H, W)``."""
+        return self._saliency(self.raw)
+
+    @cached_property
+    def explanation(self) -> Tensor:
+        """The normalised maps at the resolution the protocol judges, ``(N, h, w)`` or ``(N, H, W)``."""
+        return self.saliency if self._protocol.judged == "image" else normalise(self.raw)
+
+    @cached_property
+    def masked_fp(self) -> ForwardPass:
+        """One forward pass of the masked images; it serves drop, increase and coherency."""
+        p = self.fp.backbone.preprocessing
+        mean, std = (torch.tensor(v, device=self.images.device) for v in (p.mean, p.std))
+        seen = masked(self.images, self.saliency, mean, std, raw=self._protocol.masked == "raw")
+        return forward_pass(self.fp.backbone, seen, self.fp.classes, self.fp.progress)
+
+    @cached_property
+    def masked_explanation(self) -> Tensor:
+        """The method's normalised maps of the masked images, at the resolution of ``explanation``."""
+        if self._method is None:
+            raise ValueError("the masked image is explained again; give the method the maps were made with")
+        maps = self._method(self.masked_fp).float()
+        return self._saliency(maps) if self._protocol.judged == "image" else normalise(maps)
+
+    @cached_property
+    def probability(self) -> Tensor:
+        """Probability of the class on the image, ``(N,)``."""
+        return self.fp.probabilities
+
+    @cached_property
+    def masked_probability(self) -> Tensor:
+        """Probability of the class on the masked image, ``(N,)``."""
+        return self.masked_fp.probabilities
+
+    @cached_property
+    def annotated(self) -> list[tuple[Tensor, Annotated]]:
+        """Rows ``(G,)`` of images of one size and what is annotated in them, the maps laid over; once for all metrics."""
+        if self._scenes is None:
+            return []
+        return [
+            (
+                torch.tensor(rows, device=self.raw.device),
+                group.annotated(on_original(normalise(self.raw[rows]), self._scenes.geometry, *group.size)),
+            )
+            for rows, group in self._scenes.by_size()
+        ]
+
+    def ask(self, images: Tensor, rows: Tensor) -> Tensor:
+        """Class probability ``(M,)`` of changed images ``(M, 3, H, W)``, in chunks that fit the memory.
+
+        ``rows (M,)`` says which image of the batch each was made of: it is asked about that image's class.
+        """
+        backbone, found = self.fp.backbone, []
+        size = backbone.chunk_size()
+        with torch.no_grad():
+            for part, of in zip(images.split(size), rows.split(size), strict=True):
+                probabilities = backbone.probabilities(backbone(backbone.prepare(part)))
+                found.append(of_class(probabilities, self.fp.classes[of]))
+                self._asked += len(part)
+                self.fp.progress(min(1.0, self._asked / max(self._questions, self._asked)))
+        return torch.cat(found)
+
+    def measure(self, metric: Metric) -> Tensor:
+        """Per-image values of a metric, ``(N,)``, or ``(N, T)`` for one with thresholds."""
+        if metric.column not in self._values:
+            self._values[metric.column] = self._localised(metric) if metric.localised else self._plain(metric)
+        return self._values[metric.column]
+
+    def _plain(self, metric: Metric) -> Tensor:
+        found = metric.spec.function(*(self._find(name) for name in metric.spec.needs), **metric.options)
+        return self._checked(metric, found, len(self.fp))
+
+    def _localised(self, metric: Metric) -> Tensor:
+        """NaN where nothing is annotated for the class explained; 0 for maps that mark nothing, which point nowhere."""
+        width = len(metric.spec.thresholds)
+        values = torch.full((len(self.fp), width) if width else (len(self.fp),), torch.nan, device=self.raw.device)
+        blank = torch.tensor([status != "ok" for status in self.status], device=values.device)
+        for rows, annotated in self.annotated:
+            given = (
+                getattr(annotated, name) if name in LOCALISED else chosen(self._find(name), rows)
+                for name in metric.spec.needs
+            )
+            found = metric.spec.function(*given, **metric.options)
+            values[rows] = self._checked(metric, found, len(rows)).to(values)
+            values[rows[blank[rows]]] = 0.0
+        return values
+
+    @staticmethod
+    def _checked(metric: Metric, found: Any, count: int) -> Tensor:
+        width = len(metric.spec.thresholds)
+        wanted = (count, width) if width else (count,)
+        if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise WrongValues(f"values must be {wanted}; they are {shape}")
+        return found if found.is_floating_point() else found.float()
+
+    def _saliency(self, maps: Tensor) -> Tensor:
+        height, width = self.images.shape[2:]
+        return upsample(normalise(maps), self._protocol.upsample, (height, width))
+
+    def _find(self, name: str) -> Any:
+        return getattr(self, name) if name in EVIDENCE else self.measure(default_metric(name))
+
+
+EVIDENCE = frozenset({"fp", "raw"} | {n for n in vars(Evidence) if n[0] != "_" and n not in ("measure", "annotated")})

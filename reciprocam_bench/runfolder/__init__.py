@@ -1,0 +1,1 @@
+"""The one owner of what is on disk: files and columns, the lock, writing whole, reading strictly."""

@@ -1,0 +1,72 @@
+"""Read and write whole files; what is wrong with one becomes a line that names it."""
+
+import os
+from pathlib import Path
+
+from reciprocam_bench.errors import UserError
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file by ``text``, whole or not at all, also when the machine stops: write, fsync, rename."""
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        _write(partial, text, "w")
+        partial.replace(path)
+    except OSError as error:
+        raise _not_written(path, error) from None
+    _sync_folder(path.parent)
+
+
+def append(path: Path, text: str) -> None:
+    """Add ``text`` to a file; it is on disk when this returns."""
+    try:
+        _write(path, text, "a")
+    except OSError as error:
+        raise _not_written(path, error) from None
+
+
+def read_text(path: Path, cure: str) -> str:
+    """The text of a file of ours. Raises ``FileNotFoundError`` if it is absent, ``UserError`` if it is no such text.
+
+    ``cure`` says what to do about a damaged one.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, where a file should be; {cure}")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no regular file; {cure}")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; {cure}") from None
+    if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{path}, line 1: begins with a byte-order mark, as a spreadsheet writes it; {cure}")
+    return content.decode("utf-8", errors="surrogateescape")
+
+
+def _write(path: Path, text: str, mode: str) -> None:
+    with path.open(mode, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _not_written(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path} cannot be written: {error.strerror}; what is done is kept, and the same command goes on from there"
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    # The rename itself must reach the disk; not every system lets a folder be opened.
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

@@ -1,0 +1,194 @@
+"""A run folder as readers see it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from pydantic import ValidationError
+
+from reciprocam_bench.config import Config, parse_config, read_yaml
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder import format1
+from reciprocam_bench.runfolder.disk import read_text
+from reciprocam_bench.runfolder.schema import (
+    CONFIG,
+    ENVIRONMENT,
+    ERROR,
+    FIXED,
+    FORMAT,
+    IMAGES,
+    IMAGES_COLUMNS,
+    PENDING,
+    PER_IMAGE,
+    SUMMARY,
+    TIMING,
+    Definitions,
+    Environment,
+)
+from reciprocam_bench.runfolder.tables import check_columns, is_whole, numbers, one_of, read_table
+
+_CURE = "restore the file, or run with --fresh"
+ROWS_CURE = "correct it, or delete the file and run again to have its rows made anew"
+_TABLE_CURE = "delete the file and run again, which makes it anew from the rows"
+
+_SUMMARY_TEXT = ("backbone", "dataset", "protocol", "method", "classes", "difficult_by", "published_note")
+_SUMMARY_NUMBERS = ("images", "images_total", "constant", "nan", "errors", "top1", "trials", "trials_difficult")
+_ENDS = ("_low", "_high", "_mean", "_published")
+_TIMING_TEXT = ("backbone", "method", "implementation", "scope", "relative_to", "status")
+_TIMING_NUMBERS = (
+    *("batch_size", "repeats", "median_ms", "q25_ms", "q75_ms", "device_median_ms", "images_per_s"),
+    *("speedup", "speedup_low", "speedup_high", "peak_memory_mb"),
+)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The config, the facts and the definitions of a run folder; its tables are read when they are asked for."""
+
+    path: Path
+    config: Config
+    environment: Environment
+    definitions: Definitions
+
+    @property
+    def dataset(self) -> str:
+        """The data set's own name, with its split."""
+        return self.environment.dataset or self.config.dataset.name
+
+    def rows(self) -> pd.DataFrame:
+        """``per_image.csv`` with metrics as numbers: the rows that the config asks for, in their order on disk."""
+        path = self.path / PER_IMAGE
+        try:
+            table = read_table(path, ROWS_CURE, grows=True, values=["probability", *self.columns])
+        except FileNotFoundError:
+            raise UserError(f"{self.path} has no {PER_IMAGE} yet; run it first") from None
+        return self._asked_for(self.checked(table))
+
+    def checked(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Rows of ``per_image.csv`` with values as numbers; what does not belong there is a ``UserError``.
+
+        A run that is not finished may lack columns of metrics that joined it: their values are pending.
+        """
+        path, columns = self.path / PER_IMAGE, self.columns
+        for name in columns if self.environment.finished is None else ():
+            if name not in table:
+                table = table.assign(**{name: PENDING})
+        check_columns(path, table, [*FIXED, *columns], {*FIXED, *columns}.__contains__, ROWS_CURE)
+        one_of(path, table, "difficult", ("", "0", "1").__contains__, ROWS_CURE)
+        one_of(path, table, "status", _is_status, ROWS_CURE)
+        one_of(path, table, "protocol", self.definitions.protocols.__contains__, ROWS_CURE)
+        one_of(path, table, "method", self.definitions.methods.__contains__, ROWS_CURE)
+        for name in ("label", "predicted", "class"):
+            one_of(path, table, name, is_whole, ROWS_CURE)
+        return numbers(path, table, ["probability", *columns], ROWS_CURE)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of all its metrics in ``per_image.csv``."""
+        return [c for m in self.definitions.metrics.values() for c in m.columns]
+
+    def summary(self) -> pd.DataFrame | None:
+        """``summary.csv``, None where there is none; a damaged one is a ``UserError``."""
+        known = [f"{m}{end}" for m in self._measured() for end in ("", *_ENDS)]
+        table = self._made(SUMMARY, ("protocol", "method", "images"), _SUMMARY_TEXT, [*_SUMMARY_NUMBERS, *known])
+        if table is not None and self.environment.finished is not None:
+            self._check_whole(table)
+        return table
+
+    def timing(self) -> pd.DataFrame | None:
+        """``timing.csv``, None where there is none; a damaged one is a ``UserError``."""
+        return self._made(TIMING, ("method", "scope", "median_ms"), _TIMING_TEXT, _TIMING_NUMBERS)
+
+    def _measured(self) -> list[str]:
+        return [f"{name}{subset}" for name in self.definitions.metrics for subset in ("", "_difficult")]
+
+    def _made(
+        self, name: str, needed: Sequence[str], text: Sequence[str], values: Sequence[str]
+    ) -> pd.DataFrame | None:
+        """A table that is made whole, of known columns."""
+        path = self.path / name
+        try:
+            table = read_table(path, _TABLE_CURE)
+        except FileNotFoundError:
+            return None
+        check_columns(path, table, needed, {*text, *values}.__contains__, _TABLE_CURE)
+        return numbers(path, table, [c for c in table.columns if c not in text], _TABLE_CURE)
+
+    def _check_whole(self, summary: pd.DataFrame) -> None:
+        there = set(zip(summary["protocol"], summary["method"], strict=True))
+        for protocol in self.config.protocol:
+            for method in self.config.methods:
+                if (protocol, method.title) not in there:
+                    raise UserError(
+                        f"{self.path / SUMMARY}, line {len(summary) + 1}: no row of '{method.title}' under {protocol} "
+                        f"follows; {_TABLE_CURE}"
+                    )
+
+    def _asked_for(self, table: pd.DataFrame) -> pd.DataFrame:
+        titles = [m.title for m in self.config.methods]
+        wanted = table["protocol"].isin(self.config.protocol) & table["method"].isin(titles)
+        limit = self.config.limit
+        if limit is not None and (self.path / IMAGES).is_file():
+            wanted &= table["image"].isin(set(read_images(self.path)["image"][:limit]))
+        return table[wanted]
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read a run folder; one that is none, or is damaged, is a ``UserError``."""
+    path = folder / CONFIG
+    if not path.exists():
+        raise UserError(f"{folder} is not a run folder: it has no {CONFIG}")
+    read_text(path, _CURE)
+    config = parse_config(read_yaml(path), str(path))
+    environment = read_environment(folder) or Environment()
+    return RunRecord(folder, config, environment, environment.definitions or format1.definitions(config))
+
+
+def read_environment(folder: Path) -> Environment | None:
+    """``environment.json``, or None where there is none; a damaged one, or one of a later format, is a ``UserError``."""
+    path = folder / ENVIRONMENT
+    try:
+        content = json.loads(read_text(path, _CURE))
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {error.lineno}: not readable as JSON: {error.msg}; {_CURE}") from None
+    except RecursionError:
+        raise UserError(f"{path}, line 1: not readable as JSON: it is nested too deeply; {_CURE}") from None
+    try:
+        environment = Environment.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "its content"
+        raise UserError(f"{path}, line {_line_of(path, first['loc'])}: {place}: {first['msg']}; {_CURE}") from None
+    if environment.format > FORMAT:
+        raise UserError(f"{folder} is of format {environment.format}, made by a newer rcam-bench; update this one")
+    return environment
+
+
+def read_images(folder: Path) -> pd.DataFrame:
+    """``images.csv``: the images judged so far, in the order of the data set; empty where there is none."""
+    path = folder / IMAGES
+    try:
+        table = read_table(path, ROWS_CURE, grows=True)
+    except FileNotFoundError:
+        table = pd.DataFrame()
+    if not len(table.columns):
+        return pd.DataFrame(columns=list(IMAGES_COLUMNS), dtype=str)
+    check_columns(path, table, IMAGES_COLUMNS, IMAGES_COLUMNS.__contains__, ROWS_CURE)
+    for name in ("bytes", "modified"):
+        one_of(path, table, name, is_whole, ROWS_CURE)
+    return table
+
+
+def _is_status(text: str) -> bool:
+    return text.partition(";")[0] in ("ok", "constant", "nan") or text.startswith(f"{ERROR}:")
+
+
+def _line_of(path: Path, place: tuple[int | str, ...]) -> int:
+    """The line of the first key of a place that stands in the file, or the first line."""
+    lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    keys = [f'"{part}"' for part in place if isinstance(part, str)]
+    return next((n for key in reversed(keys) for n, line in enumerate(lines, 1) if key in line), 1)

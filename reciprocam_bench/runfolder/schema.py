@@ -1,0 +1,90 @@
+"""What a run folder holds: its files, their columns, and the format's number."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+# 1: no definitions of metrics and methods, rows in the order of the data set's folders. 2: DESIGN of today.
+FORMAT = 2
+
+CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
+PER_IMAGE, SUMMARY, PER_CLASS, TIMING = "per_image.csv", "summary.csv", "per_class.csv", "timing.csv"
+SKIPPED, IMAGES = "skipped.csv", "images.csv"
+FILES = (CONFIG, ENVIRONMENT, PER_IMAGE, SUMMARY, PER_CLASS, TIMING, SKIPPED, IMAGES)
+# Pictures of the first images, and the raw maps of a run with save_maps.
+FOLDERS = ("maps", "raw_maps")
+
+# What tells a row of per_image.csv from every other.
+KEY = ("protocol", "image", "category", "method")
+FIXED = (
+    "protocol",
+    "image",
+    "category",
+    "difficult",
+    "label",
+    "predicted",
+    "class",
+    "probability",
+    "method",
+    "status",
+)
+SKIPPED_COLUMNS = ("protocol", "image", "reason")
+IMAGES_COLUMNS = ("image", "bytes", "modified", "sha256", "truth")
+
+# A cell whose metric joined the run after the row was written and has not been measured yet.
+PENDING = "pending"
+# A status that begins so is of a map that could not be made; such a row has no values.
+ERROR = "error"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetricDefinition(_Part):
+    """What readers must know of a metric; the columns are those of ``per_image.csv``."""
+
+    title: str
+    higher_is_better: bool | None  # None: a metric of another package, in a folder of format 1
+    aggregation: str = "mean"
+    terms: list[str] = []
+    columns: list[str]
+    localised: bool = False
+
+
+class MethodDefinition(_Part):
+    """The method of a title; ``options`` are those that differ from its defaults."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class ProtocolDefinition(_Part):
+    """A protocol as it was when the rows were made; ``classes`` is what it explains unless a config says otherwise."""
+
+    version: int
+    classes: str
+
+
+class Definitions(_Part):
+    """All that gives the rows of a run their meaning."""
+
+    protocols: dict[str, ProtocolDefinition] = {}
+    methods: dict[str, MethodDefinition] = {}
+    metrics: dict[str, MetricDefinition] = {}
+
+
+class Environment(BaseModel):
+    """The part of ``environment.json`` that readers and a later start rely on; the rest is for people."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    format: int = 1
+    fingerprint: dict[str, Any] = {}
+    definitions: Definitions | None = None
+    dataset: str = ""
+    images: int | None = None
+    images_total: int | None = None
+    difficult_by: str = ""
+    class_source: dict[str, str] = {}
+    seconds: dict[str, float] = {}
+    finished: str | None = None
