@@ -26,8 +26,8 @@ def best_threshold(means: np.ndarray) -> np.ndarray:
 def harmonic_mean(means: np.ndarray) -> np.ndarray:
     """The harmonic mean of the means of several terms, which are the columns; 0 where a term is not positive."""
     terms = means[:, 0, :]
-    positive = (terms > 0).all(axis=1)
-    inverse = (1 / np.where(positive[:, None], terms, 1.0)).sum(axis=1)
+    positive = np.all(terms > 0, axis=1)
+    inverse = (1 / np.where(np.expand_dims(positive, 1), terms, 1.0)).sum(axis=1)
     return np.where(positive, terms.shape[1] / inverse, 0.0)
 
 

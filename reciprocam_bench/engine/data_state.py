@@ -1,6 +1,7 @@
 """Whether the images and annotations on disk are still those that a run folder's rows were made of."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def _other_images(recorded: set[str], present: set[str], before: list[str], now:
     return f"the data set's images are in another order ({now[place]} where {before[place]} was)"
 
 
-def _same_file(row: dict[str, Any], path: Path) -> bool:
+def _same_file(row: Mapping[Any, Any], path: Path) -> bool:
     size, modified = _size_and_time(path)
     if (str(size), str(modified)) == (row["bytes"], row["modified"]):
         return True

@@ -99,7 +99,7 @@ def skipped_in_order(experiment: Experiment, skipped: pd.DataFrame) -> pd.DataFr
 def pending_rows(rows: pd.DataFrame) -> dict[tuple[str, ...], dict[str, Any]]:
     """Rows by key that have values already and lack some."""
     pending = rows[(rows == PENDING).any(axis=1)]
-    return {tuple(row[k] for k in KEY): row for row in pending.to_dict("records")}
+    return {tuple(row[k] for k in KEY): {str(k): v for k, v in row.items()} for row in pending.to_dict("records")}
 
 
 def _places(experiment: Experiment) -> dict[str, dict[str, int]]:

@@ -17,6 +17,7 @@ def environment_of(
     now = datetime.now(UTC).isoformat(timespec="seconds")
     facts = describe(experiment.config, experiment.backbone)
     old = before.environment.model_dump() if before else {}
+    definitions = _joined(before.definitions if before else None, experiment.definitions)
     start = {"date": now, "commit": facts["commit"], "rcam-bench": facts["rcam-bench"]}
     content = {
         **facts,
@@ -31,9 +32,7 @@ def environment_of(
         "class_source": {name: choice.source for name, choice in experiment.classes.items()},
         "seconds": {name: round(s, 3) for name, s in seconds.items()},
         "fingerprint": fingerprint(experiment.backbone),
-        "definitions": _joined(before.definitions if before else None, experiment.definitions).model_dump(
-            exclude_defaults=True
-        ),
+        "definitions": definitions.model_dump(exclude_defaults=True),
     }
     return content | ({"finished": now} if finished else {})
 

@@ -99,7 +99,7 @@ class Evidence:
 
     @cached_property
     def annotated(self) -> list[tuple[Tensor, Annotated]]:
-        """Rows ``(G,)`` of images of one size and what is annotated in them, the maps laid over; once for all metrics."""
+        """Rows ``(G,)`` of images of one size and what is annotated there, under the maps; once for all metrics."""
         if self._scenes is None:
             return []
         return [

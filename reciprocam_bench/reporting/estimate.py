@@ -60,10 +60,7 @@ def sample_of(metric: MetricDefinition, rows: pd.DataFrame, metrics: dict[str, M
 
     ``metrics`` are those it may be made of; the rows' images are numbers.
     """
-    if metric.terms:
-        columns = [metrics[column_of(term)].columns[0] for term in metric.terms]
-    else:
-        columns = metric.columns
+    columns = [metrics[column_of(term)].columns[0] for term in metric.terms] or metric.columns
     rows = rows[rows[columns].notna().all(axis=1)]
     if rows.empty:
         return None

@@ -107,9 +107,7 @@ def warnings_of(folder: Path) -> list[str]:
 
 def _row(record: RunRecord, protocol: str, title: str, rows: pd.DataFrame) -> tuple[Row, list[_Cell]]:
     facts, status = record.environment, rows["status"].value_counts()
-    count = {
-        kind: status[[s for s in status.index if s.partition(";")[0].partition(":")[0] == kind]] for kind in _KINDS
-    }
+    count = {kind: status[[s for s in status.index if _kind(s) == kind]] for kind in _KINDS}
     judged = rows[~rows["status"].isin(count[ERROR].index)]
     images = judged["image"].nunique()
     metrics = record.definitions.metrics
@@ -142,6 +140,11 @@ def _row(record: RunRecord, protocol: str, title: str, rows: pd.DataFrame) -> tu
             cells.append(_Cell(row, f"{name}_difficult", metric, hard, values.get(f"{name}_difficult")))
     row["published_note"] = paper.provenance if paper else ""
     return row, cells
+
+
+def _kind(status: str) -> str:
+    """``constant`` of ``constant; error in ...``, ``error`` of ``error: ...``."""
+    return status.partition(";")[0].partition(":")[0]
 
 
 def _top1(rows: pd.DataFrame) -> float | None:

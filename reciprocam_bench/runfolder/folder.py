@@ -40,9 +40,10 @@ class RunFolder:
         if not (self.path / CONFIG).exists():
             return None
         record = read_record(self.path)
-        if record.environment.format < FORMAT and (self.path / ENVIRONMENT).exists():
+        found = record.environment.format
+        if found < FORMAT and (self.path / ENVIRONMENT).exists():
             raise UserError(
-                f"{self.path} holds a run of format {record.environment.format}, which can be reported but not continued; "
+                f"{self.path} holds a run of format {found}, which can be reported but not continued; "
                 "give --output another folder, or --fresh to replace it"
             )
         return record

@@ -147,7 +147,7 @@ def read_record(folder: Path) -> RunRecord:
 
 
 def read_environment(folder: Path) -> Environment | None:
-    """``environment.json``, or None where there is none; a damaged one, or one of a later format, is a ``UserError``."""
+    """``environment.json``, None where there is none; ``UserError`` for a damaged one, or one of a later format."""
     path = folder / ENVIRONMENT
     try:
         content = json.loads(read_text(path, _CURE))

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -53,7 +53,7 @@ def read_table(path: Path, cure: str, *, grows: bool = False, values: Sequence[s
         return _parsed(text, count, {})
 
 
-def _parsed(text: str, count: int, kinds: dict[str, type]) -> pd.DataFrame:
+def _parsed(text: str, count: int, kinds: Mapping[str, type]) -> pd.DataFrame:
     return pd.read_csv(
         io.StringIO(text, newline=""),
         dtype=defaultdict(lambda: str, kinds),
