@@ -34,6 +34,9 @@ def read_table(path: Path, cure: str, *, grows: bool = False, values: Sequence[s
         raise UserError(f"{path}, line 1: the file is empty; {cure}")
     rows = csv.reader(io.StringIO(text, newline=""))
     heading = next(rows)
+    other = next((mark for mark in (";", "\t") if len(heading) == 1 and mark in heading[0]), None)
+    if other:
+        raise UserError(f"{path}, line 1: its cells are separated by {other!r}, not by ','; {cure}")
     count = 0
     try:
         for row in rows:
