@@ -40,7 +40,7 @@ class Progress:
                 file=self._stream,
                 smoothing=0,
                 dynamic_ncols=True,
-                bar_format="{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total:.0f} " + unit + " [{elapsed}<{remaining}]",
+                bar_format="{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} " + unit + " [{elapsed}<{remaining}]",
             )
             if terminal
             else None
@@ -56,10 +56,11 @@ class Progress:
             self._line()
 
     def advance(self, amount: float) -> None:
-        """Add ``amount`` units of finished work."""
-        self._done += amount
+        """Add ``amount`` units of finished work; shares of work that add up to a little more than the total are cut."""
+        self._done = min(self._total, self._done + amount)
         if self._bar is not None:
-            self._bar.update(amount)
+            self._bar.n = self._done
+            self._bar.update(0)  # draws if it is time to
         elif not self._quiet and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._line()
 
@@ -72,7 +73,7 @@ class Progress:
         elapsed = now - self._begun
         rate = (self._done - self._start) / elapsed if elapsed > 0 else 0.0
         left = f", about {_clock((self._total - self._done) / rate)} to go" if rate and self._done < self._total else ""
-        text = f"{self._label}: {self._done:.1f}/{self._total:.0f} {self._unit}, {_clock(elapsed)} elapsed{left}"
+        text = f"{self._label}: {self._done:.0f}/{self._total:.0f} {self._unit}, {_clock(elapsed)} elapsed{left}"
         print(text, file=self._stream, flush=True)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.disk import write_whole
 from reciprocam_bench.runfolder.lock import held, is_of_the_lock
-from reciprocam_bench.runfolder.record import RunRecord, read_environment, read_record
+from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.rows import GrowingTable
 from reciprocam_bench.runfolder.schema import (
     CONFIG,
@@ -115,7 +115,7 @@ def _is_run(path: Path) -> bool:
         return any((path / name).exists() for name in (ENVIRONMENT, PER_IMAGE))
     # A kill can come between the first file and the second.
     others = [p.name for p in path.iterdir() if not is_of_the_lock(p.name)]
-    return others == [ENVIRONMENT] and (read_environment(path) or path) is not path
+    return others == [ENVIRONMENT] and b'"fingerprint"' in (path / ENVIRONMENT).read_bytes()
 
 
 def _clear(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Progress counts work once, wherever it is drawn."""
 
 import random
+import warnings
 from io import StringIO
 
 import pytest
@@ -31,7 +32,7 @@ def test_one_plain_line_at_the_end_where_there_is_no_terminal(clock: Clock) -> N
         for _ in range(4):
             clock.now += 2
             progress.advance(1)
-    assert stream.getvalue() == "judging: 4.0/4 images, 00:08 elapsed\n"
+    assert stream.getvalue() == "judging: 4/4 images, 00:08 elapsed\n"
 
 
 def test_a_plain_line_every_fifteen_seconds_says_how_long_it_will_take(clock: Clock) -> None:
@@ -41,10 +42,10 @@ def test_a_plain_line_every_fifteen_seconds_says_how_long_it_will_take(clock: Cl
             clock.now += 6
             progress.advance(1)
     assert stream.getvalue().splitlines() == [
-        "judging: 3.0/10 images, 00:18 elapsed, about 00:42 to go",
-        "judging: 6.0/10 images, 00:36 elapsed, about 00:24 to go",
-        "judging: 9.0/10 images, 00:54 elapsed, about 00:06 to go",
-        "judging: 10.0/10 images, 01:00 elapsed",
+        "judging: 3/10 images, 00:18 elapsed, about 00:42 to go",
+        "judging: 6/10 images, 00:36 elapsed, about 00:24 to go",
+        "judging: 9/10 images, 00:54 elapsed, about 00:06 to go",
+        "judging: 10/10 images, 01:00 elapsed",
     ]
 
 
@@ -53,7 +54,7 @@ def test_a_continued_run_takes_its_rate_from_this_start_alone(clock: Clock) -> N
     with Progress(100, "images", "judging", done=90, stream=stream) as progress:
         clock.now += 16
         progress.advance(2)
-        assert stream.getvalue() == "judging: 92.0/100 images, 00:16 elapsed, about 01:04 to go\n"
+        assert stream.getvalue() == "judging: 92/100 images, 00:16 elapsed, about 01:04 to go\n"
 
 
 def test_quiet_prints_nothing_even_on_a_terminal(clock: Clock) -> None:
@@ -70,7 +71,7 @@ def test_a_terminal_gets_a_bar() -> None:
         progress.advance(3)
     assert "judging  25%" in stream.getvalue()
     assert "judging 100%" in stream.getvalue()
-    assert "4.0/4 images" in stream.getvalue()
+    assert "4/4 images" in stream.getvalue()
 
 
 def test_no_closing_line_when_the_work_was_stopped(clock: Clock) -> None:
@@ -85,7 +86,7 @@ def test_nothing_to_do_is_no_error() -> None:
     stream = StringIO()
     with Progress(0, "images", "judging", stream=stream):
         pass
-    assert stream.getvalue().startswith("judging: 0.0/0 images")
+    assert stream.getvalue().startswith("judging: 0/0 images")
 
 
 @pytest.mark.parametrize(
@@ -133,4 +134,14 @@ def test_tasks_of_a_progress_add_up_to_its_total(clock: Clock) -> None:
         first.finish()
         second(1.0)
         second.finish()
-    assert stream.getvalue().startswith("judging: 6.0/6 images")
+    assert stream.getvalue().startswith("judging: 6/6 images")
+
+
+def test_shares_that_add_up_to_a_little_more_than_the_total_draw_a_clean_bar() -> None:
+    stream = Terminal()
+    with warnings.catch_warnings(), Progress(3, "images", "judging", stream=stream) as progress:
+        warnings.simplefilter("error")
+        for _ in range(30):
+            progress.advance(0.1 + 1e-9)
+    assert stream.getvalue().count("3/3 images") and "<00:00]" in stream.getvalue()
+    assert "-0" not in stream.getvalue()
