@@ -6,6 +6,7 @@ from pathlib import Path
 from reciprocam_bench.config import Config
 from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.experiment import Experiment, set_up
+from reciprocam_bench.engine.forecast import forecast
 from reciprocam_bench.engine.loop import judge
 from reciprocam_bench.engine.plan import plan
 from reciprocam_bench.engine.resume import check_conditions
@@ -33,6 +34,8 @@ def complete(config: Config, path: Path, *, fresh: bool, screen: Screen, summari
         if not timed:
             run.folder.remove(TIMING)
         run.begin()
+        if not screen.quiet and (todo or not timed):
+            screen.say(forecast(run, todo, timed))
         with run.recorded():
             judge(run, todo)
             summarise(path)

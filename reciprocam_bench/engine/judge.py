@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reciprocam_bench.datasets.images import PreparedImage
 from reciprocam_bench.datasets.sample import Sample
+from reciprocam_bench.engine.forecast import passes_of
 from reciprocam_bench.engine.plan import Unit, Work
 from reciprocam_bench.engine.progress import Progress
 from reciprocam_bench.engine.raw_maps import RawMaps
@@ -83,7 +84,7 @@ def _group(run: Run, work: Work, images: Images) -> Group | None:
 
 def _judge_group(run: Run, work: Work, group: Group, images: int, progress: Progress) -> list[Row]:
     backbone, fixed = run.experiment.backbone, _fixed_columns(group)
-    costs = [_passes(unit, unit.method.forwards(backbone)) for unit in work.units]
+    costs = [passes_of(unit, unit.method.forwards(backbone)) for unit in work.units]
     share = images / sum(map(sum, costs))
     rows, shown = [], {}
     for unit, cost in zip(work.units, costs, strict=True):
@@ -98,13 +99,6 @@ def _judge_group(run: Run, work: Work, group: Group, images: int, progress: Prog
         with run.phases("pictures"):
             save_sheets(run, group.protocol, group.trials, group.fp, shown)
     return [row for of_trial in zip(*rows, strict=True) for row in of_trial]
-
-
-def _passes(unit: Unit, cost: float) -> list[float]:
-    """The passes a unit makes over its images, in forwards: explain, masked image, explain that, questions."""
-    again = [cost] if any("masked_explanation" in m.spec.needs for m in unit.metrics) else []
-    questions = sum(m.forwards for m in unit.metrics)
-    return [cost, 1.0, *again, *([questions] if questions else [])]
 
 
 def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Evidence | None, list[Row]]:
