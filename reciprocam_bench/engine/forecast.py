@@ -17,7 +17,7 @@ def passes_of(unit: Unit, cost: float) -> list[float]:
 
 
 def forecast(run: Run, todo: list[Work], timed: bool) -> str:
-    """One line: about how long judging, and timing where it is left to do, will take, from one measured forward pass."""
+    """One line: about how long judging, and timing where that is left, will take, from a measured forward pass."""
     backbone, config = run.experiment.backbone, run.experiment.config
     each = _seconds_of_a_forward(run)
     judged = sum(

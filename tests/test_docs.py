@@ -1,0 +1,158 @@
+"""Every command line that README and docs show runs as it is shown, or is checked as far as it can be without hours."""
+
+import importlib
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from PIL import Image
+
+from reciprocam_bench.backbones.linear_head import save_linear_head
+from reciprocam_bench.cli import main
+from reciprocam_bench.config import Config
+from reciprocam_bench.engine.experiment import set_up
+from reciprocam_bench.explainers.registry import EXPLAINERS
+from reciprocam_bench.metrics.registry import METRICS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "results/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Verbs that would work for hours: the config is loaded, and everything it names, as `validate` does.
+_LONG = {"run", "time", "fit-head"}
+WNIDS = ("n01440764", "n02099601", "n03028079")
+
+
+def shown(page: Path) -> Iterator[str]:
+    """The command lines of a page's console blocks, continued lines joined, comments and prompts left out."""
+    for block in re.findall(r"^```(?:console|bash|sh)?\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            for command in re.split(r"\s*&&\s*", line):
+                words = shlex.split(command, comments=True)
+                while words and re.fullmatch(r"\w+=\S*", words[0]):
+                    words = words[1:]
+                if words[:1] == ["rcam-bench"]:
+                    yield shlex.join(words[1:])
+
+
+COMMANDS = sorted({(page.relative_to(ROOT).as_posix(), command) for page in PAGES for command in shown(page)})
+
+
+def weights(folder: Path, name: str) -> None:
+    """A file of random weights where the documentation's networks look for theirs."""
+    library, _, model = name.partition("/")
+    path = folder / f"{name}.pth"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    make = torchvision.models.get_model if library == "torchvision" else timm.create_model
+    torch.save(make(model).state_dict(), path)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder that has what the documentation speaks of: data, weights, a picture, a head, a module."""
+    here = tmp_path_factory.mktemp("reader")
+    torch.manual_seed(0)
+    for name in ("torchvision/resnet18", "torchvision/resnet50", "timm/resnet50.a1_in1k"):
+        weights(here / "weights", name)
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    picture.save(here / "cat.jpg")
+    for wnid in WNIDS:
+        (here / "imagenet" / wnid).mkdir(parents=True)
+        picture.save(here / "imagenet" / wnid / "a.jpg")
+    voc(here / "VOCdevkit/VOC2007", picture)
+    torch.save(torchvision.models.resnet50(num_classes=20).state_dict(), here / "mine.pth")
+    about = {"model": "torchvision/resnet50", "layer": "layer4"}
+    save_linear_head(here / "heads/resnet50_voc07.safetensors", torch.randn(20, 2048), torch.zeros(20), about)
+    return here
+
+
+def voc(folder: Path, picture: Image.Image) -> None:
+    for name in ("Annotations", "ImageSets/Main", "JPEGImages"):
+        (folder / name).mkdir(parents=True)
+    box = "<bndbox><xmin>5</xmin><ymin>5</ymin><xmax>40</xmax><ymax>40</ymax></bndbox>"
+    text = f"<a><size><width>60</width><height>60</height></size><object><name>dog</name>{box}</object></a>"
+    for i in range(9):
+        picture.save(folder / f"JPEGImages/{i}.jpg")
+        (folder / f"Annotations/{i}.xml").write_text(text)
+    for split in ("test", "trainval"):
+        (folder / f"ImageSets/Main/{split}.txt").write_text("\n".join(map(str, range(9))))
+
+
+@pytest.fixture
+def reader(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A reader in that folder, with the variables set that the pages export, and the example plug-in installed."""
+    monkeypatch.chdir(place)
+    for name, folder in (("IMAGENET_ROOT", "imagenet"), ("VOC_ROOT", "VOCdevkit"), ("IMAGES", "imagenet")):
+        monkeypatch.setenv(name, str(place / folder))
+    monkeypatch.setenv("RCAM_WEIGHTS_DIR", str(place / "weights"))
+    monkeypatch.syspath_prepend(str(ROOT / "tests/plugin"))
+    methods, metrics = dict(EXPLAINERS.all()), dict(METRICS.all())
+    importlib.import_module("rcam_bench_example")
+    yield place
+    sys.modules.pop("rcam_bench_example")
+    for registry, before in ((EXPLAINERS, methods), (METRICS, metrics)):
+        for name in registry.all().keys() - before.keys():
+            del registry._specs[name]
+
+
+@pytest.fixture
+def only_checked(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """Runs stop where their work would begin: all that the config names has been loaded and checked."""
+    checked = []
+
+    def check(config: Config, *rest: object, **more: object) -> None:
+        set_up(config)
+        checked.append(config)
+
+    monkeypatch.setattr("reciprocam_bench.engine.complete.complete", check)
+    monkeypatch.setattr("reciprocam_bench.engine.complete.only_time", check)
+    monkeypatch.setattr("reciprocam_bench.fitting.fit_head.fit_head", check)
+    for name in ("report.report", "summary.warnings_of"):
+        monkeypatch.setattr(f"reciprocam_bench.reporting.{name}", lambda *rest, **more: "")
+    return checked
+
+
+def call(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["rcam-bench", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+
+
+def test_the_pages_show_commands() -> None:
+    assert len(COMMANDS) > 12
+    assert {shlex.split(command)[0] for _, command in COMMANDS} >= {"run", "report", "explain", "ls", "validate"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "command"), [c for c in COMMANDS if shlex.split(c[1])[0] in _LONG])
+def test_a_long_command_is_right_as_shown(
+    reader: Path, only_checked: list[Config], monkeypatch: pytest.MonkeyPatch, page: str, command: str
+) -> None:
+    call(monkeypatch, shlex.split(command))
+    assert len(only_checked) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "command"), [c for c in COMMANDS if shlex.split(c[1])[0] not in _LONG])
+def test_a_command_runs_as_shown(reader: Path, monkeypatch: pytest.MonkeyPatch, page: str, command: str) -> None:
+    words = shlex.split(command)
+    if words[0] == "report":
+        for name in (word for word in words[1:] if word.startswith("runs/")):
+            shutil.copytree(ROOT / "results/resnet18_imagenet_subset", name, dirs_exist_ok=True)
+    call(monkeypatch, words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page.relative_to(ROOT).as_posix() for page in PAGES])
+def test_python_that_a_page_shows_runs_as_shown(reader: Path, page: str) -> None:
+    for code in re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.M | re.S):
+        if "import reciprocam_bench as rb" in code:
+            exec(compile(code, page, "exec"), {"__name__": "__main__"})
