@@ -14,7 +14,7 @@ from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.errors import in_words
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.registry import Method
-from reciprocam_bench.timing.memory import peak_memory
+from reciprocam_bench.timing.peak import peak_memory
 
 SCOPES = ("end-to-end", "explainer")
 

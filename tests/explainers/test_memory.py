@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import reciprocam_bench as rb
 from reciprocam_bench.explainers.forward_pass import forward_pass
 from reciprocam_bench.explainers.registry import EXPLAINERS, Method, make_method
-from reciprocam_bench.peers.methods import PeerError, installed_methods
+from reciprocam_bench.peers.methods import PeerError
 
 CLASSES = torch.tensor([4, 0])
 # Options that make a method cheap, or make it use the head where a closed form would do without.
@@ -30,7 +30,7 @@ CHEAP: dict[str, dict] = {
     "sscam": {"samples": 1},
 }
 PEERS = ["torchcam:GradCAM", "torchcam:ScoreCAM", "gradcam:GradCAM", "gradcam:AblationCAM", "captum:DeepLift"]
-METHODS = [*EXPLAINERS.all(), *(name for name in PEERS if name in installed_methods())]
+METHODS = [*EXPLAINERS.all(), *(name for name in PEERS if name in EXPLAINERS.available())]
 
 
 class TinyTransformer(nn.Module):
@@ -53,7 +53,7 @@ class TinyTransformer(nn.Module):
 @pytest.fixture(scope="module", autouse=True)
 def only_what_is_new() -> Iterator[None]:
     """The collector leaves out all that was there before: most of each test's time would go into libraries' objects."""
-    installed_methods()
+    EXPLAINERS.available()
     gc.collect()
     gc.freeze()
     yield

@@ -4,7 +4,7 @@ import torch
 
 from reciprocam_bench.explainers.registry import ExplainerSpec, Method
 from reciprocam_bench.timing.measure import Sample, peaks, rows, speedup, time_methods
-from reciprocam_bench.timing.memory import peak_memory
+from reciprocam_bench.timing.peak import peak_memory
 
 EVENTS: list[str] = []
 
