@@ -115,12 +115,14 @@ def test_a_failure_on_the_way_changes_nothing(tiny, images, name, call, monkeypa
     fp = forward_pass(backbone, images[:2], CLASSES)
     good = method(fp)
     before, tensors = state(backbone), live_tensors()
-    with monkeypatch.context() as patch:
-        patch.setattr(nn.Linear, "forward", failing(call, nn.Linear.forward))
-        try:
-            method(fp)
-        except (ArithmeticError, PeerError) as error:
-            assert "the layer failed" in str(error)
+    # Often: what one failure leaves could hide behind a copy of the network that is thrown away after it.
+    for _ in range(20):
+        with monkeypatch.context() as patch:
+            patch.setattr(nn.Linear, "forward", failing(call, nn.Linear.forward))
+            try:
+                method(fp)
+            except (ArithmeticError, PeerError) as error:
+                assert "the layer failed" in str(error)
     assert state(backbone) == before
     assert not torch.is_inference_mode_enabled() and torch.is_grad_enabled()
     torch.testing.assert_close(method(fp), good)
@@ -139,7 +141,8 @@ def test_most_methods_ask_the_head(tiny, images, monkeypatch):
                 method(fp)
             except (ArithmeticError, PeerError):
                 failed.add(name)
-    assert set(METHODS) - failed == {"cam", "center", "eigencam", "fusedreciprocam", "ones", "random"}
+    controls = {name for name, spec in EXPLAINERS.all().items() if spec.control}
+    assert set(METHODS) - failed == controls | {"cam", "eigencam", "fusedreciprocam"}
 
 
 def resident() -> int:
