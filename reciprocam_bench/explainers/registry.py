@@ -22,9 +22,9 @@ class ExplainerSpec:
         implementation: ``(backbone, options) ->`` which of several equal ways will run, for timing tables.
         check: ``(backbone, options) -> None``; raises ``UserError`` where the method cannot explain this backbone.
         class_maps: ``(ForwardPass, **options) -> (N, K, h, w)``, the maps of all classes, where that is cheap.
-        gradients: whether it differentiates the network; by default ``ForwardPass.score`` in the features.
-        own_question: whether it differentiates something else, so that no other score can be put to it, as FinerCAM
-            puts one to its base.
+        gradients: whether it differentiates the network: ``ForwardPass.score`` in the features, unless it has a
+            question of its own.
+        own_question: whether it differentiates something else, so that FinerCAM cannot put its score to it.
         fuses_layers: whether it reads several layers, so that it cannot be asked at one of them.
         class_blind: whether its maps are the same for every class of an image.
         random: whether it draws random numbers that belong to the image: another image or class has others.
@@ -77,7 +77,7 @@ class Method:
     options: dict[str, Any]
 
     def __call__(self, fp: ForwardPass) -> Tensor:
-        """Raw maps ``(N, h, w)``, detached, on the device of the features."""
+        """The function's raw maps ``(N, h, w)``, detached; ``TypeError`` where it returns no tensor."""
         maps = self.spec.function(fp, **self.options)
         if not isinstance(maps, Tensor):
             raise TypeError(f"it must return maps (N, h, w); it returned a {type(maps).__name__}")

@@ -15,7 +15,8 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int:
     """Bytes allocated for tensors at the highest point of ``call``, above the level at its start.
 
     On a GPU the allocator's own count. On a CPU the sum of the allocator's events, because the process's resident size
-    says what was kept, not what was needed. Weights and inputs are held before the call and do not count.
+    says what was kept, not what was needed; it does not see tensors on another device, such as MPS. Weights and inputs
+    are held before the call and do not count.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)

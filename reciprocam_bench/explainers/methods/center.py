@@ -11,7 +11,8 @@ from reciprocam_bench.explainers.registry import explainer
 def center(fp: ForwardPass) -> Tensor:
     """``1 - distance to the image centre`` (TorchRay's centre baseline; photographers' subjects are in the middle).
 
-    The map has the next odd size above the feature map's, so that its one maximum is the exact centre at any size.
+    The sides of the map are those of the feature map, made odd by one more cell where they are even, so that its one
+    maximum is the exact centre at any size.
     """
     h, w = (side | 1 for side in fp.features.shape[2:])
     y = torch.linspace(-1, 1, h, device=fp.features.device)
