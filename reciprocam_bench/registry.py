@@ -2,7 +2,8 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from inspect import Parameter, signature
 from typing import Any, Generic, TypeVar
@@ -13,23 +14,40 @@ from reciprocam_bench.errors import UserError, did_you_mean
 
 Spec = TypeVar("Spec")
 
+# Modules of ours that add to a registry from outside its package, by entry-point group: the one place that knows both.
+# Named here and not in our own distribution's entry points, so that a checkout that is not installed has them as well.
+FROM_OUTSIDE = {"reciprocam_bench.explainers": ("reciprocam_bench.peers.methods",)}
+
+
+@dataclass(frozen=True)
+class Source(Generic[Spec]):
+    """Specs that are made when they are asked for, under names ``prefix:name``: the classes of another library.
+
+    Attributes:
+        prefix: what stands before the colon.
+        names: the names behind it; ``UserError`` where they cannot be had.
+        make: ``(name behind the colon) ->`` spec; ``UserError`` for one that is unknown.
+    """
+
+    prefix: str
+    names: Callable[[], Iterable[str]]
+    make: Callable[[str], Spec]
+
 
 class Registry(Generic[Spec]):
     """A table from name to spec, filled by decorators in the modules of one package and by entry points.
 
-    Modules are imported on first look-up, so that a listing costs nothing until it is asked for. Names with a colon
-    are of other libraries; ``elsewhere`` makes their specs.
+    Modules are imported on first look-up, so that a listing costs nothing until it is asked for. A name with a colon
+    that nobody registered belongs to a `Source`.
     """
 
-    def __init__(
-        self, kind: str, package: str, entry_point_group: str, elsewhere: Callable[[str], Spec] | None = None
-    ) -> None:
+    def __init__(self, kind: str, package: str, entry_point_group: str) -> None:
         self.kind = kind
         self._package = package
         self._group = entry_point_group
-        self._elsewhere = elsewhere
         self._specs: dict[str, Spec] = {}
         self._aliases: dict[str, str] = {}
+        self._sources: dict[str, Source[Spec]] = {}
         self._filled = False
 
     def add(self, name: str, spec: Spec, aliases: tuple[str, ...] = ()) -> None:
@@ -40,26 +58,51 @@ class Registry(Generic[Spec]):
         self._specs[name] = spec
         self._aliases |= dict.fromkeys(aliases, name)
 
+    def add_source(self, source: Source[Spec]) -> None:
+        """Take names with the source's prefix from it; a prefix can be taken only once."""
+        if source.prefix in self._sources:
+            raise UserError(f"the prefix '{source.prefix}:' of {self.kind}s is registered twice; rename one of the two")
+        self._sources[source.prefix] = source
+
     def get(self, name: str) -> Spec:
         """Return the spec of ``name`` or of the name it is an alias of; an unknown name is a ``UserError``."""
-        if self._elsewhere and ":" in name:
-            return self._elsewhere(name)
         specs = self.all()
         name = self._aliases.get(name, name)
-        if name not in specs:
-            raise UserError(f"unknown {self.kind} '{name}'{did_you_mean(name, specs)} (rcam-bench ls {self.kind}s)")
-        return specs[name]
+        if name in specs:
+            return specs[name]
+        prefix, colon, rest = name.partition(":")
+        if prefix in self._sources and colon:
+            return self._sources[prefix].make(rest)
+        if self._sources and colon:
+            raise UserError(f"{self.kind} '{name}': unknown library '{prefix}'{did_you_mean(prefix, self._sources)}")
+        raise UserError(f"unknown {self.kind} '{name}'{did_you_mean(name, specs)} (rcam-bench ls {self.kind}s)")
 
     def all(self) -> dict[str, Spec]:
-        """Every spec by name, sorted by name."""
+        """Every registered spec by name, sorted by name; those of sources are not among them."""
         if not self._filled:
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{self._package}.{module.name}")
+            for outside in FROM_OUTSIDE.get(self._group, ()):
+                importlib.import_module(outside)
             for point in entry_points(group=self._group):
                 _load_plugin(point)
             self._filled = True
         return dict(sorted(self._specs.items()))
+
+    def available(self, pattern: str = "*") -> dict[str, Spec]:
+        """`all`, and behind them what the sources have.
+
+        A source that cannot be had is left out, unless ``pattern`` names it: then its ``UserError`` is raised.
+        """
+        specs = self.all()
+        for prefix, source in self._sources.items():
+            try:
+                specs |= {f"{prefix}:{name}": source.make(name) for name in source.names()}
+            except UserError:
+                if pattern.startswith(f"{prefix}:"):
+                    raise
+        return specs
 
 
 def _load_plugin(point: Any) -> None:

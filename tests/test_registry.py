@@ -11,7 +11,7 @@ import reciprocam_bench.registry as registry_module
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.explainers.registry import EXPLAINERS, explainer, make_method
 from reciprocam_bench.metrics.registry import METRICS, make_metrics
-from reciprocam_bench.registry import Registry, check_options, keyword_options
+from reciprocam_bench.registry import Registry, Source, check_options, keyword_options
 
 
 def wobble(
@@ -100,6 +100,57 @@ def test_a_plug_in_cannot_replace_a_built_in(table: Registry, monkeypatch: pytes
     plug_in(monkeypatch, lambda: table.add("built_in", "mine"))
     with pytest.raises(UserError, match="'built_in' is registered twice"):
         table.all()
+
+
+def missing() -> list[str]:
+    raise UserError("it is not installed")
+
+
+def test_a_name_with_a_sources_prefix_is_made_by_the_source(table: Registry) -> None:
+    table.add_source(Source("lib", lambda: ["One", "Two"], lambda name: f"made {name}"))
+    assert table.get("lib:Two") == "made Two"
+    assert list(table.all()) == ["built_in"]
+    assert table.available() == {"built_in": "spec", "lib:One": "made One", "lib:Two": "made Two"}
+
+
+def test_a_registered_name_with_a_colon_comes_before_a_source(table: Registry) -> None:
+    table.add_source(Source("lib", lambda: [], lambda name: f"made {name}"))
+    table.add("lib:Mine", "mine")
+    assert (table.get("lib:Mine"), table.get("lib:Other")) == ("mine", "made Other")
+
+
+def test_an_unknown_prefix_suggests_a_near_one_and_is_a_plain_unknown_name_without_sources(table: Registry) -> None:
+    with pytest.raises(UserError, match="unknown thing 'libb:One'"):
+        table.get("libb:One")
+    table.add_source(Source("lib", lambda: [], str))
+    with pytest.raises(UserError, match=r"thing 'libb:One': unknown library 'libb'; did you mean 'lib'\?"):
+        table.get("libb:One")
+
+
+def test_a_source_that_cannot_be_had_is_told_only_to_who_asks_for_it(table: Registry) -> None:
+    table.add_source(Source("gone", missing, str))
+    table.add_source(Source("lib", lambda: ["One"], str))
+    for pattern in ("*", "gone", "lib:*"):
+        assert list(table.available(pattern)) == ["built_in", "lib:One"]
+    with pytest.raises(UserError, match="it is not installed"):
+        table.available("gone:*")
+
+
+def test_a_prefix_can_be_taken_only_once(table: Registry) -> None:
+    table.add_source(Source("lib", lambda: [], str))
+    with pytest.raises(UserError, match="the prefix 'lib:' of things is registered twice"):
+        table.add_source(Source("lib", lambda: [], str))
+
+
+def test_modules_from_outside_the_package_are_imported_on_first_look_up(
+    table: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rcam_fake_plugins_outside.py").write_text(
+        "import rcam_fake_plugins as p\np.TABLE.add('outside', 'spec')"
+    )
+    monkeypatch.setattr(registry_module, "FROM_OUTSIDE", {"rcam.fake.things": ("rcam_fake_plugins_outside",)})
+    assert "rcam_fake_plugins_outside" not in sys.modules
+    assert table.get("outside") == "spec"
 
 
 def test_only_keyword_only_parameters_are_options() -> None:

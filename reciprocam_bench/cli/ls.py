@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fnmatch import fnmatch
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ def command(
 ) -> None:
     """List what can stand in a config."""
     listings: dict[str, Callable[[], dict[str, str]]] = {
-        "methods": _methods,
+        "methods": partial(_methods, pattern),
         "metrics": _metrics,
         "models": _models,
         "datasets": _datasets,
@@ -39,16 +40,15 @@ def _first_line(function: Callable) -> str:
     return (function.__doc__ or "").strip().partition("\n")[0]
 
 
-def _methods() -> dict[str, str]:
+def _methods(pattern: str) -> dict[str, str]:
     from reciprocam_bench.explainers.registry import EXPLAINERS
-    from reciprocam_bench.peers.methods import installed_methods
     from reciprocam_bench.registry import keyword_options
 
     listed = {}
-    for name, spec in EXPLAINERS.all().items():
+    for name, spec in EXPLAINERS.available(pattern).items():
         options = ", ".join(keyword_options(spec.function))
         listed[name] = _first_line(spec.function) + (f" Options: {options}." if options else "")
-    return listed | installed_methods()
+    return listed
 
 
 def _metrics() -> dict[str, str]:

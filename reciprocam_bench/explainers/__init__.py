@@ -1,1 +1,1 @@
-"""CAM methods: one file per method, one function per file."""
+"""What an explainer receives, how it is registered, and what several methods share; the methods are in ``methods/``."""

@@ -1,4 +1,4 @@
-"""DeepLIFT's rescale rule for any module written in PyTorch: no hooks, no copies of layers."""
+"""DeepLIFT's rescale rule on calls of PyTorch's elementwise activations, whatever module makes them: no hooks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,10 +38,11 @@ _NEAR = 1e-6
 class RescaleRule(TorchFunctionMode):
     """Inside this scope a batch is ``[inputs; baselines]``, and activations pass differences on, not gradients.
 
-    ``count`` is the number of inputs; tensors whose first axis is no multiple of both halves are no such batch.
+    ``count`` is the number of inputs; tensors whose first axis is no multiple of both halves are no such batch. Anything
+    else than the activations above (softmax, products, maxima) passes on gradients.
 
     ``dy/dx`` of an activation becomes ``(y - y') / (x - x')`` against the baseline's values (Shrikumar et al. 2017,
-    arXiv 1704.02685, equation 10). So ``sum m (x - x') = y - y'`` for a network of linear layers and activations.
+    arXiv 1704.02685, equation 10). So ``sum m (x - x') = y - y'`` for a network of linear layers and such activations.
     """
 
     def __init__(self, count: int) -> None:

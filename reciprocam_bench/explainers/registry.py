@@ -14,55 +14,55 @@ from reciprocam_bench.registry import Registry, check_options
 
 @dataclass(frozen=True)
 class ExplainerSpec:
-    """An explainer and what the engine must know of it.
+    """An explainer and what others must know of it; all but name and function are keywords of `explainer`.
 
     Attributes:
-        function: ``(ForwardPass, **options) -> (N, h, w)`` raw maps at feature resolution.
+        function: ``(ForwardPass, **options) -> (N, h, w)`` raw maps, of any size.
         forwards: ``(backbone, options) ->`` about how many full forward passes an image costs, for progress bars.
         implementation: ``(backbone, options) ->`` which of several equal ways will run, for timing tables.
         check: ``(backbone, options) -> None``; raises ``UserError`` where the method cannot explain this backbone.
         class_maps: ``(ForwardPass, **options) -> (N, K, h, w)``, the maps of all classes, where that is cheap.
-        gradients: whether it differentiates the network.
+        gradients: whether it differentiates the network: ``ForwardPass.score`` in the features, unless it has a
+            question of its own.
+        own_question: whether it differentiates something else, so that FinerCAM cannot put its score to it.
+        fuses_layers: whether it reads several layers, so that it cannot be asked at one of them.
+        class_blind: whether its maps are the same for every class of an image.
+        random: whether it draws random numbers that belong to the image: another image or class has others.
+        control: whether it explains nothing and is there to be beaten.
         own_forward: whether its call runs the images through the network itself and needs no shared forward pass, as
             the classes of other libraries do.
     """
 
     name: str
     function: Callable[..., Tensor]
-    forwards: Callable[[Backbone, dict[str, Any]], float]
-    implementation: Callable[[Backbone, dict[str, Any]], str]
-    check: Callable[[Backbone, dict[str, Any]], None]
-    class_maps: Callable[..., Tensor] | None
+    forwards: Callable[[Backbone, dict[str, Any]], float] = lambda backbone, options: 1.0
+    implementation: Callable[[Backbone, dict[str, Any]], str] = lambda backbone, options: ""
+    check: Callable[[Backbone, dict[str, Any]], None] = lambda backbone, options: None
+    class_maps: Callable[..., Tensor] | None = None
     gradients: bool = False
+    own_question: bool = False
+    fuses_layers: bool = False
+    class_blind: bool = False
+    random: bool = False
+    control: bool = False
     own_forward: bool = False
 
 
-def _of_another_library(name: str) -> ExplainerSpec:
-    from reciprocam_bench.peers.methods import peer_method  # it needs the classes above
-
-    return peer_method(name)
-
-
 EXPLAINERS: Registry[ExplainerSpec] = Registry(
-    "method", "reciprocam_bench.explainers", "reciprocam_bench.explainers", _of_another_library
+    "method", "reciprocam_bench.explainers.methods", "reciprocam_bench.explainers"
 )
 
 
 def explainer(
-    name: str,
-    *,
-    aliases: tuple[str, ...] = (),
-    forwards: Callable[[Backbone, dict[str, Any]], float] = lambda backbone, options: 1.0,
-    implementation: Callable[[Backbone, dict[str, Any]], str] = lambda backbone, options: "",
-    check: Callable[[Backbone, dict[str, Any]], None] = lambda backbone, options: None,
-    class_maps: Callable[..., Tensor] | None = None,
-    gradients: bool = False,
+    name: str, *, aliases: tuple[str, ...] = (), **traits: Any
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
-    """Register a function as the method ``name``; its keyword-only parameters are the options of a config."""
+    """Register a function as the method ``name``; its keyword-only parameters are the options of a config.
+
+    ``traits`` are attributes of `ExplainerSpec`.
+    """
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        spec = ExplainerSpec(name, function, forwards, implementation, check, class_maps, gradients)
-        EXPLAINERS.add(name, spec, aliases)
+        EXPLAINERS.add(name, ExplainerSpec(name, function, **traits), aliases)
         return function
 
     return register
@@ -77,7 +77,7 @@ class Method:
     options: dict[str, Any]
 
     def __call__(self, fp: ForwardPass) -> Tensor:
-        """Raw maps ``(N, h, w)``, detached, on the device of the features."""
+        """The function's raw maps ``(N, h, w)``, detached; ``TypeError`` where it returns no tensor."""
         maps = self.spec.function(fp, **self.options)
         if not isinstance(maps, Tensor):
             raise TypeError(f"it must return maps (N, h, w); it returned a {type(maps).__name__}")
@@ -98,29 +98,3 @@ def make_method(name: str, options: dict[str, Any], title: str, backbone: Backbo
         except UserError as error:
             raise UserError(f"method '{title}': {error}") from None
     return Method(title, spec, checked)
-
-
-def closed_form_or_head(backbone: Backbone, options: dict[str, Any]) -> str:
-    """Which path of a method with the option ``path`` will run: the closed form where it holds, or the batched head."""
-    path = options.get("path", "auto")
-    if path == "auto":
-        return "closed-form" if backbone.linear is not None else "batched-head"
-    return path
-
-
-def closed_form_must_hold(backbone: Backbone, options: dict[str, Any]) -> None:
-    """The check of methods with an option ``path``: the closed form is only there on a pooled linear head."""
-    if closed_form_or_head(backbone, options) == "closed-form" and backbone.linear is None:
-        raise UserError(
-            f"{backbone.name} split at '{backbone.layer}' has no pooled linear head, so there is no closed form; "
-            "set path to auto or batched-head"
-        )
-
-
-def needs_linear_head(backbone: Backbone, options: dict[str, Any]) -> None:
-    """The check of methods that are defined only behind global average pooling and one linear layer."""
-    if backbone.linear is None:
-        raise UserError(
-            f"this method needs a head of global average pooling and one linear layer; {backbone.name} split at "
-            f"'{backbone.layer}' has another; leave the method out or choose another layer"
-        )

@@ -12,7 +12,7 @@ from torch import Tensor
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.peers.libraries import LIBRARIES
 from reciprocam_bench.peers.network import WholeNetwork
-from reciprocam_bench.peers.options import settable, split
+from reciprocam_bench.peers.options import repeats, settable, split
 
 SETS_APART = True
 _GIVEN = frozenset(
@@ -47,6 +47,8 @@ _NEED_A_MASK = {
     "ShapleyValueSampling",
     "ShapleyValues",
 }
+# Their samples switch off many squares at once.
+_SQUARES_AT_ONCE = {"KernelShap", "Lime"}
 _Squares = Annotated[int, Field(ge=1)]
 
 
@@ -81,6 +83,13 @@ def explain(cls: Any, network: WholeNetwork, images: Tensor, classes: Tensor, op
     found = method.attribute(images, **target, **values)
     found = found[0] if isinstance(found, tuple) else found
     return found.sum(1) if found.ndim == 4 else found
+
+
+def forwards(cls: Any, channels: int, values: dict[str, Any]) -> float:
+    """Forwards an image: one a sample, and one a square of the mask where squares are switched off one by one."""
+    squares = [values[name] ** 2 for name in _MASKS if isinstance(values.get(name), int)]
+    one_by_one = squares and cls.__name__ not in _SQUARES_AT_ONCE
+    return 1 + repeats(values) * (squares[0] if one_by_one else 1)
 
 
 def _inner(cls: Any, name: str) -> type:

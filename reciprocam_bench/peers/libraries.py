@@ -20,6 +20,9 @@ class Library:
         distribution: its name in a package index.
         explains: whether a class of the module is meant to explain an image.
         refused: classes that are, and why they cannot be run as methods.
+        class_blind: classes whose maps are the same for every class of an image.
+        random: classes whose maps depend on numbers drawn anew for each batch.
+        fuses_layers: classes that need several layers.
     """
 
     prefix: str
@@ -27,6 +30,9 @@ class Library:
     distribution: str
     explains: Callable[[type], bool]
     refused: dict[str, str]
+    class_blind: frozenset[str] = frozenset()
+    random: frozenset[str] = frozenset()
+    fuses_layers: frozenset[str] = frozenset()
 
     @property
     def version(self) -> str:
@@ -59,7 +65,7 @@ class Library:
                 raise UserError(f"{self.distribution} cannot be imported: {error}; install it anew") from None
             raise UserError(
                 f"methods '{self.prefix}:...' need {self.distribution}, which is not installed; "
-                "pip install 'rcam-bench[peers]'"
+                f"pip install {self.distribution}"
             ) from None
         found = inspect.getmembers(module, inspect.isclass)
         return {name: cls for name, cls in found if not name.startswith("_") and self.explains(cls)}
@@ -93,6 +99,8 @@ LIBRARIES = {
             "torchcam",
             _torchcam_explains,
             {"LeGrad": "it reads the attention blocks of a torchvision VisionTransformer, not a feature map"},
+            random=frozenset({"SmoothGradCAMpp", "SSCAM"}),
+            fuses_layers=frozenset({"RefineCAM"}),
         ),
         Library(
             "gradcam",
@@ -103,6 +111,9 @@ LIBRARIES = {
                 "DeepFeatureFactorization": "it finds concepts, not the map of a class",
                 "GuidedBackpropReLUModel": "it takes one image a call; captum:GuidedBackprop is the same method",
             },
+            class_blind=frozenset({"EigenCAM", "FEM", "KPCA_CAM"}),
+            random=frozenset({"RandomCAM"}),
+            fuses_layers=frozenset({"RefineCAM"}),
         ),
         Library(
             "captum",
@@ -133,13 +144,17 @@ LIBRARIES = {
                     _ONE_NEURON,
                 ),
             },
+            class_blind=frozenset({"LayerActivation"}),
+            random=frozenset(
+                {
+                    "GradientShap",
+                    "KernelShap",
+                    "LayerGradientShap",
+                    "Lime",
+                    "NoiseTunnel",
+                    "ShapleyValueSampling",
+                }
+            ),
         ),
     )
 }
-
-
-def find_library(prefix: str, name: str) -> Library:
-    """The library of a prefix; ``UserError`` for an unknown one. ``name`` is the whole method name, for the message."""
-    if prefix not in LIBRARIES:
-        raise UserError(f"method '{name}': unknown library '{prefix}'{did_you_mean(prefix, LIBRARIES)}")
-    return LIBRARIES[prefix]

@@ -1,13 +1,14 @@
-"""A class of another library as a method: made on the fly from its name."""
+"""Classes of other libraries as methods, made from their names, and the libraries as sources of the registry."""
 
 import contextlib
 import importlib
 import inspect
 import io
 import re
-import textwrap
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from inspect import Parameter
 from typing import Any, Protocol, cast
 
@@ -18,12 +19,10 @@ from torch import Tensor
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.errors import UserError, in_words
 from reciprocam_bench.explainers.forward_pass import ForwardPass, differentiable, usable
-from reciprocam_bench.explainers.registry import ExplainerSpec
-from reciprocam_bench.peers.libraries import LIBRARIES, Library, find_library
+from reciprocam_bench.explainers.registry import EXPLAINERS, ExplainerSpec
+from reciprocam_bench.peers.libraries import LIBRARIES, Library
 from reciprocam_bench.peers.network import WholeNetwork, whole_network
-
-# Options that say how often the network is asked.
-_REPEATS = ("num_samples", "n_samples", "n_steps", "nt_samples")
+from reciprocam_bench.registry import Source
 
 
 class PeerError(RuntimeError):
@@ -49,89 +48,92 @@ class Adapter(Protocol):
     ) -> Tensor:
         """Maps ``(N, h, w)`` or ``(N, H, W)``."""
 
+    def forwards(self, cls: Any, channels: int, values: dict[str, Any]) -> float:
+        """About how many forward passes an image costs; of the values of all options, given or not."""
 
-def peer_method(name: str) -> ExplainerSpec:
-    """The method ``library:Class``; ``UserError`` where the library or the class is unknown or cannot be run."""
-    prefix, _, class_name = name.partition(":")
-    library = find_library(prefix, name)
-    cls = library.find(class_name)
-    adapter = _adapter(library)
-    options = adapter.options_of(cls)
 
-    def check(backbone: Backbone, chosen: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class Peer:
+    """A class of a library, and the adapter that knows how such classes are called."""
+
+    library: Library
+    cls: Any
+    adapter: Adapter
+
+    @property
+    def name(self) -> str:
+        """``library:Class``."""
+        return f"{self.library.prefix}:{self.cls.__name__}"
+
+    def check(self, backbone: Backbone, chosen: dict[str, Any]) -> None:
+        """Make the object once: ``UserError`` for what the library makes of options or networks it cannot take."""
         if chosen.get("layers") == []:
             raise UserError("layers: the list is empty; name layers, or leave it out for the backbone's own")
-        constructor = {n: v for n, v in chosen.items() if n in inspect.signature(cls).parameters}
-        layers = _layers(cls, backbone, chosen)
+        constructor = {n: v for n, v in chosen.items() if n in inspect.signature(self.cls).parameters}
         try:
-            with (
-                whole_network(backbone, layers, adapter.SETS_APART) as network,
-                _kept_to_itself(backbone.device),
-                contextlib.ExitStack() as stack,
-            ):
-                made = adapter.make(cls, network, constructor)
+            with self._lent(backbone, chosen) as network, contextlib.ExitStack() as stack:
+                made = self.adapter.make(self.cls, network, constructor)
                 if hasattr(made, "__exit__"):
                     stack.enter_context(made)
         except UserError:
             raise
-        except Exception as error:  # whatever the library makes of options or networks it cannot take
+        except Exception as error:  # it fails in ways of its own
             raise UserError(f"it cannot explain {backbone.name}: {in_words(error)}") from error
 
+    def explain(self, fp: ForwardPass, chosen: dict[str, Any]) -> Tensor:
+        """Maps ``(N, h, w)`` or ``(N, H, W)``, float32; `PeerError` where the library's own code fails."""
+        options = {n: v for n, v in chosen.items() if n != "layers"}
+        try:
+            with self._lent(fp.backbone, chosen) as network, differentiable(fp.images) as images:
+                maps = self.adapter.explain(self.cls, network, images, usable(fp.classes), options)
+        except UserError as error:
+            raise UserError(f"method '{self.name}': {error}") from None
+        except Exception as error:  # another library's code fails in its own ways
+            raise PeerError(f"{self.name}: {in_words(error)}") from error
+        if maps.ndim != 3 or len(maps) != len(fp):
+            raise PeerError(f"{self.name}: maps are {tuple(maps.shape)}, not (N, h, w) with N = {len(fp)}")
+        return maps.detach().to(fp.features.device, torch.float32)
+
+    def forwards(self, backbone: Backbone, chosen: dict[str, Any]) -> float:
+        """About how many full forward passes one image costs."""
+        defaults = {name: p.default for name, p in self.adapter.options_of(self.cls).items()}
+        return self.adapter.forwards(self.cls, backbone.feature_shape[0], defaults | chosen)
+
+    @contextlib.contextmanager
+    def _lent(self, backbone: Backbone, chosen: dict[str, Any]) -> Iterator[WholeNetwork]:
+        """The network with the layers it reads; one that fuses layers gets the same as our refinecam."""
+        layers = tuple(chosen.get("layers") or ())
+        if not layers and self.cls.__name__ in self.library.fuses_layers:
+            layers = backbone.stages()[-3:]
+        with whole_network(backbone, layers, self.adapter.SETS_APART) as network, _kept_to_itself(backbone.device):
+            yield network
+
+
+def peer_method(library: Library, class_name: str) -> ExplainerSpec:
+    """The method ``library:Class``; ``UserError`` where the class is unknown or cannot be run."""
+    peer = Peer(library, library.find(class_name), _adapter(library))
     return ExplainerSpec(
-        name=name,
-        function=_function(name, cls, adapter, options),
-        forwards=lambda backbone, chosen: _forwards(cls, options, backbone, chosen),
+        name=peer.name,
+        function=_function(peer),
+        forwards=peer.forwards,
         implementation=lambda backbone, chosen: library.version,
-        check=check,
-        class_maps=None,
+        check=peer.check,
+        fuses_layers=class_name in library.fuses_layers,
+        class_blind=class_name in library.class_blind,
+        random=class_name in library.random,
         own_forward=True,
     )
 
 
-def installed_methods() -> dict[str, str]:
-    """Every peer class that can be run here, by method name, with the first line on it and its options."""
-    listed = {}
-    for prefix, library in LIBRARIES.items():
-        try:
-            classes = library.classes()
-        except UserError:
-            continue
-        for name, cls in classes.items():
-            options = ", ".join(_adapter(library).options_of(cls))
-            listed[f"{prefix}:{name}"] = _first_line(cls) + (f" Options: {options}." if options else "")
-    return listed
-
-
-def _function(name: str, cls: Any, adapter: Adapter, options: dict[str, Parameter]) -> Callable[..., Tensor]:
+def _function(peer: Peer) -> Callable[..., Tensor]:
     def explain(fp: ForwardPass, **chosen: Any) -> Tensor:
-        layers = _layers(cls, fp.backbone, chosen)
-        chosen.pop("layers", None)
-        try:
-            with (
-                whole_network(fp.backbone, layers, adapter.SETS_APART) as network,
-                differentiable(fp.images) as images,
-                _kept_to_itself(fp.backbone.device),
-            ):
-                maps = adapter.explain(cls, network, images, usable(fp.classes), chosen)
-        except UserError as error:
-            raise UserError(f"method '{name}': {error}") from None
-        except Exception as error:  # another library's code fails in its own ways
-            raise PeerError(f"{name}: {in_words(error)}") from error
-        if maps.ndim != 3 or len(maps) != len(fp):
-            raise PeerError(f"{name}: maps are {tuple(maps.shape)}, not (N, h, w) with N = {len(fp)}")
-        return maps.detach().to(fp.features.device, torch.float32)
+        return peer.explain(fp, chosen)
 
     fp = Parameter("fp", Parameter.POSITIONAL_OR_KEYWORD, annotation=ForwardPass)
-    explain.__signature__ = inspect.Signature([fp, *options.values()])  # type: ignore[attr-defined]
-    explain.__doc__ = _first_line(cls)
+    options = peer.adapter.options_of(peer.cls).values()
+    explain.__signature__ = inspect.Signature([fp, *options])  # type: ignore[attr-defined]
+    explain.__doc__ = _first_sentence(peer.cls)
     return explain
-
-
-def _layers(cls: Any, backbone: Backbone, chosen: dict[str, Any]) -> tuple[str, ...]:
-    """The layers a class reads; those that refine a map need several, the same as our refinecam."""
-    if cls.__name__ == "RefineCAM" and not chosen.get("layers"):
-        return backbone.stages()[-3:]
-    return tuple(chosen.get("layers") or ())
 
 
 def _adapter(library: Library) -> Adapter:
@@ -159,23 +161,15 @@ def _kept_to_itself(device: torch.device) -> Iterator[None]:
             np.random.set_state(before)
 
 
-def _forwards(cls: Any, options: dict[str, Parameter], backbone: Backbone, chosen: dict[str, Any]) -> float:
-    values = {name: chosen.get(name, p.default) for name, p in options.items()}
-    asked = 1.0
-    for name in _REPEATS:
-        asked *= values[name] if isinstance(values.get(name), int) else 1
-    if any(base.__name__ == "ScoreCAM" for base in cls.__mro__):
-        return asked * backbone.feature_shape[0]
-    if cls.__name__ == "AblationCAM":
-        return 1 + 0.1 * backbone.feature_shape[0]
-    if cls.__name__ in ("KernelShap", "Lime"):  # their samples are of all squares at once
-        return 1 + asked
-    squares = [values[name] ** 2 for name in ("feature_mask", "layer_mask") if isinstance(values.get(name), int)]
-    return 1 + asked * (squares[0] if squares else 1)
-
-
-def _first_line(cls: type) -> str:
-    """The first sentence of its docstring without links, cut to fit a line; its name where it has none."""
+def _first_sentence(cls: type) -> str:
+    """The first sentence of its docstring, without links and line breaks; its name where it has none."""
     paragraph = " ".join((cls.__doc__ or "").strip().partition("\n\n")[0].split())
-    sentence = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", paragraph).partition(". ")[0].rstrip(".")
-    return f"{textwrap.shorten(sentence or cls.__name__, 100, placeholder=' [...]')}."
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", paragraph)
+    text = re.sub(r"\s*<?https?://\S+", "", text)
+    # A full stop before a small letter ends an abbreviation.
+    sentence = re.split(r"\.\s+(?=[A-Z])", text)[0].rstrip(" .,:")
+    return f"{sentence or cls.__name__}."
+
+
+for _library in LIBRARIES.values():
+    EXPLAINERS.add_source(Source(_library.prefix, _library.classes, partial(peer_method, _library)))

@@ -1,11 +1,14 @@
 """The parameters of a library's class as the options of a config."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from inspect import Parameter
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+# Options that say how often the network is asked.
+_REPEATS = ("num_samples", "n_samples", "n_steps", "nt_samples")
 _SIMPLE = (bool, int, float, str, NoneType)
 
 # The layers that a class reads in place of the backbone's own.
@@ -34,6 +37,12 @@ def with_classes(
     """The options with named classes in place of names, where the constructor takes a class."""
     classes = {name for name, p, _ in _named(constructor) if inspect.isclass(p.default)}
     return {n: find(v) if n in classes and isinstance(v, str) else v for n, v in options.items()}
+
+
+def repeats(values: dict[str, Any]) -> float:
+    """How often the options (by name, with their values) have the network asked; 1 where none of them says."""
+    counts = (values[name] for name in _REPEATS if isinstance(values.get(name), int))
+    return float(math.prod(counts))
 
 
 def _named(function: Callable[..., Any]) -> list[tuple[str, Parameter, Any]]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reciprocam_bench.peers.libraries import LIBRARIES
 from reciprocam_bench.peers.network import WholeNetwork
-from reciprocam_bench.peers.options import LAYERS, settable, split, with_classes
+from reciprocam_bench.peers.options import LAYERS, repeats, settable, split, with_classes
 
 SETS_APART = False
 _GIVEN = frozenset(
@@ -47,3 +47,9 @@ def explain(cls: Any, network: WholeNetwork, images: Tensor, classes: Tensor, op
             scores = network(images)
         maps = extractor(class_idx=classes.tolist(), scores=scores, normalized=False, **of_call)
         return maps[0] if len(maps) == 1 else extractor.fuse_cams(maps)
+
+
+def forwards(cls: Any, channels: int, values: dict[str, Any]) -> float:
+    """Forwards an image: the Score-CAM family asks once a channel."""
+    masked = any(base.__name__ == "ScoreCAM" for base in cls.__mro__)
+    return repeats(values) * channels if masked else 1 + repeats(values)

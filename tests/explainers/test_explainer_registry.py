@@ -13,8 +13,9 @@ import torch
 
 import reciprocam_bench as rb
 from reciprocam_bench.explainers import registry as registry_module
+from reciprocam_bench.explainers.closed_form import needs_linear_head
 from reciprocam_bench.explainers.forward_pass import forward_pass
-from reciprocam_bench.explainers.registry import EXPLAINERS, explainer, make_method, needs_linear_head
+from reciprocam_bench.explainers.registry import EXPLAINERS, ExplainerSpec, explainer, make_method
 from reciprocam_bench.registry import Registry
 
 CONFIGURED = {
@@ -39,10 +40,10 @@ CONFIGURED = {
     "shapleycam": [{"utility": "rest"}, {"utility": "logit"}],
     "sscam": [{"samples": 2, "variant": v} for v in ("paper", "torch-cam")],
 }
+SPECS = EXPLAINERS.all()
 # Controls that see neither image nor class, and a method for transformers, have tests of their own.
-APART = {"center", "ones", "vitreciprocam"}
-METHODS = [(name, options) for name in EXPLAINERS.all() if name not in APART for options in CONFIGURED.get(name, [{}])]
-OF_A_CLASS = [(name, options) for name, options in METHODS if name != "eigencam"]
+APART = {name for name, spec in SPECS.items() if spec.control and spec.class_blind} | {"vitreciprocam"}
+METHODS = [(name, options) for name in SPECS if name not in APART for options in CONFIGURED.get(name, [{}])]
 # Maps that are not of feature size: for images of 24x16
 SIZES = {"rise": (24, 16), "fullgrad": (24, 16)}
 
@@ -70,7 +71,7 @@ def test_a_batch_is_the_same_as_its_images_one_by_one(tiny, images, name, option
     assert (batch[0] - batch[1]).abs().max() > 0
 
 
-@pytest.mark.parametrize(("name", "options"), OF_A_CLASS)
+@pytest.mark.parametrize(("name", "options"), METHODS)
 def test_the_class_is_resolved_for_each_image(tiny, images, name, options):
     method = make_method(name, options, name, tiny)
     same = 5 * images[:1].expand(3, -1, -1, -1)
@@ -78,8 +79,8 @@ def test_the_class_is_resolved_for_each_image(tiny, images, name, options):
     for n, c in enumerate([4, 0, 2]):
         alone = method(forward_pass(tiny, same[:1], torch.tensor([c])))[0]
         torch.testing.assert_close(together[n], alone, rtol=1e-4, atol=1e-5 * alone.abs().max().item())
-    assert (together[0] - together[1]).abs().max() > 0
-    assert (together[0] - together[2]).abs().max() > 0
+    for other in (1, 2):
+        assert ((together[0] - together[other]).abs().max() == 0) == SPECS[name].class_blind
 
 
 @pytest.mark.parametrize(("name", "options"), METHODS)
@@ -106,7 +107,7 @@ def test_double_precision_gives_the_same_maps(tiny_net, images, name, options):
     double = rb.split_backbone(copy.deepcopy(tiny_net).double(), images.double())
     expected = rb.explain(single, 5 * images, [4, 0, 2], name, **options)
     maps = rb.explain(double, (5 * images).double(), [4, 0, 2], name, **options)
-    if name in ("random", "smoothgradcam++", "sscam") or options.get("base") == "smoothgradcam++":
+    if SPECS[options.get("base", name)].random:
         assert maps.isfinite().all()  # the bytes of the image seed the noise
         return
     torch.testing.assert_close(maps.float(), expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
@@ -142,6 +143,24 @@ def test_a_decorated_function_is_registered_and_stays_callable(empty):
     assert mine is empty.get("mine").function is empty.get("own").function
     assert list(empty.all()) == ["mine"]
     assert make_method("my", {"power": 2}, "row", None).title == "row"
+
+
+def test_what_the_decorator_is_told_stands_in_the_spec(empty):
+    def mine(fp):
+        return fp.features.mean(1)
+
+    assert explainer("mine", class_blind=True, random=True)(mine) is mine
+    assert empty.get("mine") == ExplainerSpec("mine", mine, class_blind=True, random=True)
+    with pytest.raises(TypeError, match="classblind"):
+        explainer("other", classblind=True)(mine)
+
+
+def test_a_method_that_draws_or_fuses_says_so():
+    """By what it imports: numbers that belong to an image, or maps of several layers."""
+    for name, spec in SPECS.items():
+        helpers = vars(sys.modules[spec.function.__module__])
+        assert ("generators" in helpers) == spec.random, name
+        assert ("maps_of_layers" in helpers) == spec.fuses_layers, name
 
 
 def test_a_method_of_ones_own_runs_with_its_options(empty, tiny, images):
@@ -257,10 +276,10 @@ def test_a_plug_in_that_does_not_load_is_named_every_time(monkeypatch, times):
 
 def test_every_method_is_in_the_docs_and_says_its_formula_cost_and_gradients():
     docs = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
-    for name, spec in EXPLAINERS.all().items():
+    for name, spec in SPECS.items():
         assert f"| `{name}` |" in docs, f"docs/methods.md does not list {name}"
         text = inspect.getdoc(spec.function) or ""
-        if name not in ("center", "ones", "random"):
+        if not spec.control:
             assert "Cost" in text, f"{name} does not say its cost"
             gradients = " ".join(text.split())
             assert ("Needs gradients" in gradients) == spec.gradients, f"{name}: docstring and decorator disagree"

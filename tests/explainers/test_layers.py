@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import reciprocam_bench as rb
+from reciprocam_bench.explainers.registry import EXPLAINERS, make_method
 
 CLASSES = [4, 0, 2]
 
@@ -78,13 +79,11 @@ def test_the_other_layers_keep_budget_and_sigmoids(staged, images):
     [([], "the list is empty"), (["midle"], "did you mean 'middle'"), (["head"], "head")],
 )
 def test_layers_that_cannot_be_fused_are_named_before_work_begins(staged, images, method, layers, words):
-    from reciprocam_bench.explainers.registry import make_method
-
     with pytest.raises(rb.UserError, match=words):
         make_method(method, {"layers": layers}, "t", staged)
 
 
-@pytest.mark.parametrize("base", ["refinecam", "fusedreciprocam"])
+@pytest.mark.parametrize("base", [name for name, spec in EXPLAINERS.all().items() if spec.fuses_layers])
 def test_refinecam_refuses_a_base_that_fuses_itself(staged, images, base):
     with pytest.raises(rb.UserError, match=f"base '{base}' fuses layers itself"):
         rb.explain(staged, images, method="refinecam", base=base)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import reciprocam_bench as rb
 from reciprocam_bench.explainers.forward_pass import forward_pass
 from reciprocam_bench.explainers.registry import EXPLAINERS, Method, make_method
-from reciprocam_bench.peers.methods import PeerError, installed_methods
+from reciprocam_bench.peers.methods import PeerError
 
 CLASSES = torch.tensor([4, 0])
 # Options that make a method cheap, or make it use the head where a closed form would do without.
@@ -30,7 +30,7 @@ CHEAP: dict[str, dict] = {
     "sscam": {"samples": 1},
 }
 PEERS = ["torchcam:GradCAM", "torchcam:ScoreCAM", "gradcam:GradCAM", "gradcam:AblationCAM", "captum:DeepLift"]
-METHODS = [*EXPLAINERS.all(), *(name for name in PEERS if name in installed_methods())]
+METHODS = [*EXPLAINERS.all(), *(name for name in PEERS if name in EXPLAINERS.available())]
 
 
 class TinyTransformer(nn.Module):
@@ -53,7 +53,7 @@ class TinyTransformer(nn.Module):
 @pytest.fixture(scope="module", autouse=True)
 def only_what_is_new() -> Iterator[None]:
     """The collector leaves out all that was there before: most of each test's time would go into libraries' objects."""
-    installed_methods()
+    EXPLAINERS.available()
     gc.collect()
     gc.freeze()
     yield
@@ -115,12 +115,14 @@ def test_a_failure_on_the_way_changes_nothing(tiny, images, name, call, monkeypa
     fp = forward_pass(backbone, images[:2], CLASSES)
     good = method(fp)
     before, tensors = state(backbone), live_tensors()
-    with monkeypatch.context() as patch:
-        patch.setattr(nn.Linear, "forward", failing(call, nn.Linear.forward))
-        try:
-            method(fp)
-        except (ArithmeticError, PeerError) as error:
-            assert "the layer failed" in str(error)
+    # Often: what one failure leaves could hide behind a copy of the network that is thrown away after it.
+    for _ in range(20):
+        with monkeypatch.context() as patch:
+            patch.setattr(nn.Linear, "forward", failing(call, nn.Linear.forward))
+            try:
+                method(fp)
+            except (ArithmeticError, PeerError) as error:
+                assert "the layer failed" in str(error)
     assert state(backbone) == before
     assert not torch.is_inference_mode_enabled() and torch.is_grad_enabled()
     torch.testing.assert_close(method(fp), good)
@@ -139,7 +141,8 @@ def test_most_methods_ask_the_head(tiny, images, monkeypatch):
                 method(fp)
             except (ArithmeticError, PeerError):
                 failed.add(name)
-    assert set(METHODS) - failed == {"cam", "center", "eigencam", "fusedreciprocam", "ones", "random"}
+    controls = {name for name, spec in EXPLAINERS.all().items() if spec.control}
+    assert set(METHODS) - failed == controls | {"cam", "eigencam", "fusedreciprocam"}
 
 
 def resident() -> int:

@@ -1,0 +1,1 @@
+"""CAM methods: one file per method, one function per file."""

@@ -1,0 +1,110 @@
+"""ViT-ReciproCAM: what a transformer's last block says when its attention sees one patch alone."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass, of_class
+from reciprocam_bench.explainers.masks import Mask, Score, spatial_masks
+from reciprocam_bench.explainers.registry import explainer
+
+_NORMS = (F.layer_norm, F.rms_norm)
+
+
+def _check(backbone: Backbone, options: dict[str, Any]) -> None:
+    """Try it on one image: a transformer's block looks like any other layer from outside."""
+    if backbone.split == "call" or backbone.cuts is None:
+        raise UserError(f"it cannot look behind layer '{backbone.layer}' of {backbone.name}; take blackboxreciprocam")
+    fp = forward_pass(backbone, backbone.cuts.example[:1])
+    _, positions, _ = _tokens(fp).shape
+    with torch.no_grad(), BehindFirstNorm(_tokens(fp), torch.ones(1, positions).to(fp.features)) as norm:
+        fp.head(fp.features)
+    if not norm.found:
+        raise _no_block(backbone)
+
+
+def _no_block(backbone: Backbone) -> UserError:
+    return UserError(
+        f"what lies behind layer '{backbone.layer}' of {backbone.name} does not begin with a LayerNorm of its "
+        "tokens; name the output of the block before the one to be masked (such as blocks.10 of a ViT-B, "
+        "layers.3.blocks.0 of a Swin), or take reciprocam"
+    )
+
+
+def _tokens(fp: ForwardPass) -> Tensor:
+    """The features as tokens, ``(N, h*w, C)``."""
+    return fp.features.flatten(2).transpose(1, 2)
+
+
+class BehindFirstNorm(TorchFunctionMode):
+    """Inside this scope the patch tokens are multiplied by ``masks (M, h*w)`` where the block has normalised them.
+
+    That is the output of the norm whose input are the tokens of the cut, ``tokens (M, h*w, C)``, themselves: the first
+    step of the block behind it, whether it is a module, a node of a graph or a function.
+    """
+
+    def __init__(self, tokens: Tensor, masks: Tensor) -> None:
+        super().__init__()
+        self.tokens, self.masks = tokens, masks
+        self.found = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call ``func``; the output of the first norm is masked."""
+        output = func(*args, **(kwargs or {}))
+        if func not in _NORMS or self.found or not self._is_given(args[0]):
+            return output
+        self.found = True
+        tokens = output.reshape(len(output), -1, output.shape[-1])  # (M, P + h*w, C), the patches last
+        kept = tokens.new_ones(len(tokens), tokens.shape[1] - self.masks.shape[1])
+        return (tokens * torch.cat([kept, self.masks], 1)[:, :, None]).reshape(output.shape)
+
+    def _is_given(self, tokens: Tensor) -> bool:
+        m, positions, channels = self.tokens.shape
+        if tokens.shape[0] != m or tokens.shape[-1] != channels or tokens.numel() < self.tokens.numel():
+            return False
+        return torch.equal(tokens.reshape(m, -1, channels)[:, -positions:], self.tokens)
+
+
+@explainer(
+    "vitreciprocam",
+    aliases=("vit-reciprocam",),
+    forwards=lambda backbone, options: 0.15 * backbone.feature_shape[1] * backbone.feature_shape[2],
+    check=_check,
+)
+def vitreciprocam(fp: ForwardPass, *, mask: Mask = "gaussian", score: Score = "softmax") -> Tensor:
+    """``M_c(i, j) = score_c`` with the block's normalised patch tokens times ``m_ij`` (Byun & Lee 2023, 2310.02588).
+
+    The masks are laid on the output of the first LayerNorm of the block behind the cut: attention sees the tokens they
+    leave, and the class token whole; the skip connection around it is not masked. With ``layer: auto`` that is the
+    last block, as in the paper's figure; the authors' code takes the one before it (for ViT-B ``layer: blocks.9``).
+
+    Cost: the shared forward and one pass of the blocks behind the cut for each patch. No gradients.
+
+    Args:
+        fp: the forward pass, of a transformer.
+        mask: ``gaussian`` (the authors' default: a token and its eight neighbours, each its own, weighted
+            ``[1 2 1; 2 4 2; 1 2 1] / 16``) or ``one-hot`` (one token).
+        score: ``softmax`` probability or ``logit`` (OpenVINO XAI).
+    """
+    n, c, h, w = fp.features.shape
+    tokens = _tokens(fp)
+    # A block holds about a dozen tensors of the size of its tokens at once.
+    size = fp.backbone.chunk_size(12 * c * h * w * fp.features.element_size())
+    values = []
+    with torch.no_grad():
+        for rows in torch.arange(n * h * w, device=tokens.device).split(size):
+            images = rows // (h * w)
+            masks = spatial_masks(mask, h, w, rows % (h * w)).flatten(1).to(tokens)  # (rows, h*w)
+            with BehindFirstNorm(tokens[images], masks) as norm:
+                logits = fp.head(fp.features[images], images)
+            if not norm.found:
+                raise _no_block(fp.backbone)
+            scores = fp.backbone.probabilities(logits) if score == "softmax" else logits
+            values.append(of_class(scores, fp.classes[images]))
+            fp.progress((int(rows[-1]) + 1) / (n * h * w))
+    return torch.cat(values).view(n, h, w)
