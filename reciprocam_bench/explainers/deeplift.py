@@ -38,8 +38,8 @@ _NEAR = 1e-6
 class RescaleRule(TorchFunctionMode):
     """Inside this scope a batch is ``[inputs; baselines]``, and activations pass differences on, not gradients.
 
-    ``count`` is the number of inputs; tensors whose first axis is no multiple of both halves are no such batch. Anything
-    else than the activations above (softmax, products, maxima) passes on gradients.
+    ``count`` is the number of inputs; tensors whose first axis is no multiple of both halves are no such batch. What
+    is none of the activations above (softmax, products, maxima) passes on gradients.
 
     ``dy/dx`` of an activation becomes ``(y - y') / (x - x')`` against the baseline's values (Shrikumar et al. 2017,
     arXiv 1704.02685, equation 10). So ``sum m (x - x') = y - y'`` for a network of linear layers and such activations.
