@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from reciprocam_bench.errors import UserError
 
-SplitKind = Literal["graph", "timm", "replace", "call"]
+SplitKind = Literal["graph", "replace", "call"]
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,8 @@ class Backbone:
         features: ``(N, 3, H, W)`` images to the feature map ``A``, ``(N, C, h, w)``.
         head: ``(M, C, h, w)`` feature maps to logits ``(M, K)``.
         layer: the name of the layer whose output ``A`` is.
-        split: how the cut was made: ``graph`` (two halves of the traced graph), ``timm`` (``forward_features`` and
-            ``forward_head``), ``replace`` (the layer's output replaced during a full forward) or ``call`` (at the
-            image itself: the model is only called).
+        split: how the cut was made: ``graph`` (two halves of the traced graph), ``replace`` (the layer's output replaced
+            during a full forward) or ``call`` (at the image itself: the model is only called).
         split_error: largest absolute difference of ``head(features(x))`` and the uncut model on the example input.
         linear: the pooled linear head, where the head is one.
         feature_shape: ``(C, h, w)`` at the example's size.

@@ -9,12 +9,10 @@ from torch import Tensor, nn
 
 from reciprocam_bench.backbones import graph
 from reciprocam_bench.backbones.backbone import SplitKind
-from reciprocam_bench.backbones.layout import Halves, hint_of, layout_of
-from reciprocam_bench.backbones.reach import NotACut, reads_every_position, without_zeros
+from reciprocam_bench.backbones.layout import Halves
+from reciprocam_bench.backbones.reach import NotACut
 from reciprocam_bench.backbones.replace import split_by_replacing
 from reciprocam_bench.errors import UserError
-
-_TIMM_LAYER = "forward_features"
 
 
 class NoCut(UserError):
@@ -34,7 +32,6 @@ def first_that_works(
     reasons = []
     ways: dict[SplitKind, Callable[[nn.Module, Tensor, str], Halves]] = {
         "graph": _split_by_graph,
-        "timm": _split_by_timm,
         "replace": split_by_replacing,
     }
     for kind, way in ways.items():
@@ -49,7 +46,7 @@ def first_that_works(
         except NoCut as reason:
             raise _refusal(name, layer, str(reason)) from None
         except UserError as reason:
-            if kind != "timm" and layer != "auto":  # the word on a named layer is final
+            if layer != "auto":  # the word on a named layer is final
                 raise UserError(f"{name}: {reason}") from None
             reasons.append(f"{kind}: {reason}")
             continue
@@ -87,36 +84,6 @@ def _split_by_graph(module: nn.Module, example: Tensor, layer: str) -> Halves:
         raise
     features, head = graph.cut(network, node)
     return Halves(features, head, graph.layer_name(network, node), network.layouts[node])
-
-
-class _Method(nn.Module):
-    """A method of a module as a module."""
-
-    def __init__(self, module: nn.Module, method: str) -> None:
-        super().__init__()
-        self.module = module
-        self._method = method
-
-    def forward(self, x: Tensor) -> Tensor:
-        return getattr(self.module, self._method)(x)
-
-
-def _split_by_timm(module: nn.Module, example: Tensor, layer: str) -> Halves:
-    named = layer in ("auto", _TIMM_LAYER)
-    if not named or not hasattr(module, "forward_features") or not hasattr(module, "forward_head"):
-        raise UserError("only for timm models with layer: auto")
-    features, head = _Method(module, "forward_features"), _Method(module, "forward_head")
-    with torch.no_grad():
-        output = features(example)
-    if not isinstance(output, Tensor):
-        raise UserError(f"forward_features gives a {type(output).__name__}, not a map")
-    layout = layout_of(tuple(output.shape), tuple(example.shape), hint_of(module))
-    if layout is None:
-        raise UserError(f"forward_features gives {tuple(output.shape)}, not a map (N, C, h, w)")
-    with without_zeros(module):
-        if layer == "auto" and not reads_every_position(head, output[:1], layout):
-            raise NotACut("the head does not read all positions of what forward_features gives")
-    return Halves(features, head, _TIMM_LAYER, layout)
 
 
 def _other_batch(example: Tensor) -> Tensor:

@@ -92,20 +92,6 @@ class Branching(nn.Module):
         return self.fc(y.mean((2, 3)))
 
 
-class TimmLike(Branching):
-    """The same with timm's two methods."""
-
-    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.act(self.stem(x))
-        return y * 2 if y.sum() > 1e9 else y
-
-    def forward_head(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(x.mean((2, 3)))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.forward_head(self.forward_features(x))
-
-
 class Returning(nn.Module):
     def __init__(self, make) -> None:
         super().__init__()
@@ -244,19 +230,6 @@ def test_a_net_with_data_dependent_flow_is_split_by_replacing(layer, linear):
     assert (backbone.split, backbone.layer) == ("replace", "act" if layer == "auto" else layer)
     assert (backbone.linear is not None) == linear
     assert_same_function(backbone, net, pictures(3, seed=2, side=16))
-
-
-def test_a_timm_net_that_cannot_be_traced_is_split_at_its_own_seam():
-    torch.manual_seed(0)
-    net = TimmLike().eval()
-    backbone = rb.split_backbone(net, pictures(2, seed=1, side=16))
-    assert (backbone.split, backbone.layer) == ("timm", "forward_features")
-    assert_same_function(backbone, net, pictures(3, seed=2, side=16))
-
-
-def test_a_named_layer_of_an_untraceable_timm_net_is_replaced():
-    backbone = rb.split_backbone(TimmLike(), pictures(2, seed=1, side=16), "stem")
-    assert (backbone.split, backbone.layer) == ("replace", "stem")
 
 
 @pytest.mark.parametrize(
