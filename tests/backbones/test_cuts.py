@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.backbones.linear_head import with_linear_head
+from reciprocam_bench.backbones.fitted_head import with_linear_head
 
 SIDE = 96
 IMAGES = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
