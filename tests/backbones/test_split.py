@@ -10,7 +10,7 @@ import torchvision
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.backbones import ways as ways_module
+from reciprocam_bench.backbones.graph import TracedNetwork
 
 # library/name: the layer that auto finds, (C, h, w) at 96x96, whether the head is pooled and linear
 NETWORKS = {
@@ -332,19 +332,19 @@ class OffByHalf(nn.Module):
 
 
 def test_a_way_of_splitting_that_changes_the_logits_is_not_taken(monkeypatch, tiny_net, images):
-    by_graph = ways_module._split_by_graph
+    by_graph = TracedNetwork.halves
 
     def wrong(*args):
         halves = by_graph(*args)
         return halves._replace(head=OffByHalf(halves.head))
 
-    monkeypatch.setattr(ways_module, "_split_by_graph", wrong)
+    monkeypatch.setattr(TracedNetwork, "halves", wrong)
     backbone = rb.split_backbone(tiny_net, images)
     assert (backbone.split, backbone.split_error < 1e-5) == ("replace", True)
 
 
 def test_the_split_error_is_the_largest_difference_of_the_logits(monkeypatch, tiny_net, images):
-    by_graph = ways_module._split_by_graph
+    by_graph = TracedNetwork.halves
 
     def nearly(*args):
         halves = by_graph(*args)
@@ -352,7 +352,7 @@ def test_the_split_error_is_the_largest_difference_of_the_logits(monkeypatch, ti
         return halves
 
     nn.init.constant_(tiny_net.fc.bias, 2.0)
-    monkeypatch.setattr(ways_module, "_split_by_graph", nearly)
+    monkeypatch.setattr(TracedNetwork, "halves", nearly)
     assert rb.split_backbone(tiny_net, images).split_error == pytest.approx(1e-3, rel=0.01)
 
 
