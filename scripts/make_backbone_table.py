@@ -119,16 +119,13 @@ def row_of(model: str) -> Row:
         images = torch.randn(3, 3, side, side, generator=generator)
         with torch.no_grad():
             expected = net(images)
-            features = backbone.features(images)
-            error = float((backbone.head(features) - expected).abs().max() / expected.abs().max())
+            error = float((backbone(images) - expected).abs().max() / expected.abs().max())
     except rb.UserError as refused:
         return Row(model, reason=str(refused).removeprefix("custom: "))
     except Exception as failed:  # one broken network is a row too
         return Row(model, reason=f"{type(failed).__name__}: {' '.join(str(failed).split())[:200]}")
-    context = getattr(features, "context", None)
-    tokens = 0 if context is None else context.shape[1]
     shape = "x".join(map(str, backbone.feature_shape))
-    return Row(model, backbone.layer, backbone.split, shape, tokens, backbone.linear is not None, error)
+    return Row(model, backbone.layer, backbone.split, shape, backbone.prefix_tokens, backbone.linear is not None, error)
 
 
 def set_up() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from reciprocam_bench.errors import UserError
 
-SplitKind = Literal["graph", "timm", "replace", "call"]
+SplitKind = Literal["graph", "replace", "call"]
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,21 @@ class Cuts(Protocol):
 class Backbone:
     """A frozen classifier in ``eval`` mode, cut in two: ``head(features(images))`` are its logits.
 
-    A transformer's features are its patch tokens as a map. What else crosses the cut (class and register tokens,
-    ``(N, P, C)``) is the map's context: `context_of` reads it, and ``head(maps, context)`` takes it. A head without
-    context takes ``head(maps)``.
+    A transformer's features are its patch tokens as a map. What else crosses the cut (class and register tokens) is
+    the map's context ``(N, P, C)``: such ``features`` give ``(maps, context)``, and their head is ``head(maps,
+    context)``. `encode` and `classify` do the same for networks with and without context.
 
     Attributes:
-        features: ``(N, 3, H, W)`` images to the feature map ``A``, ``(N, C, h, w)``.
-        head: ``(M, C, h, w)`` feature maps to logits ``(M, K)``.
+        features: ``(N, 3, H, W)`` images to the feature map ``A``, ``(N, C, h, w)``, or to ``(A, context)``.
+        head: ``(M, C, h, w)`` feature maps, and their context ``(M or 1, P, C)`` where there is one, to logits
+            ``(M, K)``.
         layer: the name of the layer whose output ``A`` is.
-        split: how the cut was made: ``graph`` (two halves of the traced graph), ``timm`` (``forward_features`` and
-            ``forward_head``), ``replace`` (the layer's output replaced during a full forward) or ``call`` (at the
-            image itself: the model is only called).
+        split: how the cut was made: ``graph`` (two halves of the traced graph), ``replace`` (the layer's output
+            replaced during a full forward) or ``call`` (at the image itself: the model is only called).
         split_error: largest absolute difference of ``head(features(x))`` and the uncut model on the example input.
         linear: the pooled linear head, where the head is one.
         feature_shape: ``(C, h, w)`` at the example's size.
+        prefix_tokens: ``P``, how many tokens cross the cut beside the map; 0 for networks without context.
         bytes_per_image: estimate of the memory one image's forward pass holds at once, in bytes.
         weights: where the weights came from, for the record of a run.
         multi_label: the classes do not exclude one another; their probabilities are sigmoids, not a softmax.
@@ -85,13 +86,23 @@ class Backbone:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     weights: dict[str, str] = field(default_factory=dict)
     folded_batch_norms: int = 0
+    prefix_tokens: int = 0
     memory_budget: int | None = None  # bytes; see chunk_size
     multi_label: bool = False
     cuts: Cuts | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits ``(N, K)`` of preprocessed images ``(N, 3, H, W)``."""
-        return self.head(self.features(images))
+        return self.classify(*self.encode(images))
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Feature maps ``(N, C, h, w)`` of preprocessed images, and their context ``(N, P, C)`` or None."""
+        output = self.features(images)
+        return output if isinstance(output, tuple) else (output, None)
+
+    def classify(self, maps: Tensor, context: Tensor | None = None) -> Tensor:
+        """Logits ``(M, K)`` of feature maps ``(M, C, h, w)`` and their context, as `encode` gives them."""
+        return self.head(maps) if context is None else self.head(maps, context)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Class probabilities of logits ``(..., K)``: softmax, or sigmoid for a multi-label network."""
@@ -102,11 +113,10 @@ class Backbone:
         return images.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def chunk_size(self, bytes_each: int | None = None) -> int:
-        """How many inputs fit the memory budget at once, between 1 and 64.
+        """How many inputs fit the memory budget at once: at least 1, at most 64 on a CPU and 256 elsewhere.
 
-        ``bytes_each`` is what one input needs, in bytes; a full forward pass if left out. The default budget is
-        512 MiB on a CPU and a quarter of the free memory on a GPU. Beyond 64 nothing is gained on a CPU, and on a
-        GPU little.
+        ``bytes_each`` is what one input needs, in bytes; a full forward pass if left out. The default budget is a
+        quarter of the free memory on CUDA and 512 MiB elsewhere. Beyond the most nothing is gained.
         """
         budget = self.memory_budget
         if budget is None:
@@ -130,8 +140,3 @@ class Backbone:
         if self.cuts is None:
             raise UserError(f"{self.name}: this network can be cut at '{self.layer}' only")
         return self.cuts
-
-
-def context_of(features: Tensor) -> Tensor | None:
-    """The tokens that belong to a feature map but have no place in it, ``(N, P, C)``; None for networks without."""
-    return getattr(features, "context", None)

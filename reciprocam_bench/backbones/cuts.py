@@ -7,10 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from reciprocam_bench.backbones import graph
 from reciprocam_bench.backbones.backbone import Backbone
-from reciprocam_bench.backbones.replace import stage_names
-from reciprocam_bench.backbones.ways import with_same_weights
+from reciprocam_bench.backbones.ways import stage_names
 
 
 @dataclass
@@ -50,7 +48,4 @@ class NetworkCuts:
     @cached_property
     @torch.inference_mode(False)
     def _stages(self) -> tuple[str, ...]:
-        module, own = with_same_weights(self.module), self.own
-        if own.split == "graph":
-            return graph.stage_names(graph.trace(module, self.example), own.layer)
-        return stage_names(module, self.example, own.layer, own.feature_shape[1] * own.feature_shape[2])
+        return stage_names(self.own.split, self.module, self.example, self.own.layer)

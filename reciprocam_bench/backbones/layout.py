@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from reciprocam_bench.backbones.backbone import context_of
 from reciprocam_bench.errors import UserError
 
 # Class, distillation and register tokens in front of the patches; no published network has more.
@@ -141,20 +140,19 @@ def _is_scaled(grid: Grid, image: Grid) -> bool:
 
 
 class ToMap(nn.Module):
-    """Features as a map ``(N, C, h, w)`` that carries its prefix tokens as the attribute ``context``."""
+    """Features as a map ``(N, C, h, w)``; where the layer has prefix tokens, as ``(map, tokens (N, P, C))``."""
 
     def __init__(self, features: nn.Module, layout: Layout) -> None:
         super().__init__()
         self.features = features
         self.layout = layout
 
-    def forward(self, images: Tensor) -> Tensor:
-        """``(N, 3, H, W)`` to ``(N, C, h, w)``."""
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """``(N, 3, H, W)`` to ``(N, C, h, w)``, or that and ``(N, P, C)``."""
         output = self.features(images)
         maps = self.layout.to_map(output, (images.shape[2], images.shape[3]))
-        maps = maps.view_as(maps)  # an attribute belongs on a tensor of our own
-        maps.context = self.layout.prefix_of(output)  # type: ignore[attr-defined]
-        return maps
+        prefix = self.layout.prefix_of(output)
+        return maps if prefix is None else (maps, prefix)
 
 
 class FromMap(nn.Module):
@@ -166,13 +164,11 @@ class FromMap(nn.Module):
         self.layout = layout
 
     def forward(self, maps: Tensor, context: Tensor | None = None) -> Tensor:
-        """``maps`` and ``context (M, P, C)`` to logits; a map from ``features`` has its context with it."""
-        if context is None:
-            context = context_of(maps)
+        """``maps`` and ``context (M or 1, P, C)`` to logits ``(M, K)``; ``UserError`` where the context is missing."""
         if context is None and self.layout.prefix:
             raise UserError(
                 f"the head needs the {self.layout.prefix} prefix tokens of each map's image too; "
-                "call head(maps, context) with context_of(features(images))"
+                "call head(maps, context) with the context that features(images) gives beside the maps"
             )
         return self.head(self.layout.from_map(maps, context))
 
@@ -184,8 +180,6 @@ class OnACopy(nn.Module):
         super().__init__()
         self.head = head
 
-    def forward(self, maps: Tensor, *context: Tensor | None) -> Tensor:
+    def forward(self, maps: Tensor, *context: Tensor) -> Tensor:
         """As the head's own."""
-        copy = maps.clone()
-        copy.context = context_of(maps)  # type: ignore[attr-defined]
-        return self.head(copy, *context)
+        return self.head(maps.clone(), *context)

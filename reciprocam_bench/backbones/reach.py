@@ -1,43 +1,16 @@
-"""What ``layer: auto`` asks of a layer: logits that depend on every position, and most of the network before it."""
+"""Whether the logits depend on every position of a map."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 
-import timm.layers
 import torch
 from torch import Tensor, nn
 
 from reciprocam_bench.backbones.layout import Layout
-from reciprocam_bench.errors import UserError
 
 # A strided layer that reads every second position reads a quarter of them; a class token alone, none.
 _NEARLY_ALL = 0.75
 _PROBES = 8
-
-# A cut in front of one of these says the same and keeps the larger map.
-SAME: tuple[type, ...] = (nn.Dropout, nn.Dropout2d, nn.Identity, timm.layers.DropPath)
-PASSIVE = (*SAME, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, timm.layers.SelectAdaptivePool2d)
-
-
-class NotACut(UserError):
-    """The rest of the network needs more than the named layer's output."""
-
-
-def not_a_cut(layer: str) -> NotACut:
-    """The error for a named layer that is none."""
-    return NotACut(f"layer '{layer}' is no cut: later layers also need outputs that do not pass through it")
-
-
-def check_depth(layer: str, before: int, behind: int) -> None:
-    """Refuse to look at a layer that most trained layers with positions come behind: it shows little of the network.
-
-    Networks whose class token or second branch runs beside the map have no later cut.
-    """
-    if before < behind:
-        raise NotACut(
-            f"no layer behind '{layer}' gives a map that all of the logits come from, and that one has only {before} "
-            f"of the network's {before + behind} trained spatial layers before it"
-        )
 
 
 @torch.inference_mode(False)

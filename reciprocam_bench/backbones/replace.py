@@ -1,6 +1,5 @@
-"""Split a network that cannot be traced: catch one layer's output, and put maps in its place."""
+"""Look at a network that cannot be traced by its modules: catch one layer's output, and put maps in its place."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from reciprocam_bench.backbones.layout import Halves, Layout, hint_of, layout_of
-from reciprocam_bench.backbones.reach import (
-    PASSIVE,
-    NotACut,
-    check_depth,
-    not_a_cut,
-    reads_every_position,
-    without_zeros,
-)
+from reciprocam_bench.backbones.policy import PASSIVE
 from reciprocam_bench.errors import UserError, did_you_mean
 
 
@@ -30,7 +22,7 @@ class _Features(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         caught: list[Tensor] = []
         # A copy: a later layer may work in place.
-        hook = self._layer[0].register_forward_hook(lambda module, inputs, output: caught.append(_copy(output)))
+        hook = self._layer[0].register_forward_hook(lambda module, inputs, output: caught.append(_clone(output)))
         try:
             self.model(images)
         finally:
@@ -68,8 +60,8 @@ class _Head(nn.Module):
             hook.remove()
 
 
-@dataclass
-class _Step:
+@dataclass(eq=False)  # steps are told apart, not compared
+class HookedStep:
     """A module that ran, at the place where it finished (last); ``output`` is the first image's, of a map."""
 
     name: str
@@ -81,119 +73,96 @@ class _Step:
     output: Tensor | None
 
 
-class _Network:
-    """What a network does with the first example image, seen from its modules."""
+class HookedNetwork:
+    """A network whose steps are the modules that ran (a `policy.Network`), seen on the first example image.
+
+    The head runs on a black image, so a layer that is not a cut shows itself: the logits differ.
+    """
+
+    shows_most = False  # functions between the modules stay hidden
 
     def __init__(self, module: nn.Module, example: Tensor) -> None:
         self.module = module
-        self.image = example[:1]
+        self.example = example
         self.steps = _steps(module, example)
+        image = example[:1]
         with torch.no_grad():
-            self.logits, self.black = module(self.image), module(torch.zeros_like(self.image))
+            self.logits, self.black = module(image), module(torch.zeros_like(image))
 
-    def halves(self, step: _Step) -> Halves:
-        assert step.layout is not None
-        head = _Head(self.module, step.module, step.runs, tuple(self.image.shape[1:]))
-        return Halves(_Features(self.module, step.module), head, step.name, step.layout)
+    def find(self, layer: str) -> HookedStep | None:
+        """The step of a module; None for one that did not run, or gave no map."""
+        modules = dict(self.module.named_modules())
+        if layer not in modules or not layer:
+            raise UserError(f"layer '{layer}' is not in the network{did_you_mean(layer, filter(None, modules))}")
+        return next((s for s in self.steps if s.module is modules[layer] and s.layout is not None), None)
 
-    def is_cut(self, step: _Step) -> bool:
+    def name(self, step: HookedStep) -> str:
+        """The module's path."""
+        return step.name
+
+    def layout(self, step: HookedStep) -> Layout:
+        """How the module's map is laid out."""
+        assert step.layout is not None, f"{step.name} gives no map"
+        return step.layout
+
+    def may_be_cut(self, step: HookedStep) -> bool:
+        """Whether the module gives a new map, and ran once."""
+        return step.layout is not None and step.runs == 1 and not isinstance(step.module, PASSIVE)
+
+    def is_cut(self, step: HookedStep) -> bool:
         """Whether the logits are those of the image again, and nothing of the black one is left in them."""
         with torch.no_grad():
             try:
-                again = self.halves(step).head(step.output)
+                again = self.head(step)(self.output(step))
             except Exception:  # code of all sorts may stand behind a layer that is no cut
                 return False
         error, scale = (self.logits - again).abs().max(), (self.logits - self.black).abs().max()
         return bool(error <= 1e-2 * scale + 1e-5 * self.logits.abs().max())
 
-    def is_eligible(self, step: _Step) -> bool:
-        """Whether ``auto`` may take the layer: a cut with trained layers behind it, read at every position."""
-        if step.layout is None or step.output is None or step.runs > 1 or isinstance(step.module, PASSIVE):
-            return False
-        behind = self.steps[self.steps.index(step) + 1 :]
-        if not any(later.trained for later in behind) or not self.is_cut(step):
-            return False
-        return reads_every_position(self.halves(step).head, step.output, step.layout)
+    def has_trained_behind(self, step: HookedStep) -> bool:
+        """Whether a module that finishes later has parameters of its own."""
+        return any(later.trained for later in self.steps[self.steps.index(step) + 1 :])
 
-    def layers_around(self, step: _Step) -> tuple[int, int]:
-        """How many trained layers that work on positions come up to the step, and how many behind it."""
+    def layers_around(self, step: HookedStep) -> tuple[int, int]:
+        """How many trained modules that work on positions finish up to the step, and how many behind it."""
         trained = [later.trained and later.has_positions for later in self.steps]
         place = self.steps.index(step) + 1
         return sum(trained[:place]), sum(trained[place:])
 
+    def output(self, step: HookedStep) -> Tensor:
+        """The module's output for the first example image."""
+        assert step.output is not None, f"{step.name} gives no map"
+        return step.output
 
-def split_by_replacing(module: nn.Module, example: Tensor, layer: str) -> Halves:
-    """Split at a named module, or for ``auto`` at the last map, in any layout, that all of the logits come from.
+    def head(self, step: HookedStep) -> _Head:
+        """A forward of one black image with the module's output replaced."""
+        return _Head(self.module, step.module, step.runs, tuple(self.example.shape[1:]))
 
-    The head runs on a black image, so a layer that is not a cut shows itself: the logits differ.
-    """
-    halves = _last(module, example) if layer == "auto" else _named(_Network(module, example), layer)
-    _spare_black_images(halves, module, example)
-    return halves
-
-
-def stage_names(module: nn.Module, example: Tensor, last: str, area: int) -> tuple[str, ...]:
-    """The last layer of every resolution that ``auto`` could take, from fine to coarse; ``last`` is the end.
-
-    ``area`` is how many positions the map of ``last`` has.
-    """
-    names = [last]
-    with without_zeros(module):
-        network = _Network(module, example)
-        steps = network.steps
-        end = next((i for i, step in enumerate(steps) if step.name == last), len(steps))
-        for step in reversed(steps[:end]):
-            size = 0 if step.layout is None else math.prod(step.layout.grid)
-            if size > area and network.is_eligible(step):
-                names.append(step.name)
-                area = size
-    return tuple(reversed(names))
+    def halves(self, step: HookedStep) -> Halves:
+        """Both halves; the head runs a black image for each map where one does not do for all."""
+        features, head = _Features(self.module, step.module), self.head(step)
+        head.black_each = not _takes_many(features, head, self.example)
+        return Halves(features, head, step.name, self.layout(step))
 
 
-def _last(module: nn.Module, example: Tensor) -> Halves:
-    with without_zeros(module):
-        network = _Network(module, example)
-        for step in reversed(network.steps):
-            if step.layout is not None and not isinstance(step.module, PASSIVE):
-                check_depth(step.name, *network.layers_around(step))
-                if network.is_eligible(step):
-                    return network.halves(step)
-    raise NotACut("no layer with a spatial map is a cut")
-
-
-def _named(network: _Network, layer: str) -> Halves:
-    modules = dict(network.module.named_modules())
-    if layer not in modules or not layer:
-        raise UserError(f"layer '{layer}' is not in the network{did_you_mean(layer, filter(None, modules))}")
-    step = next((step for step in network.steps if step.module is modules[layer]), None)
-    if step is None or step.layout is None:
-        raise NotACut(f"layer '{layer}' gives no spatial map (N, C, h, w); name an earlier layer")
-    if not network.is_cut(step):
-        raise not_a_cut(layer)
-    return network.halves(step)._replace(layer=layer)  # a module can have two names
-
-
-def _spare_black_images(halves: Halves, module: nn.Module, example: Tensor) -> None:
-    assert isinstance(halves.head, _Head)
+def _takes_many(features: _Features, head: _Head, example: Tensor) -> bool:
     two = torch.cat([example[:1], example[:1].flip(3)])
     with torch.no_grad():
-        expected, maps = module(two), halves.features(two)
+        expected, maps = head.model(two), features(two)
         try:
-            again = halves.head(maps)
-            same = torch.allclose(again, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+            return torch.allclose(head(maps), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
         except Exception:  # shapes that do not fit together
-            same = False
-    halves.head.black_each = not same
+            return False
 
 
-def _copy(output: Any) -> Any:
+def _clone(output: Any) -> Any:
     return output.clone() if isinstance(output, Tensor) else output
 
 
-def _steps(module: nn.Module, example: Tensor) -> list[_Step]:
+def _steps(module: nn.Module, example: Tensor) -> list[HookedStep]:
     """The modules that gave a tensor, in the order in which they finished for the last time."""
     names = {m: n for n, m in module.named_modules() if not isinstance(m, torch.jit.ScriptModule)}
-    found: dict[nn.Module, _Step] = {}
+    found: dict[nn.Module, HookedStep] = {}
     hint = hint_of(module)
 
     def note(layer: nn.Module, inputs: object, output: object) -> None:
@@ -203,8 +172,8 @@ def _steps(module: nn.Module, example: Tensor) -> list[_Step]:
         positions = len(shape) >= 3 and max(shape[2:]) > 1
         trained = any(True for _ in layer.parameters(recurse=False))
         runs = 1 if before is None else before.runs + 1
-        kept = None if layout is None else _copy(output)[:1]
-        found[layer] = _Step(names[layer], layer, runs, layout, positions, trained, kept)
+        kept = None if layout is None else _clone(output)[:1]
+        found[layer] = HookedStep(names[layer], layer, runs, layout, positions, trained, kept)
 
     hooks = [m.register_forward_hook(note) for m in names]
     try:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from reciprocam_bench.backbones.backbone import Backbone, Preprocessing, SplitKind, context_of
+from reciprocam_bench.backbones.backbone import Backbone, Preprocessing, SplitKind
 from reciprocam_bench.backbones.cuts import NetworkCuts
 from reciprocam_bench.backbones.fold import fold_batch_norms
-from reciprocam_bench.backbones.head import find_linear_head
 from reciprocam_bench.backbones.layout import FromMap, Halves, Layout, OnACopy, ToMap
+from reciprocam_bench.backbones.recognised_head import find_linear_head
 from reciprocam_bench.backbones.ways import difference, first_that_works
 from reciprocam_bench.errors import UserError, in_words
 
@@ -168,14 +168,15 @@ class _Network:
             features, head = ToMap(features, layout), FromMap(head, layout)
         _to_channels_last(features, head)
         with torch.no_grad():
-            maps = features(self.example)
+            output = features(self.example)
+            maps, *context = output if isinstance(output, tuple) else (output,)
             before = maps.clone()
-            again = difference(head(maps), self.logits)
+            again = difference(head(maps, *context), self.logits)
             if not torch.equal(maps, before):
                 head = OnACopy(head)
         shape = (maps.shape[1], maps.shape[2], maps.shape[3])
         # Tokens beside the map, or a whole network, are no pooled linear head.
-        simple = context_of(maps) is None and kind != "call"
+        simple = not layout.prefix and kind != "call"
         classes, device = self.logits.shape[1], self.example.device
         return Backbone(
             name=self.name,
@@ -187,6 +188,7 @@ class _Network:
             linear=find_linear_head(head, shape, classes, device) if simple else None,
             num_classes=classes,
             feature_shape=shape,
+            prefix_tokens=layout.prefix,
             bytes_per_image=self.bytes_per_image,
             device=device,
             preprocessing=self.preprocessing,

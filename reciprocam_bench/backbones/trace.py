@@ -20,7 +20,7 @@ from reciprocam_bench.backbones.layout import Layout, hint_of, layout_of
 
 
 @dataclass(frozen=True)
-class TracedNetwork:
+class Trace:
     """A traced module on an example, ``(N, 3, H, W)``.
 
     Attributes:
@@ -35,13 +35,8 @@ class TracedNetwork:
     example: Tensor
     closed: frozenset[str]
 
-    @property
-    def nodes(self) -> list[Node]:
-        """The nodes in the order they run."""
-        return list(self.module.graph.nodes)
 
-
-def trace(module: nn.Module, example: Tensor) -> TracedNetwork:
+def trace(module: nn.Module, example: Tensor) -> Trace:
     """Trace ``module`` and note the shapes on ``example``; whatever cannot be traced raises what torch.fx raises."""
     tracer = _Tracer(
         autowrap_modules=(math, torchvision.ops),
@@ -57,7 +52,7 @@ def trace(module: nn.Module, example: Tensor) -> TracedNetwork:
     by_name = {node.name: path for node, path in tracer.node_to_qualname.items()}
     paths = {n: by_name[n.name] for n in traced.graph.nodes if n.name in by_name}
     closed = frozenset(name for name, m in module.named_modules() if m in tracer.closed)
-    return TracedNetwork(traced, paths, _layouts(traced, module, example), example, closed)
+    return Trace(traced, paths, _layouts(traced, module, example), example, closed)
 
 
 def shape_of(node: Node) -> tuple[int, ...]:

@@ -7,17 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reciprocam_bench.backbones import graph
+from reciprocam_bench.backbones import policy
 from reciprocam_bench.backbones.backbone import SplitKind
-from reciprocam_bench.backbones.layout import Halves, hint_of, layout_of
-from reciprocam_bench.backbones.reach import NotACut, reads_every_position, without_zeros
-from reciprocam_bench.backbones.replace import split_by_replacing
+from reciprocam_bench.backbones.graph import TracedNetwork
+from reciprocam_bench.backbones.layout import Halves
+from reciprocam_bench.backbones.policy import NotACut
+from reciprocam_bench.backbones.reach import without_zeros
+from reciprocam_bench.backbones.replace import HookedNetwork
 from reciprocam_bench.errors import UserError
 
-_TIMM_LAYER = "forward_features"
+_WAYS: dict[SplitKind, Callable[[nn.Module, Tensor], policy.Network[Any]]] = {
+    "graph": TracedNetwork,
+    "replace": HookedNetwork,
+}
 
 
-class NoCut(UserError):
+class Unsplittable(UserError):
     """The whole network has been seen, and there is no cut in it: no other way will find one."""
 
 
@@ -26,30 +31,22 @@ def first_that_works(
 ) -> tuple[SplitKind, Halves, float]:
     """Split a frozen ``module`` at ``layer``: how, the halves, and their largest error on the example.
 
-    Every way works on its own copy of the modules (with the same weights), as tracing can leave traces in them.
-
     Raises:
         UserError: for a layer that is unknown or no cut, and a network that no way can split.
     """
     reasons = []
-    ways: dict[SplitKind, Callable[[nn.Module, Tensor, str], Halves]] = {
-        "graph": _split_by_graph,
-        "timm": _split_by_timm,
-        "replace": split_by_replacing,
-    }
-    for kind, way in ways.items():
+    for kind in _WAYS:
         try:
-            copied = with_same_weights(module)
-            halves = way(copied, example, layer)
+            halves = split(kind, module, example, layer)
             error = _error(halves, example, logits)
             other = _other_batch(example)
             with torch.no_grad():
                 expected = module(other)
             wrong = next((e for e in (error, _error(halves, other, expected)) if not _is_small(e, logits)), None)
-        except NoCut as reason:
+        except Unsplittable as reason:
             raise _refusal(name, layer, str(reason)) from None
         except UserError as reason:
-            if kind != "timm" and layer != "auto":  # the word on a named layer is final
+            if layer != "auto":  # the word on a named layer is final
                 raise UserError(f"{name}: {reason}") from None
             reasons.append(f"{kind}: {reason}")
             continue
@@ -62,6 +59,30 @@ def first_that_works(
     raise _refusal(name, layer, "; ".join(reasons))
 
 
+def split(kind: SplitKind, module: nn.Module, example: Tensor, layer: str) -> Halves:
+    """Split a frozen module at ``auto`` or a named layer in one way; the halves share its weights.
+
+    Raises ``UserError`` for a layer that is unknown or no cut, and whatever looking at the network raises.
+    """
+    module = _with_same_weights(module)
+    with without_zeros(module):
+        network = _WAYS[kind](module, example)
+        try:
+            step = policy.last_layer(network) if layer == "auto" else policy.named_layer(network, layer)
+        except NotACut as reason:
+            if layer == "auto" and network.shows_most:
+                raise Unsplittable(str(reason)) from None
+            raise
+    return network.halves(step)
+
+
+def stage_names(kind: SplitKind, module: nn.Module, example: Tensor, last: str) -> tuple[str, ...]:
+    """The stages of a frozen module up to the layer ``last``, as the way of splitting it sees them."""
+    module = _with_same_weights(module)
+    with without_zeros(module):
+        return policy.stage_names(_WAYS[kind](module, example), last)
+
+
 def _refusal(name: str, layer: str, reason: str) -> UserError:
     return UserError(
         f"{name}: layer '{layer}' cannot be split off ({reason}); name another layer, or explain the network from "
@@ -69,54 +90,10 @@ def _refusal(name: str, layer: str, reason: str) -> UserError:
     )
 
 
-def with_same_weights(module: nn.Module) -> nn.Module:
-    """A copy whose parameters and buffers are the very tensors of ``module``."""
+def _with_same_weights(module: nn.Module) -> nn.Module:
+    """A copy whose parameters and buffers are the very tensors of ``module``: tracing can leave traces in modules."""
     shared = {id(tensor): tensor for tensor in [*module.parameters(), *module.buffers()]}
     return copy.deepcopy(module, shared)
-
-
-def _split_by_graph(module: nn.Module, example: Tensor, layer: str) -> Halves:
-    network = graph.trace(module, example)
-    if any(layer.startswith(f"{path}.") for path in network.closed) and layer in dict(module.named_modules()):
-        raise RuntimeError(f"'{layer}' is inside of what cannot be traced")
-    try:
-        node = graph.find_layer(network, layer)
-    except NotACut as reason:
-        if layer == "auto" and graph.shows_most(network):
-            raise NoCut(str(reason)) from None
-        raise
-    features, head = graph.cut(network, node)
-    return Halves(features, head, graph.layer_name(network, node), network.layouts[node])
-
-
-class _Method(nn.Module):
-    """A method of a module as a module."""
-
-    def __init__(self, module: nn.Module, method: str) -> None:
-        super().__init__()
-        self.module = module
-        self._method = method
-
-    def forward(self, x: Tensor) -> Tensor:
-        return getattr(self.module, self._method)(x)
-
-
-def _split_by_timm(module: nn.Module, example: Tensor, layer: str) -> Halves:
-    named = layer in ("auto", _TIMM_LAYER)
-    if not named or not hasattr(module, "forward_features") or not hasattr(module, "forward_head"):
-        raise UserError("only for timm models with layer: auto")
-    features, head = _Method(module, "forward_features"), _Method(module, "forward_head")
-    with torch.no_grad():
-        output = features(example)
-    if not isinstance(output, Tensor):
-        raise UserError(f"forward_features gives a {type(output).__name__}, not a map")
-    layout = layout_of(tuple(output.shape), tuple(example.shape), hint_of(module))
-    if layout is None:
-        raise UserError(f"forward_features gives {tuple(output.shape)}, not a map (N, C, h, w)")
-    with without_zeros(module):
-        if layer == "auto" and not reads_every_position(head, output[:1], layout):
-            raise NotACut("the head does not read all positions of what forward_features gives")
-    return Halves(features, head, _TIMM_LAYER, layout)
 
 
 def _other_batch(example: Tensor) -> Tensor:

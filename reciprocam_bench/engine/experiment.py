@@ -9,7 +9,7 @@ import torch
 
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.backbones.factory import load_factory
-from reciprocam_bench.backbones.linear_head import load_linear_head
+from reciprocam_bench.backbones.fitted_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
 from reciprocam_bench.config import Config, NamedConfig, dump_config, fill_environment
 from reciprocam_bench.datasets.images import Preparation, preparation

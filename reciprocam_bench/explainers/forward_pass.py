@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from reciprocam_bench.backbones.backbone import Backbone, context_of
+from reciprocam_bench.backbones.backbone import Backbone
 
 
 def _ignore(share: float) -> None:
@@ -57,8 +57,8 @@ class ForwardPass:
         ``images (M,)`` says which image each map stands for; left out, there is one map an image.
         """
         if self.context is None:
-            return self.backbone.head(maps)
-        return self.backbone.head(maps, usable(self.context if images is None else self.context[images]))
+            return self.backbone.classify(maps)
+        return self.backbone.classify(maps, usable(self.context if images is None else self.context[images]))
 
     def at(self, layer: str) -> "ForwardPass":
         """The same images and classes, seen at another layer of the network; costs a forward up to there."""
@@ -66,8 +66,8 @@ class ForwardPass:
             return self
         backbone = self.backbone.at(layer)
         with torch.no_grad():
-            features = backbone.features(self.images)
-        return replace(self, backbone=backbone, features=features, context=context_of(features))
+            features, context = backbone.encode(self.images)
+        return replace(self, backbone=backbone, features=features, context=context)
 
     def select(self, images: Tensor, classes: Tensor) -> "ForwardPass":
         """The same pass seen as one for the given images (indices, ``(M,)``; repeats allowed) and classes ``(M,)``.
@@ -94,9 +94,8 @@ def forward_pass(
     """Run the backbone once on ``images (N, 3, H, W)``; the class explained is the predicted one if not given."""
     with torch.no_grad():
         images = backbone.prepare(images)
-        features = backbone.features(images)
-        context = context_of(features)
-        logits = backbone.head(features)
+        features, context = backbone.encode(images)
+        logits = backbone.classify(features, context)
     classes = logits.argmax(1) if classes is None else classes.to(logits.device, torch.int64)
     return ForwardPass(backbone, images, features, logits, classes, progress, context)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from reciprocam_bench.backbones.backbone import Backbone
-from reciprocam_bench.backbones.linear_head import pooled_features, save_linear_head
+from reciprocam_bench.backbones.fitted_head import pooled_features, save_linear_head
 from reciprocam_bench.config import Config, DatasetConfig
 from reciprocam_bench.datasets.images import Preparation, PreparedImages, preparation
 from reciprocam_bench.datasets.registry import load_dataset

@@ -10,11 +10,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from reciprocam_bench.backbones.backbone import Backbone, context_of
+from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.peers.taps import tap
 
 _RELUS = (F.relu, F.relu_, torch.relu, torch.relu_)
+
+
+class _MapAlone(nn.Module):
+    """A transformer's features whose output is the map alone, which libraries hook; ``beside`` keeps its context."""
+
+    def __init__(self, features: nn.Module, beside: list[Tensor]) -> None:
+        super().__init__()
+        self.features = features
+        self._beside = beside
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(N, 3, H, W)`` to ``(N, C, h, w)``."""
+        maps, context = self.features(images)
+        self._beside[:] = [context]
+        return maps
 
 
 class WholeNetwork(nn.Module):
@@ -34,29 +49,25 @@ class WholeNetwork(nn.Module):
             for module in list(self.modules()):
                 _not_in_place(module)
         self.targets = [f"features{tap(backbone, self.features, layer)}" for layer in layers] or ["features"]
-        self._context: Tensor | None = None
-        self._needs_context = False
-        # The first hook sees the tokens beside the map, which are lost where a later one puts a tensor of its own.
-        self.features.register_forward_hook(self._note_context)
+        self._needs_context = backbone.prefix_tokens > 0
+        self._beside: list[Tensor] = []  # the context of the maps under way, where there is one
+        if self._needs_context:
+            self.features = _MapAlone(self.features, self._beside)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N, K)`` of images ``(N, 3, H, W)``."""
         if torch.is_grad_enabled() and not images.requires_grad:
             images = images.detach().requires_grad_()  # the weights are frozen: gradients need somewhere to go
         maps = self.features(images)
-        context, self._context = self._context, None
         if not self._needs_context:
             return self.head(maps)
+        context = self._beside.pop() if self._beside else None
         if context is None or len(context) != len(maps):
             raise UserError(
                 "this class runs the head on maps of its own, which the head of a transformer cannot take without the "
                 "class token; leave the method out"
             )
         return self.head(maps, context)
-
-    def _note_context(self, features: nn.Module, inputs: object, maps: Tensor) -> None:
-        self._context = context_of(maps)
-        self._needs_context |= self._context is not None
 
 
 # By features and head: modules, not their ids, which are given again to others.

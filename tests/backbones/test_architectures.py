@@ -7,8 +7,7 @@ import torchvision
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.backbones.backbone import context_of
-from reciprocam_bench.backbones.replace import split_by_replacing
+from reciprocam_bench.backbones.ways import split
 
 # library/name: side of the images, the layer that auto finds, (C, h, w), tokens beside the map, pooled linear head
 FAMILIES = {
@@ -69,25 +68,24 @@ def family(request):
 def test_auto_finds_the_layer_of_the_family(family):
     model, _, backbone = family
     side, layer, shape, tokens, linear = FAMILIES[model]
-    context = context_of(backbone.features(pictures(1, side)))
+    _, context = backbone.encode(pictures(1, side))
     assert (backbone.layer, backbone.feature_shape, backbone.linear is not None) == (layer, shape, linear)
-    assert (0 if context is None else context.shape[1]) == tokens
+    assert (0 if context is None else context.shape[1]) == backbone.prefix_tokens == tokens
 
 
 def test_head_of_features_is_the_network_on_another_batch_size(family):
     model, net, backbone = family
     images = pictures(3, FAMILIES[model][0], seed=2)
     with torch.no_grad():
-        expected, actual = net(images), backbone.head(backbone.features(images))
+        expected, actual = net(images), backbone(images)
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5 * max(1e-3, float(expected.abs().max())))
 
 
 def test_gradients_reach_every_position(family):
     model, _, backbone = family
-    maps = backbone.features(pictures(2, FAMILIES[model][0]))
-    context = context_of(maps)
+    maps, context = backbone.encode(pictures(2, FAMILIES[model][0]))
     leaf = maps.detach().clone().requires_grad_()
-    logits = backbone.head(leaf) if context is None else backbone.head(leaf, context)
+    logits = backbone.classify(leaf, context)
     (gradient,) = torch.autograd.grad((logits * torch.randn_like(logits)).sum(), leaf)
     assert float((gradient != 0).any(1).float().mean()) > 0.7
 
@@ -115,7 +113,7 @@ def test_an_earlier_layer_can_be_named(model, side, layer, shape):
 @pytest.mark.parametrize("model", ["timm/test_vit", "timm/test_vit2", "timm/test_mambaout", "timm/test_resnet"])
 def test_replacing_finds_a_layer_as_good_as_the_graphs(model):
     net, side = build(model).requires_grad_(False), FAMILIES[model][0]
-    halves = split_by_replacing(net, pictures(2, side), "auto")
+    halves = split("replace", net, pictures(2, side), "auto")
     assert halves.layer == FAMILIES[model][1]
     images = pictures(3, side, seed=2)
     with torch.no_grad():
@@ -168,3 +166,34 @@ def test_a_channels_last_network_is_cut_at_its_stages_and_its_head_is_pooled_lin
     with torch.no_grad():
         norm = net.norm(net.layers(net.patch_embed(images)))
         torch.testing.assert_close(backbone.features(images), norm.permute(0, 3, 1, 2), rtol=0, atol=1e-5)
+
+
+class Explained(nn.Module):
+    """What an export needs: the logits and the maps they come from."""
+
+    def __init__(self, backbone: rb.Backbone) -> None:
+        super().__init__()
+        self.features, self.head = backbone.features, backbone.head
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        maps, context = self.features(images)
+        return self.head(maps, context), maps
+
+
+COMPILERS = {
+    "export": lambda module, images: torch.export.export(module, (images,)).module(),
+    "trace": lambda module, images: torch.jit.trace(module, images),
+    "compile": lambda module, images: torch.compile(module, backend="eager", fullgraph=True),
+}
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_transformers_context_survives_compilers(compiler):
+    net = build("timm/test_vit")
+    backbone = rb.split_backbone(net, pictures(2, 160))
+    images = pictures(2, 160, seed=2)
+    compiled = COMPILERS[compiler](Explained(backbone).eval(), pictures(2, 160))
+    with torch.no_grad():
+        logits, maps = compiled(images)
+        torch.testing.assert_close(logits, net(images), rtol=0, atol=1e-5)
+        torch.testing.assert_close(maps, backbone.encode(images)[0], rtol=0, atol=1e-5)

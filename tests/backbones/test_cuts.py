@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.backbones.linear_head import with_linear_head
+from reciprocam_bench.backbones.fitted_head import with_linear_head
 
 SIDE = 96
 IMAGES = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
@@ -114,23 +114,6 @@ def test_a_network_under_another_head_has_no_cuts(backbone):
     for ask in (other.stages, lambda: other.at("layer1")):
         with pytest.raises(rb.UserError, match=f"mine: this network can be cut at '{backbone.layer}' only"):
             ask()
-
-
-def test_a_timm_network_split_at_its_seam_can_be_cut_elsewhere():
-    class Seamed(Untraceable):
-        def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-            return self.net.forward_features(x if x.sum() < 1e9 else x / 2)
-
-        def forward_head(self, x: torch.Tensor) -> torch.Tensor:
-            return self.net.forward_head(x)
-
-    backbone = rb.split_backbone(Seamed(), IMAGES)
-    assert (backbone.split, backbone.layer) == ("timm", "forward_features")
-    assert backbone.stages()[1:] == ("net.layer1", "net.layer2", "net.layer3", "forward_features")
-    other = backbone.at("net.layer2")
-    assert other.split == "replace"
-    torch.testing.assert_close(other(IMAGES), backbone(IMAGES), rtol=0, atol=1e-5)
-    assert rb.split_backbone(Seamed(), IMAGES, "forward_features").split == "timm"
 
 
 def test_a_forward_pass_moves_along_the_stages_of_a_transformer():

@@ -1,11 +1,13 @@
-"""Where a traced network can be cut, and what the layers are called."""
+"""Where a traced network can be cut, and what its layers are called."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reciprocam_bench.backbones import graph
+import reciprocam_bench as rb
+from reciprocam_bench.backbones.graph import TracedNetwork
+from reciprocam_bench.backbones.policy import NotACut, last_layer, named_layer
 
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -22,14 +24,18 @@ def net(forward, **layers: nn.Module) -> nn.Module:
     return module.eval()
 
 
+def step_at(network: TracedNetwork, layer: str):
+    return last_layer(network) if layer == "auto" else named_layer(network, layer)
+
+
 def found(module: nn.Module, layer: str = "auto") -> str:
-    network = graph.trace(module, IMAGES)
-    return graph.layer_name(network, graph.find_layer(network, layer))
+    network = TracedNetwork(module, IMAGES)
+    return network.name(step_at(network, layer))
 
 
 def assert_cut_keeps_the_function(module: nn.Module, layer: str = "auto") -> None:
-    network = graph.trace(module, IMAGES)
-    features, head = graph.cut(network, graph.find_layer(network, layer))
+    network = TracedNetwork(module, IMAGES)
+    features, head, *_ = network.halves(step_at(network, layer))
     with torch.no_grad():
         torch.testing.assert_close(head(features(IMAGES)), module(IMAGES), rtol=0, atol=0)
 
@@ -59,8 +65,8 @@ def test_auto_keeps_a_max_pool_that_belongs_to_the_features():
         lambda self, x: self.fc(self.features(x).mean((2, 3))),
         features=nn.Sequential(conv(3, 4), nn.ReLU(), nn.MaxPool2d(2)), fc=nn.Linear(4, 5),
     )  # fmt: skip
-    network = graph.trace(module, IMAGES)
-    assert graph.find_layer(network, "auto").meta["tensor_meta"].shape == (2, 4, 4, 4)
+    network = TracedNetwork(module, IMAGES)
+    assert step_at(network, "auto").meta["tensor_meta"].shape == (2, 4, 4, 4)
     assert found(module) == "features"
 
 
@@ -86,7 +92,7 @@ def test_auto_takes_the_sum_of_a_residual_block_not_one_of_its_branches():
     assert found(module) == "block"
     assert_cut_keeps_the_function(module)
     assert_cut_keeps_the_function(module, "stem")
-    with pytest.raises(graph.NotACut, match=r"layer 'block\.second' is no cut"):
+    with pytest.raises(NotACut, match=r"layer 'block\.second' is no cut"):
         found(module, "block.second")
 
 
@@ -104,18 +110,10 @@ def test_no_cut_where_the_head_looks_at_the_image_again():
         lambda self, x: self.fc(self.body(x).mean((2, 3)) + x.mean((1, 2, 3))[:, None]),
         body=conv(3, 4), fc=nn.Linear(4, 5),
     )  # fmt: skip
-    with pytest.raises(graph.NotACut, match="no layer of the traced network gives a spatial map"):
+    with pytest.raises(NotACut, match="no layer gives a spatial map"):
         found(module)
-    with pytest.raises(graph.NotACut, match="layer 'body' is no cut"):
+    with pytest.raises(NotACut, match="layer 'body' is no cut"):
         found(module, "body")
-
-
-def test_cutting_at_a_node_that_is_no_cut_is_refused():
-    module = net(lambda self, x: self.second(self.first(x)) + x, first=conv(3, 3), second=conv(3, 3))
-    network = graph.trace(module, IMAGES)
-    node = next(n for n, path in network.paths.items() if path == "first")
-    with pytest.raises(graph.NotACut, match="later layers need more than the output of 'first'"):
-        graph.cut(network, node)
 
 
 def test_a_named_layer_means_the_end_of_it():
@@ -123,10 +121,10 @@ def test_a_named_layer_means_the_end_of_it():
         lambda self, x: self.fc(self.stage(x).mean((2, 3))),
         stage=nn.Sequential(conv(3, 4), nn.ReLU(), conv(4, 4), nn.Tanh()), fc=nn.Linear(4, 5),
     )  # fmt: skip
-    network = graph.trace(module, IMAGES)
-    assert network.paths[graph.find_layer(network, "stage")] == "stage.3"
-    assert network.paths[graph.find_layer(network, "stage.1")] == "stage.1"
-    features, _ = graph.cut(network, graph.find_layer(network, "stage.1"))
+    network = TracedNetwork(module, IMAGES)
+    assert network.trace.paths[step_at(network, "stage")] == "stage.3"
+    assert network.trace.paths[step_at(network, "stage.1")] == "stage.1"
+    features = network.features(step_at(network, "stage.1"))
     with torch.no_grad():
         torch.testing.assert_close(features(IMAGES), module.stage[:2](IMAGES), rtol=0, atol=0)
 
@@ -136,8 +134,8 @@ def test_a_layer_whose_name_begins_like_another_is_not_mistaken_for_it():
         lambda self, x: self.fc(self.layer10(self.layer1(x)).mean((2, 3))),
         layer1=conv(3, 4), layer10=conv(4, 6), fc=nn.Linear(6, 5),
     )  # fmt: skip
-    network = graph.trace(module, IMAGES)
-    assert graph.find_layer(network, "layer1").meta["tensor_meta"].shape[1] == 4
+    network = TracedNetwork(module, IMAGES)
+    assert step_at(network, "layer1").meta["tensor_meta"].shape[1] == 4
 
 
 def test_a_module_that_runs_twice_is_told_apart_by_its_path():
@@ -145,10 +143,10 @@ def test_a_module_that_runs_twice_is_told_apart_by_its_path():
         lambda self, x: self.fc(self.act(self.second(self.act(self.first(x)))).mean((2, 3))),
         first=conv(3, 4), second=conv(4, 6), act=nn.ReLU(), fc=nn.Linear(6, 5),
     )  # fmt: skip
-    network = graph.trace(module, IMAGES)
-    shapes = {path: tuple(node.meta["tensor_meta"].shape[1:2]) for node, path in network.paths.items()}
+    network = TracedNetwork(module, IMAGES)
+    shapes = {path: tuple(node.meta["tensor_meta"].shape[1:2]) for node, path in network.trace.paths.items()}
     assert (shapes["act"], shapes["act_1"]) == ((4,), (6,))
-    assert network.paths[graph.find_layer(network, "auto")] == "act_1"
+    assert network.trace.paths[step_at(network, "auto")] == "act_1"
 
 
 @pytest.mark.parametrize(("wrong", "right"), [("stem.convolution", "stem.conv"), ("stm", "stem"), ("boddy", "body")])
@@ -157,14 +155,14 @@ def test_an_unknown_layer_is_answered_with_the_nearest_name(wrong, right):
         lambda self, x: self.fc(self.body(self.stem(x)).mean((2, 3))),
         stem=net(lambda self, x: self.conv(x), conv=conv(3, 4)), body=conv(4, 4), fc=nn.Linear(4, 5),
     )  # fmt: skip
-    with pytest.raises(graph.UserError) as error:
+    with pytest.raises(rb.UserError) as error:
         found(module, wrong)
     assert str(error.value) == f"layer '{wrong}' is not in the network; did you mean '{right}'?"
 
 
 def test_both_halves_are_made_of_the_networks_own_weights():
     module = net(lambda self, x: self.fc(self.body(x).mean((2, 3))), body=conv(3, 4), fc=nn.Linear(4, 5))
-    network = graph.trace(module, IMAGES)
-    features, head = graph.cut(network, graph.find_layer(network, "auto"))
+    network = TracedNetwork(module, IMAGES)
+    features, head, *_ = network.halves(step_at(network, "auto"))
     assert [id(p) for p in features.parameters()] == [id(p) for p in module.body.parameters()]
     assert [id(p) for p in head.parameters()] == [id(p) for p in module.fc.parameters()]

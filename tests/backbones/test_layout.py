@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.backbones.backbone import context_of
 from reciprocam_bench.backbones.layout import FromMap, Hint, Layout, OnACopy, ToMap, layout_of
 
 FIRST, LAST, TOKENS = "channels-first", "channels-last", "tokens"
@@ -93,21 +92,26 @@ def halves():
     return ToMap(Tokens(), layout), FromMap(nn.Flatten(), layout)
 
 
-def test_a_map_carries_its_context_to_the_head(halves):
+def test_the_context_crosses_the_cut_beside_the_map(halves):
     features, head = halves
     images = torch.randn(3, 3, 10, 10)
-    maps = features(images)
-    assert maps.shape == (3, 3, 2, 2)
-    assert context_of(maps).shape == (3, 1, 3)
-    torch.testing.assert_close(head(maps), Tokens()(images).flatten(1), rtol=0, atol=0)
-    torch.testing.assert_close(head(maps.clone(), context_of(maps)), head(maps), rtol=0, atol=0)
-    torch.testing.assert_close(OnACopy(head)(maps), head(maps), rtol=0, atol=0)
+    maps, context = features(images)
+    assert (maps.shape, context.shape) == ((3, 3, 2, 2), (3, 1, 3))
+    torch.testing.assert_close(head(maps, context), Tokens()(images).flatten(1), rtol=0, atol=0)
+    torch.testing.assert_close(OnACopy(head)(maps, context), head(maps, context), rtol=0, atol=0)
+
+
+def test_features_without_prefix_tokens_are_the_map_alone():
+    layout = Layout(TOKENS, (5, 1))
+    maps = ToMap(Tokens(), layout)(torch.randn(3, 3, 10, 2))
+    assert maps.shape == (3, 3, 5, 1)
+    assert FromMap(nn.Flatten(), layout)(maps).shape == (3, 15)
 
 
 def test_a_context_can_stand_for_all_maps_and_its_absence_is_named(halves):
     features, head = halves
-    maps = features(torch.randn(1, 3, 10, 10))
+    maps, context = features(torch.randn(1, 3, 10, 10))
     many = maps.expand(4, -1, -1, -1).clone()
-    assert head(many, context_of(maps)).shape == (4, 15)
+    assert head(many, context).shape == (4, 15)
     with pytest.raises(rb.UserError, match=r"the head needs the 1 prefix tokens .* call head\(maps, context\)"):
         head(many)

@@ -5,10 +5,15 @@ import torch
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.backbones.reach import NotACut
-from reciprocam_bench.backbones.replace import split_by_replacing
+from reciprocam_bench.backbones.layout import Halves
+from reciprocam_bench.backbones.policy import NotACut
+from reciprocam_bench.backbones.ways import split
 
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def split_by_replacing(module: nn.Module, layer: str) -> Halves:
+    return split("replace", module, IMAGES, layer)
 
 
 @pytest.fixture
@@ -30,7 +35,7 @@ def residual() -> nn.Module:
 
 
 def test_auto_takes_the_last_map_that_is_a_cut(residual):
-    features, head, layer, _ = split_by_replacing(residual, IMAGES, "auto")
+    features, head, layer, _ = split_by_replacing(residual, "auto")
     assert layer == "act"
     x = residual.conv(IMAGES)
     torch.testing.assert_close(features(IMAGES), (residual.block(x) + x).relu())
@@ -40,39 +45,39 @@ def test_auto_takes_the_last_map_that_is_a_cut(residual):
 def test_auto_passes_over_a_later_map_that_is_no_cut(residual):
     del residual.act
     residual.act = torch.relu  # a function cannot be hooked: block is the last layer, conv the last cut
-    assert split_by_replacing(residual, IMAGES, "auto")[2] == "conv"
+    assert split_by_replacing(residual, "auto")[2] == "conv"
 
 
 def test_a_named_layer_that_is_no_cut_is_refused(residual):
     with pytest.raises(NotACut, match="layer 'block' is no cut: later layers also need outputs that do not pass"):
-        split_by_replacing(residual, IMAGES, "block")
+        split_by_replacing(residual, "block")
 
 
 def test_a_layer_that_runs_twice_is_not_chosen():
     net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1))
     net.extend([net[0], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 5)])
-    with pytest.raises(rb.UserError, match="no layer with a spatial map is a cut"):
-        split_by_replacing(net.eval(), IMAGES, "auto")
+    with pytest.raises(rb.UserError, match="no layer gives a spatial map that all later layers depend on alone"):
+        split_by_replacing(net.eval(), "auto")
 
 
 def test_the_head_takes_any_number_of_maps(residual):
-    features, head, *_ = split_by_replacing(residual, IMAGES, "conv")
+    features, head, *_ = split_by_replacing(residual, "conv")
     maps = features(IMAGES)
     torch.testing.assert_close(head(torch.cat([maps, maps, maps])), residual(IMAGES).repeat(3, 1))
 
 
 def test_no_hook_stays_behind_also_after_an_error(residual):
-    features, head, *_ = split_by_replacing(residual, IMAGES, "act")
+    features, head, *_ = split_by_replacing(residual, "act")
     features(IMAGES), head(features(IMAGES))
     with pytest.raises(RuntimeError):
         features(IMAGES[:, :2])
     with pytest.raises(RuntimeError):
         head(torch.zeros(2, 7, 8, 8))
-    assert not any(m._forward_hooks for m in residual.modules())
+    assert not any(m._forward_hooks for m in head.model.modules())
 
 
 def test_gradients_reach_the_replaced_map(residual):
-    features, head, *_ = split_by_replacing(residual, IMAGES, "act")
+    features, head, *_ = split_by_replacing(residual, "act")
     maps = features(IMAGES).requires_grad_()
     head(maps)[:, 2].sum().backward()
     expected = (residual.fc.weight[2] / 64)[None, :, None, None].expand_as(maps)
@@ -81,13 +86,13 @@ def test_gradients_reach_the_replaced_map(residual):
 
 def test_an_unknown_layer_is_answered_with_the_nearest_name(residual):
     with pytest.raises(rb.UserError, match=r"layer 'blok' is not in the network; did you mean 'block'\?"):
-        split_by_replacing(residual, IMAGES, "blok")
+        split_by_replacing(residual, "blok")
 
 
 def test_a_net_without_maps_is_refused():
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
-    with pytest.raises(rb.UserError, match="no layer with a spatial map is a cut"):
-        split_by_replacing(net, IMAGES, "auto")
+    with pytest.raises(rb.UserError, match="no layer gives a spatial map that all later layers depend on alone"):
+        split_by_replacing(net, "auto")
 
 
 class Tokens(nn.Module):
@@ -109,9 +114,9 @@ class Tokens(nn.Module):
 @pytest.mark.parametrize("early", [False, True])
 def test_one_black_image_stands_for_all_maps_unless_the_network_counts_its_images(early):
     net = Tokens(early).eval().requires_grad_(False)
-    features, head, *_ = split_by_replacing(net, IMAGES, "block")
+    features, head, *_ = split_by_replacing(net, "block")
     maps = features(IMAGES)
-    net.batches.clear()
+    head.model.batches.clear()
     many = head(torch.cat([maps, maps, maps]))
-    assert net.batches == ([6] if early else [1])
+    assert head.model.batches == ([6] if early else [1])
     torch.testing.assert_close(many, net(IMAGES).repeat(3, 1))

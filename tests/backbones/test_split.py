@@ -10,7 +10,7 @@ import torchvision
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.backbones import ways as ways_module
+from reciprocam_bench.backbones.graph import TracedNetwork
 
 # library/name: the layer that auto finds, (C, h, w) at 96x96, whether the head is pooled and linear
 NETWORKS = {
@@ -90,20 +90,6 @@ class Branching(nn.Module):
         if y.sum() > 1e9:
             y = y * 2
         return self.fc(y.mean((2, 3)))
-
-
-class TimmLike(Branching):
-    """The same with timm's two methods."""
-
-    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.act(self.stem(x))
-        return y * 2 if y.sum() > 1e9 else y
-
-    def forward_head(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(x.mean((2, 3)))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.forward_head(self.forward_features(x))
 
 
 class Returning(nn.Module):
@@ -246,19 +232,6 @@ def test_a_net_with_data_dependent_flow_is_split_by_replacing(layer, linear):
     assert_same_function(backbone, net, pictures(3, seed=2, side=16))
 
 
-def test_a_timm_net_that_cannot_be_traced_is_split_at_its_own_seam():
-    torch.manual_seed(0)
-    net = TimmLike().eval()
-    backbone = rb.split_backbone(net, pictures(2, seed=1, side=16))
-    assert (backbone.split, backbone.layer) == ("timm", "forward_features")
-    assert_same_function(backbone, net, pictures(3, seed=2, side=16))
-
-
-def test_a_named_layer_of_an_untraceable_timm_net_is_replaced():
-    backbone = rb.split_backbone(TimmLike(), pictures(2, seed=1, side=16), "stem")
-    assert (backbone.split, backbone.layer) == ("replace", "stem")
-
-
 @pytest.mark.parametrize(
     ("layer", "words"),
     [("stm", "did you mean 'stem'?"), ("fc", "layer 'fc'"), ("stem.0.weight", "not in the network")],
@@ -359,19 +332,19 @@ class OffByHalf(nn.Module):
 
 
 def test_a_way_of_splitting_that_changes_the_logits_is_not_taken(monkeypatch, tiny_net, images):
-    by_graph = ways_module._split_by_graph
+    by_graph = TracedNetwork.halves
 
     def wrong(*args):
         halves = by_graph(*args)
         return halves._replace(head=OffByHalf(halves.head))
 
-    monkeypatch.setattr(ways_module, "_split_by_graph", wrong)
+    monkeypatch.setattr(TracedNetwork, "halves", wrong)
     backbone = rb.split_backbone(tiny_net, images)
     assert (backbone.split, backbone.split_error < 1e-5) == ("replace", True)
 
 
 def test_the_split_error_is_the_largest_difference_of_the_logits(monkeypatch, tiny_net, images):
-    by_graph = ways_module._split_by_graph
+    by_graph = TracedNetwork.halves
 
     def nearly(*args):
         halves = by_graph(*args)
@@ -379,7 +352,7 @@ def test_the_split_error_is_the_largest_difference_of_the_logits(monkeypatch, ti
         return halves
 
     nn.init.constant_(tiny_net.fc.bias, 2.0)
-    monkeypatch.setattr(ways_module, "_split_by_graph", nearly)
+    monkeypatch.setattr(TracedNetwork, "halves", nearly)
     assert rb.split_backbone(tiny_net, images).split_error == pytest.approx(1e-3, rel=0.01)
 
 

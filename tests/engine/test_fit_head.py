@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from reciprocam_bench.backbones.linear_head import load_linear_head, save_linear_head, with_linear_head
+from reciprocam_bench.backbones.fitted_head import load_linear_head, save_linear_head, with_linear_head
 from reciprocam_bench.cli import main
 from reciprocam_bench.config import FitHeadConfig
 from reciprocam_bench.engine import fit_head as module

@@ -90,7 +90,7 @@ def test_refinecam_refuses_a_base_that_fuses_itself(staged, images, base):
 
 
 def test_a_head_of_ones_own_cannot_be_fused(staged, images):
-    from reciprocam_bench.backbones.linear_head import with_linear_head
+    from reciprocam_bench.backbones.fitted_head import with_linear_head
 
     fitted = with_linear_head(staged, torch.randn(3, 8), torch.zeros(3))
     with pytest.raises(rb.UserError, match="can be cut at 'coarse' only"):

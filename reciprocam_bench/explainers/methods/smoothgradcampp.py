@@ -7,7 +7,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from reciprocam_bench.backbones.backbone import context_of
 from reciprocam_bench.explainers.forward_pass import ForwardPass, head_gradients
 from reciprocam_bench.explainers.noise import Seed, generators
 from reciprocam_bench.explainers.pixel_weights import pixel_weights
@@ -47,8 +46,8 @@ def smoothgradcampp(
     for m in range(samples):
         images = fp.images + std * torch.stack([n[m] for n in noise]).to(fp.images)
         with torch.no_grad():
-            features = fp.backbone.features(fp.backbone.prepare(images))
-        gradients = head_gradients(replace(fp, images=images, features=features, context=context_of(features)))
+            features, context = fp.backbone.encode(fp.backbone.prepare(images))
+        gradients = head_gradients(replace(fp, images=images, features=features, context=context))
         powers = [total + gradients**p / samples for p, total in enumerate(powers, start=1)]
         fp.progress((m + 1) / samples)
     first, second, third = powers

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from reciprocam_bench.backbones.head import find_linear_head
+from reciprocam_bench.backbones.recognised_head import find_linear_head
 
 SHAPE, CLASSES = (6, 3, 4), 5
 

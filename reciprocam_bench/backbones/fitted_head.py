@@ -18,7 +18,8 @@ def with_linear_head(backbone: Backbone, weight: Tensor, bias: Tensor, *, multi_
     classes, channels = weight.shape
     linear = nn.Linear(channels, classes)
     linear.weight.data, linear.bias.data = weight.float(), bias.float()
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear).eval().requires_grad_(False).to(backbone.device)
+    head = _PooledLinear(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear)
+    head = head.eval().requires_grad_(False).to(backbone.device)
     return replace(
         backbone,
         head=head,
@@ -28,6 +29,13 @@ def with_linear_head(backbone: Backbone, weight: Tensor, bias: Tensor, *, multi_
         multi_label=multi_label,
         cuts=None,  # elsewhere the network still has its own head
     )
+
+
+class _PooledLinear(nn.Sequential):
+    """Layers for the map alone: a transformer's tokens beside it have no part in the logits."""
+
+    def forward(self, maps: Tensor, context: Tensor | None = None) -> Tensor:
+        return super().forward(maps)
 
 
 def save_linear_head(path: Path, weight: Tensor, bias: Tensor, about: dict[str, str]) -> None:
@@ -68,7 +76,8 @@ def load_linear_head(backbone: Backbone, path: Path) -> Backbone:
 def pooled_features(backbone: Backbone, images: Tensor) -> Tensor:
     """Spatial means of the feature map, ``(N, 3, H, W) -> (N, C)``."""
     with torch.no_grad():
-        return backbone.features(backbone.prepare(images)).mean((2, 3))
+        maps, _ = backbone.encode(backbone.prepare(images))
+    return maps.mean((2, 3))
 
 
 def _prefixed(about: dict[str, str]) -> dict[str, str]:
