@@ -15,7 +15,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from reciprocam_bench.backbones.linear_head import save_linear_head
+from reciprocam_bench.backbones.fitted_head import save_linear_head
 from reciprocam_bench.cli import main
 from reciprocam_bench.config import Config
 from reciprocam_bench.engine.experiment import set_up
@@ -23,7 +23,7 @@ from reciprocam_bench.explainers.registry import EXPLAINERS
 from reciprocam_bench.metrics.registry import METRICS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "results/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / page for page in ("README.md", "CONTRIBUTING.md", "results/README.md")] + sorted((ROOT / "docs").glob("*.md"))
 # Verbs that would work for hours: the config is loaded, and everything it names, as `validate` does.
 _LONG = {"run", "time", "fit-head"}
 WNIDS = ("n01440764", "n02099601", "n03028079")

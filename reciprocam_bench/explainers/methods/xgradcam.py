@@ -15,7 +15,8 @@ _EPSILON = 1e-7
 def xgradcam(fp: ForwardPass) -> Tensor:
     """``ReLU(sum_k a_k A_k)``, ``a_k = sum_ij g_kij A_kij / sum_ij A_kij`` (Fu et al. 2020, arXiv 2008.02312).
 
-    ``g = d logit_c / dA``; 1e-7 is added to the denominator, as in pytorch-grad-cam. Cost: the shared forward and a backward pass of the head. Needs gradients.
+    ``g = d logit_c / dA``; 1e-7 is added to the denominator, as in pytorch-grad-cam. Cost: the shared forward and a
+    backward pass of the head. Needs gradients.
     """
     products = (head_gradients(fp) * fp.features).sum((2, 3))  # (N, C)
     weights = products / (fp.features.sum((2, 3)) + _EPSILON)
