@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from reciprocam_bench.datasets.sample import Box
+from reciprocam_bench.datasets.dataset import Box
 
 _LARGEST = 20_000  # pixels a side; a hostile size would otherwise ask for masks of any size
 

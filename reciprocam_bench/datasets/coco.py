@@ -10,9 +10,9 @@ from typing import Any
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from reciprocam_bench.datasets.dataset import Box, Dataset, Sample, Target, existing_folder
 from reciprocam_bench.datasets.difficult import mark_hard
 from reciprocam_bench.datasets.registry import dataset
-from reciprocam_bench.datasets.sample import Box, Dataset, Sample, Target, existing_folder
 from reciprocam_bench.errors import UserError
 
 

@@ -4,7 +4,7 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-from reciprocam_bench.datasets.sample import Dataset, Sample, Target
+from reciprocam_bench.datasets.dataset import Dataset, Sample, Target
 from reciprocam_bench.datasets.targets import area_share
 from reciprocam_bench.errors import UserError
 

@@ -1,8 +1,8 @@
 """A plain folder of images, with or without a label file."""
 
+from reciprocam_bench.datasets.dataset import Dataset, Sample, existing_folder, list_images
 from reciprocam_bench.datasets.labels import find_label, read_label_file
 from reciprocam_bench.datasets.registry import dataset
-from reciprocam_bench.datasets.sample import Dataset, Sample, existing_folder, list_images
 
 
 @dataset("folder")

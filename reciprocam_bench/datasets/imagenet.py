@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from reciprocam_bench.datasets.annotations import read_annotation
+from reciprocam_bench.datasets.dataset import Dataset, Sample, Target, existing_folder, imagenet_wnids, list_images
 from reciprocam_bench.datasets.labels import DEVKIT_TRUTH, find_label, read_label_file
 from reciprocam_bench.datasets.registry import dataset
-from reciprocam_bench.datasets.sample import Dataset, Sample, Target, existing_folder, imagenet_wnids, list_images
 from reciprocam_bench.errors import UserError
 
 _IMAGE_FOLDERS = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scipy.io import loadmat
 
-from reciprocam_bench.datasets.sample import imagenet_wnids
+from reciprocam_bench.datasets.dataset import imagenet_wnids
 from reciprocam_bench.errors import UserError
 
 DEVKIT_TRUTH = "ILSVRC2012_validation_ground_truth.txt"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reciprocam_bench.config import DatasetConfig
-from reciprocam_bench.datasets.sample import Dataset
+from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.registry import Registry, check_options, keyword_options
 

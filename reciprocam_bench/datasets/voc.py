@@ -4,9 +4,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from reciprocam_bench.datasets.annotations import AnnotatedObject, read_annotation
+from reciprocam_bench.datasets.dataset import Dataset, Sample, Target, existing_folder
 from reciprocam_bench.datasets.difficult import mark_hard
 from reciprocam_bench.datasets.registry import dataset
-from reciprocam_bench.datasets.sample import Dataset, Sample, Target, existing_folder
 from reciprocam_bench.errors import UserError, did_you_mean
 
 VOC_CATEGORIES = (

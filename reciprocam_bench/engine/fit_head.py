@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.backbones.linear_head import pooled_features, save_linear_head
 from reciprocam_bench.config import Config, DatasetConfig
+from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.images import Preparation, PreparedImages, preparation
 from reciprocam_bench.datasets.registry import load_dataset
-from reciprocam_bench.datasets.sample import Dataset
 from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.experiment import set_up_backbone
 from reciprocam_bench.engine.fit_linear import Fitted, fit_linear

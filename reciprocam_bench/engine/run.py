@@ -12,8 +12,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from reciprocam_bench.config import dump_config
+from reciprocam_bench.datasets.dataset import Sample
 from reciprocam_bench.datasets.images import PreparedImage, PreparedImages
-from reciprocam_bench.datasets.sample import Sample
 from reciprocam_bench.engine.environment import describe, fingerprint
 from reciprocam_bench.engine.evidence import Evidence
 from reciprocam_bench.engine.experiment import Experiment

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reciprocam_bench.datasets.sample import Box, Target
+from reciprocam_bench.datasets.dataset import Box, Target
 from reciprocam_bench.datasets.targets import object_mask, scaled_boxes
 from reciprocam_bench.protocols.protocol import Geometry
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from reciprocam_bench.datasets.dataset import class_name
 from reciprocam_bench.datasets.images import read_picture
-from reciprocam_bench.datasets.sample import class_name
 from reciprocam_bench.engine.evidence import Evidence
 from reciprocam_bench.engine.experiment import Experiment
 from reciprocam_bench.engine.trials import Trial

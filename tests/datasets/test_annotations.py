@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reciprocam_bench.datasets.annotations import read_annotation
-from reciprocam_bench.datasets.sample import Box
+from reciprocam_bench.datasets.dataset import Box
 
 SIZE = "<size><width>100</width><height>50</height><depth>3</depth></size>"
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from reciprocam_bench.config import DatasetConfig
+from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.registry import load_dataset
-from reciprocam_bench.datasets.sample import Dataset
 from reciprocam_bench.errors import UserError
 
 

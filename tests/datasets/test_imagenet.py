@@ -9,8 +9,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from reciprocam_bench.config import DatasetConfig
+from reciprocam_bench.datasets.dataset import Box, Dataset, imagenet_wnids
 from reciprocam_bench.datasets.registry import load_dataset
-from reciprocam_bench.datasets.sample import Box, Dataset, imagenet_wnids
 from reciprocam_bench.errors import UserError
 
 CLASSES = ("n01440764", "n02099601", "n07747607")

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from reciprocam_bench.config import DatasetConfig
+from reciprocam_bench.datasets.dataset import Box
 from reciprocam_bench.datasets.registry import load_dataset
-from reciprocam_bench.datasets.sample import Box
 from reciprocam_bench.datasets.targets import area_share, object_mask
 from reciprocam_bench.datasets.voc import voc
 from reciprocam_bench.errors import UserError
