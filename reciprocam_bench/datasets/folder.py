@@ -10,9 +10,9 @@ def folder(*, root: str, labels: str | None = None) -> Dataset:
     """Every image under ``root``. ``labels`` is a two-column file: image name, class index or wnid."""
     base = existing_folder(root)
     known = read_label_file(labels) if labels else {}
-    samples, skipped = [], []
-    for path in list_images(base):
-        name = path.relative_to(base).as_posix()
+    images, skipped = list_images(base)
+    samples = []
+    for name, path in images:
         label = find_label(known, name)
         if labels and label is None:
             skipped.append((name, "not in the label file"))

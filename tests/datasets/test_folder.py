@@ -1,5 +1,7 @@
 """A plain folder of images."""
 
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,32 @@ def test_images_of_all_depths_in_a_fixed_order(tmp_path: Path) -> None:
     assert [s.id for s in dataset.samples] == ["a/b c.jpeg", "a/z.JPG", "b.png"]
     assert all(s.label is None for s in dataset.samples)
     assert dataset.samples[0].path == root / "a" / "b c.jpeg"
+
+
+def test_only_regular_files_and_links_to_them_are_images(
+    tmp_path: Path, make_pipe: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = pictures(tmp_path / "p", "a.png")
+    make_pipe(root / "pipe.jpg")
+    (root / "folder.png").mkdir()
+    (root / "device.bmp").symlink_to("/dev/zero")
+    (root / "gone.png").symlink_to("nowhere")
+    (root / "loop.png").symlink_to("loop.png")
+    (root / "link.jpg").symlink_to("a.png")
+    monkeypatch.chdir(root)  # a socket's path may not be long
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket.png")
+    dataset = load(root)
+    assert {s.id for s in dataset.samples} == {"a.png", "link.jpg"}
+    special = "is no regular file (a pipe, socket or device)"
+    assert dict(dataset.skipped) == {
+        "device.bmp": special,
+        "folder.png": "is a folder",
+        "gone.png": "does not exist",
+        "loop.png": "cannot be read: Too many levels of symbolic links",
+        "pipe.jpg": special,
+        "socket.png": special,
+    }
 
 
 def test_labels_from_a_file_and_images_that_are_not_in_it(tmp_path: Path) -> None:
