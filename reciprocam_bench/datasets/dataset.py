@@ -58,7 +58,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples in a fixed order, and what was left out while reading them, as (id, reason).
+    """Samples, and what was left out while reading them, as (id, reason).
+
+    A loader's order does not matter: `reciprocam_bench.datasets.registry.load_dataset` gives every data set its own.
 
     ``categories`` are the names of a data set with several categories an image, in the order of a multi-label head's
     outputs; None where an image has one label. ``hard_by`` says where the targets' ``hard`` flags come from.

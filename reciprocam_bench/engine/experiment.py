@@ -49,7 +49,7 @@ def set_up(config: Config) -> Experiment:
     if len({p.name for p in protocols}) < len(protocols):
         raise UserError("protocol: one is listed twice; remove it")
     device = set_up_torch(config)
-    dataset = load_dataset(config.dataset, config.limit)
+    dataset = load_dataset(config.dataset, config.limit, config.seed)
     backbone = set_up_backbone(config, protocols[0], device)
     methods = make_methods(config.methods, backbone)
     timing = config.timing

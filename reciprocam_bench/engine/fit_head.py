@@ -109,7 +109,7 @@ def _training_set(config: Config) -> Dataset:
     if config.fit_head.split is not None:
         key = "split" if wanted.name == "voc" else "annotations"
         wanted = DatasetConfig.model_validate(wanted.model_dump() | {key: config.fit_head.split})
-    dataset = load_dataset(wanted, config.limit)
+    dataset = load_dataset(wanted, config.limit, config.seed)
     if dataset.categories is None:
         raise UserError(f"fit-head: data set '{dataset.name}' has one label an image; it needs categories (voc, coco)")
     if len(dataset.samples) < 8:

@@ -102,7 +102,7 @@ def test_flat_images_with_the_devkit(tmp_path: Path, place: str) -> None:
     )
     savemat(devkit / "meta.mat", {"synsets": numbered})
     (devkit / "ILSVRC2012_validation_ground_truth.txt").write_text("3\n1\n2\n")
-    assert list(labels(load(tmp_path)).values()) == [207, 950, 0]
+    assert labels(load(tmp_path)) == {f"{VAL}1.JPEG": 207, f"{VAL}2.JPEG": 950, f"{VAL}3.JPEG": 0}
 
 
 def test_flat_images_with_a_label_file_given(tmp_path: Path) -> None:
