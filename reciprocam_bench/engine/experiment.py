@@ -9,7 +9,7 @@ from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.linear_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
-from reciprocam_bench.config import Config, MethodConfig, fill_environment
+from reciprocam_bench.config import Config, NamedConfig, fill_environment
 from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.images import Preparation, preparation
 from reciprocam_bench.datasets.registry import load_dataset
@@ -85,7 +85,7 @@ def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) ->
     return replace(backbone, memory_budget=config.memory_mb << 20) if config.memory_mb else backbone
 
 
-def make_methods(configs: list[MethodConfig], backbone: Backbone | None) -> list[Method]:
+def make_methods(configs: list[NamedConfig], backbone: Backbone | None) -> list[Method]:
     """The methods of a config; two with the same title are a ``UserError``, their rows could not be told apart."""
     methods = [make_method(m.name, m.options, m.title, backbone) for m in configs]
     titles = [m.title for m in methods]
