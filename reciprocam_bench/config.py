@@ -1,15 +1,23 @@
-"""The one schema of a config file; every default of the tool stands here and nowhere else."""
+"""The one schema of a config file, with the defaults of its keys.
+
+The options of a method, a metric or a data set are keyword arguments of its function and have their defaults there.
+"""
 
 import os
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from reciprocam_bench.errors import UserError, did_you_mean
+from reciprocam_bench.overrides import apply_overrides, set_keys
+from reciprocam_bench.regular import not_a_file
+from reciprocam_bench.titles import parse_title, title_of
+
+_METRICS = ("average_drop", "increase", "coherency", "complexity", "adcc")
 
 
 class _Strict(BaseModel):
@@ -59,7 +67,7 @@ class DatasetConfig(BaseModel):
 
 
 class NamedConfig(BaseModel):
-    """One method; further keys are its options. ``label`` replaces the name in the tables."""
+    """One method or metric; further keys are its options. ``label`` replaces the name in the tables."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
@@ -72,11 +80,25 @@ class NamedConfig(BaseModel):
 
     @property
     def title(self) -> str:
-        """How the tables name this method: its label, or its name with the options that were set."""
-        if self.label:
-            return self.label
-        options = ",".join(f"{k}={v}" for k, v in self.options.items())
-        return f"{self.name}[{options}]" if options else self.name
+        """How the tables name it: its label, or its name with the options that were set."""
+        return self.label or title_of(self.name, self.options)
+
+
+def _named(value: Any) -> Any:
+    try:
+        return parse_title(value) if isinstance(value, str) else value
+    except UserError as error:
+        raise ValueError(str(error)) from None  # parse_config says where
+
+
+def _as_tables_name_it(title: Any) -> Any:
+    try:
+        return NamedConfig.model_validate(parse_title(title)).title if isinstance(title, str) else title
+    except (UserError, ValidationError):
+        return title  # a label
+
+
+Named = Annotated[NamedConfig, BeforeValidator(_named)]
 
 
 class TimingConfig(_Strict):
@@ -85,14 +107,10 @@ class TimingConfig(_Strict):
     repeats: int = Field(10, ge=1, description="measured rounds; each round runs every method once")
     warmup: int = Field(1, ge=0, description="rounds that are not counted")
     batch_size: int = Field(1, ge=1, description="images a call")
-    relative_to: str | None = Field(None, description="the method that speed-ups are given against")
-    methods: list[Annotated[NamedConfig, BeforeValidator(lambda v: _named(v))]] | None = Field(
-        None, description="the methods to time, if not all"
+    relative_to: Annotated[str | None, BeforeValidator(_as_tables_name_it)] = Field(
+        None, description="the method that speed-ups are given against, as tables name it"
     )
-
-
-def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
+    methods: list[Named] | None = Field(None, description="the methods to time, if not all")
 
 
 def _listed(value: Any) -> Any:
@@ -126,23 +144,21 @@ class Config(_Strict):
     preprocess: Literal["protocol", "model"] = Field(
         "protocol", description="who decides resize and crop: the protocol, or the model's own settings"
     )
-    methods: list[Annotated[NamedConfig, BeforeValidator(_named)]] = Field(min_length=1)
-    metrics: list[Annotated[NamedConfig, BeforeValidator(_named)]] = Field(
-        default_factory=lambda: [
-            NamedConfig(name=n) for n in ("average_drop", "increase", "coherency", "complexity", "adcc")
-        ],
-        min_length=1,
-    )
+    methods: list[Named] = Field(min_length=1)
+    metrics: list[Named] = Field([NamedConfig.model_validate({"name": n}) for n in _METRICS], min_length=1)
     timing: TimingConfig | None = None
     fit_head: FitHeadConfig = Field(default_factory=lambda: FitHeadConfig.model_validate({}))
-    limit: int | None = Field(None, ge=1, description="only the first images")
+    limit: int | None = Field(None, ge=1, description="only the first images of the order that seed gives")
     batch_size: int = Field(8, ge=1, description="images judged together")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    threads: int | None = Field(None, ge=1, description="CPU threads; torch's choice if left out")
+    # Each is a thread at once: torch hangs on tens of thousands of them.
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; torch's choice if left out")
     workers: int = Field(0, ge=0, description="processes that read images; 0 reads in the main one")
     memory_mb: int | None = Field(None, ge=16, description="budget of one chunk of masked copies")
     maps: int = Field(4, ge=0, description="how many images get a picture sheet under maps/")
-    save_maps: bool = Field(False, description="keep raw maps")
+    save_maps: bool = Field(
+        False, description="keep raw maps under raw_maps/, so that new metrics or protocols need not explain again"
+    )
     seed: int = Field(0, ge=0, lt=2**63)
 
 
@@ -176,7 +192,14 @@ def find_config(name: str) -> Path:
     raise UserError(f"config '{name}' not found here or in configs/{did_you_mean(Path(name).stem, known)}")
 
 
-def load_config(name: str, overrides: tuple[str, ...] = (), **values: Any) -> Config:
+class Loaded(NamedTuple):
+    """A config, and notes for the reader on what of the file was left out because an override does not go with it."""
+
+    config: Config
+    notes: list[str]
+
+
+def load_config(name: str, overrides: tuple[str, ...] = (), **values: Any) -> Loaded:
     """Read a config: the file over its ``base``, then ``--set key=value`` overrides, then given ``values``."""
     path = find_config(name)
     data = read_yaml(path)
@@ -189,10 +212,22 @@ def load_config(name: str, overrides: tuple[str, ...] = (), **values: Any) -> Co
         if "base" in base_data:
             raise UserError(f"{path}: base: {base} has a base itself; only one level is allowed")
         data = base_data | data
-    for override in overrides:
-        _override(data, override)
+    notes = apply_overrides(data, overrides)
     data |= {key: value for key, value in values.items() if value is not None}
-    return parse_config(data, str(path))
+    config, more = _reference_among_timed(parse_config(data, str(path)), set_keys(overrides))
+    return Loaded(config, notes + more)
+
+
+def _reference_among_timed(config: Config, given: set[str]) -> Loaded:
+    """A file's ``timing.relative_to`` goes where ``--set`` replaced the methods by others."""
+    timing = config.timing
+    if timing is None or timing.relative_to is None or not given & {"methods", "timing.methods"}:
+        return Loaded(config, [])
+    titles = [method.title for method in timing.methods or config.methods]
+    if timing.relative_to in titles or given & {"timing", "timing.relative_to"}:
+        return Loaded(config, [])
+    note = f"timing.relative_to: {timing.relative_to} is left out; it is not among the methods timed"
+    return Loaded(config.model_copy(update={"timing": timing.model_copy(update={"relative_to": None})}), [note])
 
 
 def parse_config(data: dict[str, Any], where: str) -> Config:
@@ -200,7 +235,8 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A key that is misspelt is missing too, under its right name.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = _keys_at(first["loc"][:-1])
@@ -229,6 +265,8 @@ def _keys_at(location: tuple[int | str, ...]) -> set[str]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; anything else is a ``UserError``."""
+    if reason := not_a_file(path):
+        raise UserError(f"{path} {reason}; give a YAML file")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError) as error:  # 2024-13-45 is a ValueError: no such date
@@ -239,21 +277,3 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UserError(f"{path}: a config is a mapping of keys to values; this file is not one")
     return data
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set {override}: write key=value, for example --set backbone.weights=none")
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        raise UserError(f"--set {override}: '{text}' is not a YAML value") from None
-    *parents, last = key.split(".")
-    for parent in parents:
-        if data.get(parent) is None:
-            data[parent] = {}
-        data = data[parent]
-        if not isinstance(data, dict):
-            raise UserError(f"--set {override}: '{parent}' is not a mapping")
-    data[last] = value

@@ -1,6 +1,8 @@
 """Networks, images and places that several tests share."""
 
 import os
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,16 @@ def tiny(tiny_net: TinyNet) -> rb.Backbone:
 def images() -> torch.Tensor:
     """Three seeded 16x16 images."""
     return torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def make_pipe() -> Iterator[Callable[[Path], None]]:
+    """Makes a named pipe; a test that opens it fails after 20 seconds instead of waiting for ever."""
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("a pipe was opened"))
+    signal.alarm(20)
+    yield os.mkfifo
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

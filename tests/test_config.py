@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reciprocam_bench.config import Config, dump_config, find_config, load_config, parse_config
+from reciprocam_bench.config import Config, dump_config, find_config, load_config, parse_config, read_yaml
 from reciprocam_bench.errors import UserError
 
 MINIMAL = {"backbone": {"model": "timm/x"}, "dataset": {"name": "folder", "root": "pics"}, "methods": ["gradcam"]}
@@ -23,79 +23,41 @@ def save(name: str = "c.yaml", **changes: object) -> str:
     return name
 
 
+def load(name: str, overrides: tuple[str, ...] = (), **values: object) -> Config:
+    config, notes = load_config(name, overrides, **values)
+    assert notes == []
+    return config
+
+
 def mistake(*overrides: str, **changes: object) -> str:
     with pytest.raises(UserError) as caught:
-        load_config(save(**changes), overrides)
+        load(save(**changes), overrides)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_command_line_beats_set_beats_yaml_beats_default() -> None:
     name = save(batch_size=4, maps=5)
-    assert load_config(save("plain.yaml")).batch_size == 8
-    assert load_config(name).batch_size == 4
-    assert load_config(name, ("batch_size=2", "limit=9")).batch_size == 2
-    config = load_config(name, ("batch_size=2", "limit=9"), limit=3, device=None)
+    assert load(save("plain.yaml")).batch_size == 8
+    assert load(name).batch_size == 4
+    assert load(name, ("batch_size=2", "limit=9")).batch_size == 2
+    config = load(name, ("batch_size=2", "limit=9"), limit=3, device=None)
     assert (config.limit, config.batch_size, config.maps, config.device) == (3, 2, 5, "auto")
-
-
-def test_the_last_of_several_sets_wins() -> None:
-    assert load_config(save(), ("seed=1", "seed=2")).seed == 2
-
-
-@pytest.mark.parametrize(
-    "override, read",
-    [
-        ("backbone.weights=none", lambda c: c.backbone.weights == "none"),
-        ("backbone.model=timm/resnet50", lambda c: (c.backbone.model, c.backbone.layer) == ("timm/resnet50", "auto")),
-        ("methods=[cam, {name: scorecam, channels: 8}]", lambda c: c.methods[1].options == {"channels": 8}),
-        ("metrics=[increase]", lambda c: c.metrics == ["increase"]),
-        ("limit=null", lambda c: c.limit is None),
-        ("dataset.root=a=b", lambda c: c.dataset.options == {"root": "a=b"}),
-        ("dataset.root='5'", lambda c: c.dataset.options == {"root": "5"}),
-        ("protocol=recipro-2024", lambda c: c.protocol == ["recipro-2024"]),
-        ("classes=7", lambda c: c.classes == 7),
-    ],
-)
-def test_set_takes_dots_and_yaml_values(override: str, read) -> None:
-    assert read(load_config(save(), (override,)))
-
-
-@pytest.mark.parametrize("there", [{}, {"timing": None}])
-def test_set_reaches_into_a_missing_or_null_mapping(there: dict) -> None:
-    timing = load_config(save(**there), ("timing.repeats=3",)).timing
-    assert timing is not None
-    assert (timing.repeats, timing.warmup) == (3, 1)
-
-
-@pytest.mark.parametrize("override", ["backbone", "=3", "seed", ""])
-def test_set_without_key_or_value_says_how_it_is_written(override: str) -> None:
-    assert mistake(override).startswith(f"--set {override}: write key=value")
-
-
-@pytest.mark.parametrize("text", ["[a", "{a: b", "!!python/object:os.system 1", "2024-13-45", "!!int seven", "0b_"])
-def test_set_with_a_broken_yaml_value(text: str) -> None:
-    assert mistake(f"limit={text}") == f"--set limit={text}: '{text}' is not a YAML value"
-
-
-@pytest.mark.parametrize("override, part", [("backbone.model.x=1", "model"), ("methods.0=cam", "methods")])
-def test_set_into_something_that_is_no_mapping(override: str, part: str) -> None:
-    assert mistake(override) == f"--set {override}: '{part}' is not a mapping"
 
 
 def test_base_is_overlaid_by_the_file_that_names_it() -> None:
     save("configs/parent.yaml", batch_size=4, seed=7)
     Path("configs/child.yaml").write_text("base: parent.yaml\nbatch_size: 2\n")
-    config = load_config("child")
+    config = load("child")
     assert (config.batch_size, config.seed, config.backbone.model) == (2, 7, "timm/x")
-    assert load_config("child", ("seed=8",)).seed == 8
+    assert load("child", ("seed=8",)).seed == 8
 
 
 def test_base_by_bare_name_from_another_folder() -> None:
     save("configs/parent.yaml", seed=7)
     Path("elsewhere").mkdir()
     Path("elsewhere/child.yaml").write_text("base: parent\n")
-    assert load_config("elsewhere/child.yaml").seed == 7
+    assert load("elsewhere/child.yaml").seed == 7
 
 
 def test_base_of_a_base_is_refused() -> None:
@@ -103,7 +65,7 @@ def test_base_of_a_base_is_refused() -> None:
     Path("parent.yaml").write_text("base: grandparent.yaml\n")
     Path("child.yaml").write_text("base: parent.yaml\n")
     with pytest.raises(UserError, match=r"^child.yaml: base: parent.yaml has a base itself; only one level"):
-        load_config("child.yaml")
+        load("child.yaml")
 
 
 @pytest.mark.parametrize("base, match", [([1], "base: must name a file"), ("nowhere", "config 'nowhere' not found")])
@@ -114,7 +76,7 @@ def test_bad_base(base: object, match: str) -> None:
 def test_environment_variables_are_filled_in_late_and_saved_unexpanded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RCAM_A", "/data")
     monkeypatch.setenv("RCAM_B", "val")
-    config = load_config(save(dataset={"name": "folder", "root": "${RCAM_A}/x/${RCAM_B}", "labels": "plain"}))
+    config = load(save(dataset={"name": "folder", "root": "${RCAM_A}/x/${RCAM_B}", "labels": "plain"}))
     assert config.dataset.options == {"root": "/data/x/val", "labels": "plain"}
     assert yaml.safe_load(dump_config(config))["dataset"]["root"] == "${RCAM_A}/x/${RCAM_B}"
     monkeypatch.setenv("RCAM_A", "/moved")
@@ -126,7 +88,7 @@ def test_unset_variable_is_reported_when_it_is_needed(value: str | None, monkeyp
     monkeypatch.delenv("RCAM_A", raising=False)
     if value is not None:
         monkeypatch.setenv("RCAM_A", value)
-    config = load_config(save(dataset={"name": "folder", "root": "${RCAM_A}/x"}))
+    config = load(save(dataset={"name": "folder", "root": "${RCAM_A}/x"}))
     with pytest.raises(UserError, match=r"^\$\{RCAM_A\}/x: the environment variable RCAM_A is not set; export RCAM_A="):
         _ = config.dataset.options
 
@@ -155,10 +117,26 @@ def test_unset_variable_is_reported_when_it_is_needed(value: str | None, monkeyp
         ("protocol=[]", "c.yaml: protocol: "),
         ("timing=true", "c.yaml: timing: "),
         ("classes=all", "c.yaml: classes"),
+        ("threads=10000", "c.yaml: threads: Input should be less than or equal to 1024, not 10000"),
+        ("backbone={modle: x}", "c.yaml: unknown key 'backbone.modle'; did you mean 'model'?"),
+        ("timing.metods=[cam]", "c.yaml: unknown key 'timing.metods'; did you mean 'methods'?"),
+        ("fit_head.epoch=3", "c.yaml: unknown key 'fit_head.epoch'; did you mean 'epochs'?"),
+        ("methods=['reciprocam[mask']", "c.yaml: methods.0: 'reciprocam[mask' is not readable as name[option=value,"),
+        ("methods=['x[a=[1]']", "c.yaml: methods.0: 'x[a=[1]': '[1' is not a YAML value"),
+        ("metrics=[{steps: 3}]", "c.yaml: 'metrics.0.name' is missing"),
+        ("metrics=[{name: adcc, label: 'a|b'}]", "c.yaml: metrics.0.label: String should match pattern"),
     ],
 )
 def test_a_wrong_key_or_value_names_its_place(override: str, message: str) -> None:
     assert mistake(override).startswith(message)
+
+
+def test_a_misspelt_key_that_is_needed_is_called_misspelt() -> None:
+    Path("c.yaml").write_text(
+        yaml.safe_dump({k: v for k, v in MINIMAL.items() if k != "methods"} | {"metods": ["cam"]})
+    )
+    with pytest.raises(UserError, match=r"^c.yaml: unknown key 'metods'; did you mean 'methods'\?$"):
+        load("c.yaml")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +160,7 @@ def test_a_wrong_key_or_value_names_its_place(override: str, message: str) -> No
 def test_a_file_that_is_no_config_is_named(content: bytes) -> None:
     Path("odd.yaml").write_bytes(content)
     with pytest.raises(UserError) as caught:
-        load_config("odd.yaml")
+        load("odd.yaml")
     assert str(caught.value).startswith("odd.yaml: ")
     assert "\n" not in str(caught.value)
 
@@ -190,7 +168,7 @@ def test_a_file_that_is_no_config_is_named(content: bytes) -> None:
 def test_keys_that_are_no_strings_are_refused() -> None:
     Path("odd.yaml").write_text(yaml.safe_dump({**MINIMAL, 7: "x"}))
     with pytest.raises(UserError, match=r"^odd.yaml: .*7"):
-        load_config("odd.yaml")
+        load("odd.yaml")
 
 
 def test_saved_config_reads_back_as_the_same() -> None:
@@ -214,15 +192,87 @@ def test_a_method_is_titled_by_its_label_or_its_options(method: object, title: s
     assert "label" not in config.methods[0].options
 
 
+def test_metrics_take_options_and_labels_as_methods_do() -> None:
+    config = load(save(metrics=["adcc", {"name": "insertion_auc", "steps": 28, "label": "ins"}, "x[steps=28]"]))
+    assert [(m.name, m.options, m.title) for m in config.metrics] == [
+        ("adcc", {}, "adcc"),
+        ("insertion_auc", {"steps": 28}, "ins"),
+        ("x", {"steps": 28}, "x[steps=28]"),
+    ]
+    assert [m.title for m in load(save()).metrics] == ["average_drop", "increase", "coherency", "complexity", "adcc"]
+    assert parse_config(yaml.safe_load(dump_config(config)), "x") == config
+
+
+def test_a_tables_title_stands_for_its_method() -> None:
+    timing = {"methods": ["reciprocam[mask=gaussian]"], "relative_to": "reciprocam[ mask = 'gaussian' ]"}
+    config = load(save(methods=["cam", "reciprocam[mask=gaussian]"], timing=timing))
+    assert (config.methods[1].name, config.methods[1].options) == ("reciprocam", {"mask": "gaussian"})
+    assert config.timing is not None and config.timing.methods == [config.methods[1]]
+    assert config.timing.relative_to == config.methods[1].title == "reciprocam[mask=gaussian]"
+
+
+@pytest.mark.parametrize("label", ["ours", "ours [v2]", "a[b"])
+def test_timing_may_be_relative_to_a_label(label: str) -> None:
+    timing = load(save(methods=[{"name": "cam", "label": label}], timing={"relative_to": label})).timing
+    assert timing is not None and timing.relative_to == label
+
+
+def test_raw_maps_are_kept_only_when_asked_for() -> None:
+    assert (load(save()).save_maps, load(save(), ("save_maps=true",)).save_maps) == (False, True)
+
+
+@pytest.mark.parametrize("override", ["methods=[gradcam, reciprocam]", "timing.methods=[gradcam]"])
+def test_a_reference_that_only_the_file_asked_for_goes_with_its_method(override: str) -> None:
+    name = save(methods=["gradcam", "scorecam"], timing={"relative_to": "scorecam", "repeats": 3})
+    config, notes = load_config(name, (override,))
+    assert config.timing is not None
+    assert (config.timing.relative_to, config.timing.repeats) == (None, 3)
+    assert notes == ["timing.relative_to: scorecam is left out; it is not among the methods timed"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("methods=[cam, {name: scorecam}]",),
+        ("methods=[cam]", "timing.relative_to=scorecam"),  # asked for, so that it is a mistake where it is used
+        ("methods=[cam]", "timing={relative_to: scorecam}"),
+        ("methods=[cam]", "timing.methods=[scorecam]"),
+        ("seed=3",),
+    ],
+)
+def test_a_reference_that_is_there_or_asked_for_stays(overrides: tuple[str, ...]) -> None:
+    timing = load(save(methods=["gradcam"], timing={"relative_to": "scorecam"}), overrides).timing
+    assert timing is not None and timing.relative_to == "scorecam"
+
+
+def test_a_papers_config_with_another_network_and_fewer_methods_is_valid() -> None:
+    overrides = ("backbone.model=timm/resnet50.a1_in1k", "methods=[gradcam,reciprocam]")
+    config, notes = load_config("resnet50_imagenet", overrides)
+    assert (config.backbone.model, config.backbone.weights) == ("timm/resnet50.a1_in1k", "default")
+    assert config.timing is not None and config.timing.relative_to is None
+    assert [m.title for m in config.methods] == ["gradcam", "reciprocam"]
+    assert len(notes) == 2
+    # The default weights of torchvision's ResNet-50 are newer than the papers'.
+    assert load("resnet50_imagenet", ("backbone.model=torchvision/resnet50",)).backbone.weights == "IMAGENET1K_V1"
+
+
 def test_a_bare_name_is_looked_up_here_then_in_configs_then_in_the_installed_copy() -> None:
     installed = find_config("quickstart")
     assert installed.is_file()
     save("configs/quickstart.yaml", seed=1)
-    assert load_config("quickstart").seed == 1
+    assert load("quickstart").seed == 1
     save("quickstart.yaml", seed=2)
-    assert load_config("quickstart").seed == 2
-    assert load_config("quickstart.yaml").seed == 2
-    assert load_config(str(Path("configs/quickstart.yaml").resolve())).seed == 1
+    assert load("quickstart").seed == 2
+    assert load("quickstart.yaml").seed == 2
+    assert load(str(Path("configs/quickstart.yaml").resolve())).seed == 1
+
+
+def test_a_pipe_is_never_opened(make_pipe) -> None:
+    make_pipe(Path("pipe.yaml"))
+    with pytest.raises(UserError, match=r"^config 'pipe.yaml' not found"):
+        load("pipe.yaml")
+    with pytest.raises(UserError, match=r"^pipe.yaml is no regular file .*; give a YAML file$"):
+        read_yaml(Path("pipe.yaml"))
 
 
 def test_a_folder_in_place_of_the_config_is_passed_over() -> None:
@@ -231,7 +281,7 @@ def test_a_folder_in_place_of_the_config_is_passed_over() -> None:
 
 
 def test_config_in_a_folder_with_spaces_and_accents() -> None:
-    assert load_config(save("mes données/réseau 1.yaml", seed=3)).seed == 3
+    assert load(save("mes données/réseau 1.yaml", seed=3)).seed == 3
 
 
 @pytest.mark.parametrize("name", ["quickstrat", "quickstrat.yaml", "configs/quickstrat.yaml"])
@@ -248,4 +298,4 @@ def test_impossible_config_names_are_not_found(name: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_shipped_configs_are_valid(path: Path) -> None:
-    assert load_config(str(path)).methods
+    assert load(str(path)).methods

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reciprocam_bench.backbones.lite0 import LITE0_PACKAGE, lite0_name
-from reciprocam_bench.errors import UserError
+from reciprocam_bench.errors import UserError, in_words
+from reciprocam_bench.regular import not_a_file
 
 
 def local_file(library: str, name: str) -> Path | None:
@@ -67,25 +69,38 @@ def load_file_into(module: nn.Module, path: Path, name: str) -> dict[str, str]:
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read a state dict from ``.safetensors`` or a ``torch.save`` file (weights only: no code is run)."""
-    if not path.is_file():
-        raise UserError(f"weights file {path} does not exist; correct backbone.weights")
+    if reason := not_a_file(path):
+        raise UserError(f"weights file {path} {reason}; correct backbone.weights")
     try:
-        state: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        state = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
     except Exception as error:  # what is no weights file breaks the readers in every way there is
-        reason = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
-        # torch advises to switch its safety off, in colours.
-        reason = re.sub(r"\x1b\[\d*m", "", reason).partition(" This file can still be loaded")[0]
-        raise UserError(f"{path}: not readable as a weights file: {reason[:160].strip()}; give another file") from None
+        raise UserError(f"{path}: not readable as a weights file: {_reason(error)}") from None
     for key in ("state_dict", "model"):  # training checkpoints keep the weights under one of these
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise UserError(f"{path}: holds no state dict (names to tensors); save model.state_dict()")
     return state
+
+
+def _load_pickle(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on files that it then refuses
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read and what to do, in our words where torch's advise to switch its safety off."""
+    if refused := re.search(r"GLOBAL (\S+)", str(error)):
+        return (
+            f"it holds Python objects ({refused[1]}), whose code torch refuses to run; "
+            "save model.state_dict() alone, or as .safetensors"
+        )
+    if "TorchScript" in str(error):
+        return "it is a TorchScript archive; save the network's state_dict() instead"
+    if "weights_only" in str(error):
+        return "it is no torch.save file of tensors; give another file"
+    return f"{in_words(error, 160)}; give another file"
 
 
 def _plain(key: str) -> str:

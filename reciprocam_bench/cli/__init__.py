@@ -17,7 +17,6 @@ app = typer.Typer(
     name="rcam-bench",
     help="Benchmark class-activation-map (CAM) methods on real networks and real images.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for verb in (run, time, report, explain, fit_head, ls, validate):

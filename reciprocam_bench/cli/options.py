@@ -23,8 +23,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no t
 
 
 def read(config: str, limit: int | None, device: str | None, overrides: list[str] | None) -> Config:
-    """The config with the command line's values over it."""
-    return load_config(config, tuple(overrides or ()), limit=limit, device=device)
+    """The config with the command line's values over it; what that leaves out of the file is told on stderr."""
+    loaded = load_config(config, tuple(overrides or ()), limit=limit, device=device)
+    for note in loaded.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return loaded.config
 
 
 def run_folder(config: str, output: Path | None) -> Path:

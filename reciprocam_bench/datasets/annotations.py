@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from reciprocam_bench.datasets.sample import Box
+from reciprocam_bench.datasets.dataset import Box
+from reciprocam_bench.regular import not_a_file
 
 _LARGEST = 20_000  # pixels a side; a hostile size would otherwise ask for masks of any size
 
@@ -34,10 +35,10 @@ def read_annotation(path: Path) -> Annotation:
     Raises ``ValueError`` with a short reason if the file cannot be used. Document type declarations are refused, so
     entities, and with them expansion attacks, cannot occur.
     """
+    if reason := not_a_file(path):
+        raise ValueError(f"annotation file {reason}")
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ValueError("annotation file is missing") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"annotation cannot be read: {error}") from None
     if "<!DOCTYPE" in text or "<!ENTITY" in text:

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import yaml
 
-from reciprocam_bench.datasets.sample import Dataset
+from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.errors import UserError
 
 

@@ -10,10 +10,11 @@ from typing import Any
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from reciprocam_bench.datasets.dataset import Box, Dataset, Sample, Target, existing_folder
 from reciprocam_bench.datasets.difficult import mark_hard
 from reciprocam_bench.datasets.registry import dataset
-from reciprocam_bench.datasets.sample import Box, Dataset, Sample, Target, existing_folder
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.regular import not_a_file
 
 
 @dataset("coco")
@@ -51,8 +52,8 @@ def coco(
 
 
 def _read(path: Path) -> COCO:
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; set dataset.annotations to the instances file")
+    if reason := not_a_file(path):
+        raise UserError(f"{path} {reason}; set dataset.annotations to the instances file")
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints how long it took
             return COCO(str(path))
@@ -75,8 +76,8 @@ def _sample(
     api: COCO, record: dict[str, Any], folder: Path, index: dict[int, int], names: tuple[str, ...]
 ) -> tuple[Sample | None, list[str]]:
     path = folder / record["file_name"]
-    if not path.is_file():
-        return None, ["listed, but the image file is missing"]
+    if reason := not_a_file(path):
+        return None, [f"listed, but the image file {reason}"]
     size = (int(record["width"]), int(record["height"]))
     of_category: dict[int, list[dict[str, Any]]] = defaultdict(list)
     reasons = []

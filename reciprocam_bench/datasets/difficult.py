@@ -4,9 +4,10 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-from reciprocam_bench.datasets.sample import Dataset, Sample, Target
+from reciprocam_bench.datasets.dataset import Dataset, Sample, Target
 from reciprocam_bench.datasets.targets import area_share
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.regular import not_a_file
 
 _LARGE = 0.25
 
@@ -32,6 +33,8 @@ def mark_hard(dataset: Dataset, flag_file: str | None = None) -> Dataset:
 
 
 def _read_flags(path: Path) -> dict[str, dict[str, bool]]:
+    if reason := not_a_file(path):
+        raise UserError(f"dataset.difficult: {path} {reason}; correct the path")
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError) as error:

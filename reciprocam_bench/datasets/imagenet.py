@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from reciprocam_bench.datasets.annotations import read_annotation
+from reciprocam_bench.datasets.dataset import Dataset, Sample, Target, existing_folder, imagenet_wnids, list_images
 from reciprocam_bench.datasets.labels import DEVKIT_TRUTH, find_label, read_label_file
 from reciprocam_bench.datasets.registry import dataset
-from reciprocam_bench.datasets.sample import Dataset, Sample, Target, existing_folder, imagenet_wnids, list_images
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.regular import not_a_file
 
 _IMAGE_FOLDERS = (
     "",
@@ -40,11 +41,12 @@ def imagenet(*, root: str, labels: str | None = None, boxes: str | None = None) 
     given as ``labels``. ``boxes`` is a folder of XML files named like the images.
     """
     base = existing_folder(root)
-    if labels and not Path(labels).expanduser().is_file():
-        raise UserError(f"label file {labels} does not exist; correct the path")
+    if labels and (wrong := not_a_file(Path(labels).expanduser())):
+        raise UserError(f"label file {labels} {wrong}; correct the path")
     samples, skipped = _from_class_folders(base)
     if not samples:
-        samples, skipped = _from_flat_folder(base, labels)
+        samples, more = _from_flat_folder(base, labels)
+        skipped += more
     xml_folder = existing_folder(boxes, "dataset.boxes") if boxes else _first(base, _BOX_FOLDERS)
     if xml_folder is None:
         return Dataset("imagenet", samples, skipped)
@@ -61,18 +63,20 @@ def _from_class_folders(base: Path) -> tuple[list[Sample], list[tuple[str, str]]
     for name in _IMAGE_FOLDERS:
         folder = base / name
         classes = [p for p in folder.iterdir() if p.name in imagenet_wnids() and p.is_dir()] if folder.is_dir() else []
+        samples: list[Sample] = []
+        skipped: list[tuple[str, str]] = []
+        for wnid in sorted(classes):
+            images, no_images = list_images(wnid, folder)
+            samples += [Sample(name, path, imagenet_wnids()[wnid.name]) for name, path in images]
+            skipped += no_images
         if classes:
-            return [
-                Sample(path.relative_to(folder).as_posix(), path, imagenet_wnids()[wnid.name])
-                for wnid in sorted(classes)
-                for path in list_images(wnid)
-            ], []
+            return samples, skipped
     return [], []
 
 
 def _from_flat_folder(base: Path, labels: str | None) -> tuple[list[Sample], list[tuple[str, str]]]:
     folders = [base / name for name in _IMAGE_FOLDERS if (base / name).is_dir()]
-    folder = next((f for f in folders if any(p.parent == f for p in list_images(f))), None)
+    folder = next((f for f in folders if any(list_images(f, deep=False))), None)
     if folder is None:
         return [], []
     path = labels or next(
@@ -84,13 +88,14 @@ def _from_flat_folder(base: Path, labels: str | None) -> tuple[list[Sample], lis
             "set dataset.labels to one (LOC_val_solution.csv, the devkit's ground truth, or 'image label' lines)"
         )
     known = read_label_file(path)
-    samples, skipped = [], []
-    for image in sorted(p for p in list_images(folder) if p.parent == folder):
-        label = find_label(known, image.name)
+    images, skipped = list_images(folder, deep=False)
+    samples = []
+    for name, image in images:
+        label = find_label(known, name)
         if label is not None:
-            samples.append(Sample(image.name, image, label))
+            samples.append(Sample(name, image, label))
         else:
-            skipped.append((image.name, "not in the label file"))
+            skipped.append((name, "not in the label file"))
     return samples, skipped
 
 

@@ -11,9 +11,24 @@ from torchvision.transforms import functional as T
 
 from reciprocam_bench.backbones.backbone import Preprocessing
 from reciprocam_bench.protocols.protocol import Geometry
+from reciprocam_bench.regular import not_a_file
 
 # A file cut short would otherwise be filled up with grey and judged.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+_PAGE = (255, 255, 255)  # what transparent pixels lie on: most such pictures were drawn for a white page
+
+
+class Picture(NamedTuple):
+    """What an image file shows.
+
+    Attributes:
+        image: its stored pixels as 8-bit RGB.
+        stretched: the file's mode (``I;16``, ``I``, ``F``) if its values were stretched from their own range, else "".
+    """
+
+    image: Image.Image
+    stretched: str = ""
 
 
 @dataclass(frozen=True)
@@ -24,11 +39,11 @@ class Preparation:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    def picture(self, image: Image.Image) -> Image.Image:
+    def picture(self, original: Picture) -> Image.Image:
         """The RGB picture the network sees, before normalisation."""
         g = self.geometry
-        across, down = g.resized(*image.size)
-        resized = T.resize(image.convert("RGB"), [down, across], T.InterpolationMode(g.interpolation))
+        across, down = g.resized(*original.image.size)
+        resized = T.resize(original.image, [down, across], T.InterpolationMode(g.interpolation))
         return resized if g.crop is None else T.center_crop(resized, [g.crop, g.crop])
 
     def tensor(self, picture: Image.Image) -> Tensor:
@@ -48,24 +63,54 @@ def preparation(geometry: Geometry, model: Preprocessing, use_model_geometry: bo
     return Preparation(geometry, model.mean, model.std)
 
 
-def read_picture(path: str) -> Image.Image:
-    """Open an image file as RGB; whatever is wrong with it becomes a ``ValueError`` with a short reason."""
+def read_picture(path: str) -> Picture:
+    """Read an image file; whatever is wrong with it becomes a ``ValueError`` with a short reason.
+
+    By the mode Pillow opens the file in (docs/datasets.md has the reasons):
+
+    * ``L``, ``RGB``, ``P``, ``1``, ``CMYK``, ``YCbCr``, ``LAB``: Pillow's conversion to RGB.
+    * transparency of any kind: what shows on a white page, ``c·a + 255·(1 - a)``.
+    * more than 8 bits a pixel (``I;16``, ``I``, ``F``): grey, stretched from the file's own range to 0 to 255.
+    * several frames: the first. EXIF rotation: not applied.
+    """
+    if reason := not_a_file(path):
+        raise ValueError(f"unreadable image: the file {reason}")
     try:
         with Image.open(path) as image:
-            # Pillow's own conversion cuts 16-bit grey off at 255 instead of scaling it.
-            if image.mode.startswith("I"):
-                grey = (np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)
-                return Image.fromarray(grey).convert("RGB")
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"unreadable image: {str(error).replace(path, 'file')[:120]}") from None
+            if image.mode.startswith(("I", "F")):
+                return Picture(_stretch(np.asarray(image)), image.mode)
+            return Picture(_on_the_page(image) if image.has_transparency_data else image.convert("RGB"))
+    except Exception as error:  # what is no whole image breaks Pillow's readers in every way there is
+        reason = " ".join(str(error).replace(path, "file").split()) or type(error).__name__
+        raise ValueError(f"unreadable image: {reason[:120]}") from None
+
+
+def _stretch(values: np.ndarray) -> Image.Image:
+    """Grey of any depth, ``(H, W)``, as RGB: its smallest value black, its largest white; a single value is black.
+
+    How many of its bits a file uses is not in the file: dividing a 12-bit X-ray by 65535 leaves it almost black.
+    """
+    values = values.astype(np.float64)
+    low, high = values.min(), values.max()
+    if not np.isfinite(high - low):
+        raise ValueError("it holds NaN or infinite values")
+    grey = np.rint((values - low) / ((high - low) or 1) * 255)
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+
+
+def _on_the_page(image: Image.Image) -> Image.Image:
+    layer = image.convert("RGBA")
+    page = Image.new("RGB", layer.size, _PAGE)
+    page.paste(layer, mask=layer.getchannel("A"))
+    return page
 
 
 class PreparedImage(NamedTuple):
-    """An input ``(3, H, W)``, and the (width, height) of the file it was made from."""
+    """An input ``(3, H, W)``, the (width, height) of the file it was made from, and its `Picture`'s ``stretched``."""
 
     tensor: Tensor
     size: tuple[int, int]
+    stretched: str = ""
 
 
 class PreparedImages(torch.utils.data.Dataset[PreparedImage | str]):
@@ -80,7 +125,8 @@ class PreparedImages(torch.utils.data.Dataset[PreparedImage | str]):
 
     def __getitem__(self, index: int) -> PreparedImage | str:
         try:
-            picture = read_picture(self._paths[index])
+            original = read_picture(self._paths[index])
         except ValueError as error:
             return str(error)
-        return PreparedImage(self._prepare.tensor(self._prepare.picture(picture)), picture.size)
+        prepared = self._prepare.tensor(self._prepare.picture(original))
+        return PreparedImage(prepared, original.image.size, original.stretched)

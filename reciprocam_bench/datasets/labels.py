@@ -6,8 +6,9 @@ from pathlib import Path
 
 from scipy.io import loadmat
 
-from reciprocam_bench.datasets.sample import imagenet_wnids
+from reciprocam_bench.datasets.dataset import imagenet_wnids
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.regular import not_a_file
 
 DEVKIT_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
@@ -24,10 +25,10 @@ def read_label_file(name: str) -> dict[str, int]:
     Raises ``UserError`` naming file and line.
     """
     path = Path(name).expanduser()
+    if reason := not_a_file(path):
+        raise UserError(f"label file {path} {reason}; correct the path")
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"label file {path} does not exist; correct the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"label file {path} cannot be read: {error}") from None
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

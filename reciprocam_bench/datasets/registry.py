@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reciprocam_bench.config import DatasetConfig
-from reciprocam_bench.datasets.sample import Dataset
+from reciprocam_bench.datasets.dataset import Dataset
+from reciprocam_bench.datasets.order import spread
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.registry import Registry, check_options, keyword_options
 
@@ -24,14 +25,18 @@ def dataset(name: str) -> Callable[[Loader], Loader]:
 
 
 def load_dataset(config: DatasetConfig, limit: int | None = None, seed: int = 0) -> Dataset:
-    """Load the data set a config names, cut to its first ``limit`` samples; an empty one is a ``UserError``."""
+    """Load the data set a config names: the first ``limit`` samples of the order that ``seed`` gives (`spread`).
+
+    A larger limit only adds samples behind. An empty data set is a ``UserError``.
+    """
     loader = DATASETS.get(config.name)
     options = check_options(f"dataset '{config.name}'", loader, _known_missing(config, loader))
     found = loader(**options)
     if not found.samples:
         reason = f" ({found.skipped[0][0]}: {found.skipped[0][1]})" if found.skipped else ""
         raise UserError(f"dataset '{config.name}' has no images at {options.get('root', 'its place')}{reason}")
-    return replace(found, samples=found.samples[:limit], total=len(found.samples))
+    first = spread(found.samples, seed)[:limit]
+    return replace(found, samples=first, beyond_limit=len(found.samples) - len(first))
 
 
 def _known_missing(config: DatasetConfig, loader: Loader) -> dict:

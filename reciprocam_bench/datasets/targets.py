@@ -3,7 +3,7 @@
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from reciprocam_bench.datasets.sample import Box, Target
+from reciprocam_bench.datasets.dataset import Box, Target
 
 
 def scaled_boxes(target: Target, width: int, height: int) -> list[Box]:

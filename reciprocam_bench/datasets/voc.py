@@ -4,10 +4,11 @@ from collections import defaultdict
 from pathlib import Path
 
 from reciprocam_bench.datasets.annotations import AnnotatedObject, read_annotation
+from reciprocam_bench.datasets.dataset import Dataset, Sample, Target, existing_folder
 from reciprocam_bench.datasets.difficult import mark_hard
 from reciprocam_bench.datasets.registry import dataset
-from reciprocam_bench.datasets.sample import Dataset, Sample, Target, existing_folder
 from reciprocam_bench.errors import UserError, did_you_mean
+from reciprocam_bench.regular import not_a_file
 
 VOC_CATEGORIES = (
     "aeroplane",
@@ -44,15 +45,15 @@ def voc(*, root: str, year: int = 2007, split: str = "test", difficult: str | No
     base = _year_folder(existing_folder(root), year)
     lists = base / "ImageSets" / "Main"
     path = lists / f"{split}.txt"
-    if not path.is_file():
+    if reason := not_a_file(path):
         known = [p.stem for p in lists.glob("*.txt")]
-        raise UserError(f"{path} does not exist; set dataset.split{did_you_mean(split, known)}")
+        raise UserError(f"{path} {reason}; set dataset.split{did_you_mean(split, known)}")
     samples, skipped = [], []
     for name in dict.fromkeys(line.split()[0] for line in _lines(path) if line.strip()):
         image = base / "JPEGImages" / f"{name}.jpg"
         try:
-            if not image.is_file():
-                raise ValueError("listed, but the image file is missing")
+            if reason := not_a_file(image):
+                raise ValueError(f"listed, but the image file {reason}")
             annotation = read_annotation(base / "Annotations" / f"{name}.xml")
         except ValueError as error:
             skipped.append((image.name, str(error)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from reciprocam_bench.datasets.sample import Dataset, Sample
+from reciprocam_bench.datasets.dataset import Dataset, Sample
 
 
 def state_of(sample: Sample) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.fitted_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
 from reciprocam_bench.config import Config, NamedConfig, dump_config, fill_environment
+from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.images import Preparation, preparation
 from reciprocam_bench.datasets.registry import load_dataset
-from reciprocam_bench.datasets.sample import Dataset
 from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.trials import ClassChoice, choose_classes
 from reciprocam_bench.errors import UserError

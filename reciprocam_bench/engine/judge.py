@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reciprocam_bench.datasets.dataset import Sample
 from reciprocam_bench.datasets.images import PreparedImage
-from reciprocam_bench.datasets.sample import Sample
 from reciprocam_bench.engine.forecast import passes_of
 from reciprocam_bench.engine.plan import Unit, Work
 from reciprocam_bench.engine.progress import Progress

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from reciprocam_bench.datasets.sample import Sample
+from reciprocam_bench.datasets.dataset import Sample
 from reciprocam_bench.engine.done import Done
 from reciprocam_bench.engine.experiment import Experiment
 from reciprocam_bench.explainers.registry import Method

@@ -1,7 +1,7 @@
 """Picture sheets of a run's first images: image, each method, class and probability."""
 
+from reciprocam_bench.datasets.dataset import class_name
 from reciprocam_bench.datasets.images import read_picture
-from reciprocam_bench.datasets.sample import class_name
 from reciprocam_bench.engine.run import Run
 from reciprocam_bench.engine.trials import Trial
 from reciprocam_bench.explainers.forward_pass import ForwardPass

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from reciprocam_bench.datasets.categories import CategoryClasses, category_classes
-from reciprocam_bench.datasets.sample import Dataset, Sample, Target
+from reciprocam_bench.datasets.dataset import Dataset, Sample, Target
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 

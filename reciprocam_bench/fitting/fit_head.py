@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.backbones.fitted_head import pooled_features, save_linear_head
 from reciprocam_bench.config import Config, DatasetConfig
+from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.images import Preparation, PreparedImages, preparation
 from reciprocam_bench.datasets.registry import load_dataset
-from reciprocam_bench.datasets.sample import Dataset
 from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.experiment import set_up_backbone
@@ -109,7 +109,7 @@ def _training_set(config: Config) -> Dataset:
     if config.fit_head.split is not None:
         key = "split" if wanted.name == "voc" else "annotations"
         wanted = DatasetConfig.model_validate(wanted.model_dump() | {key: config.fit_head.split})
-    dataset = load_dataset(wanted, config.limit)
+    dataset = load_dataset(wanted, config.limit, config.seed)
     if dataset.categories is None:
         raise UserError(f"fit-head: data set '{dataset.name}' has one label an image; it needs categories (voc, coco)")
     if len(dataset.samples) < 8:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from reciprocam_bench.datasets.sample import Box
+from reciprocam_bench.datasets.dataset import Box
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from reciprocam_bench.datasets.sample import Box, Target
+from reciprocam_bench.datasets.dataset import Box, Target
 from reciprocam_bench.datasets.targets import object_mask, scaled_boxes
 from reciprocam_bench.metrics.annotated import Annotated
 from reciprocam_bench.protocols.protocol import Geometry

@@ -18,7 +18,7 @@ from reciprocam_bench.backbones.load import known_models
 from reciprocam_bench.backbones.weights import read_state
 from reciprocam_bench.datasets.imagenet import imagenet
 from reciprocam_bench.datasets.images import preparation, read_picture
-from reciprocam_bench.datasets.samples import samples as packaged_samples
+from reciprocam_bench.datasets.packaged import samples as packaged_samples
 from reciprocam_bench.protocols.protocol import load_protocol
 
 SMALL = "timm/test_resnet"

@@ -2,6 +2,8 @@
 
 import argparse
 import hashlib
+import os
+import pickle
 import re
 from importlib.util import find_spec
 
@@ -200,17 +202,52 @@ def test_a_file_that_is_something_else_is_called_unreadable(tmp_path, suffix, co
     assert f"{path}: not readable as a weights file" in message_of(read_state, path)
 
 
+class RunsCode:
+    def __reduce__(self):
+        return os.system, ("exit 3",)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize(
-    "content",
-    [argparse.Namespace(lr=0.1), nn.Linear(2, 3), {"state_dict": {}, "args": argparse.Namespace(lr=0.1)}],
-    ids=["object", "whole-module", "checkpoint-with-arguments"],
+    "content, held",
+    [
+        (argparse.Namespace(lr=0.1), "argparse.Namespace"),
+        (nn.Linear(2, 3), "torch.nn.modules.linear.Linear"),
+        ({"state_dict": {}, "args": argparse.Namespace(lr=0.1)}, "argparse.Namespace"),
+        ({"state_dict": RunsCode()}, f"{os.name}.system"),
+    ],
+    ids=["object", "whole-module", "checkpoint-with-arguments", "attack"],
 )
-def test_a_pickle_that_would_run_code_is_refused(tmp_path, content):
-    torch.save(content, tmp_path / "net.pth")
+def test_a_pickle_that_would_run_code_is_refused_in_our_words(tmp_path, content, held, zipped):
+    torch.save(content, tmp_path / "net.pth", _use_new_zipfile_serialization=zipped)
+    assert message_of(read_state, tmp_path / "net.pth") == (
+        f"{tmp_path / 'net.pth'}: not readable as a weights file: it holds Python objects ({held}), whose code torch "
+        "refuses to run; save model.state_dict() alone, or as .safetensors"
+    )
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (b"<html>", "it is no torch.save file of tensors; give another file"),
+        (pickle.dumps({"a": 1}, protocol=4), "it is no torch.save file of tensors; give another file"),
+        (b"", "EOFError: "),
+    ],
+    ids=["web-page", "plain-pickle", "empty"],
+)
+@pytest.mark.filterwarnings("error")
+def test_torchs_advice_and_warnings_are_not_passed_on(tmp_path, content, reason):
+    (tmp_path / "net.pth").write_bytes(content)
     message = message_of(read_state, tmp_path / "net.pth")
-    assert f"{tmp_path / 'net.pth'}: not readable as a weights file" in message
-    assert "weights only" in message.lower() or "state_dict()" in message
-    assert "can still be loaded" not in message, "torch's advice to switch its safety off is passed on"
+    assert message.startswith(f"{tmp_path / 'net.pth'}: not readable as a weights file: {reason}")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_torchscript_archive_is_named(tmp_path):
+    torch.jit.save(torch.jit.script(nn.Linear(2, 3)), tmp_path / "net.pth")
+    assert "it is a TorchScript archive; save the network's state_dict()" in message_of(
+        read_state, tmp_path / "net.pth"
+    )
 
 
 @pytest.mark.parametrize(
@@ -226,12 +263,22 @@ def test_a_file_without_a_state_dict_is_refused(tmp_path, net, content):
     assert message == f"{path}: holds no state dict (names to tensors); save model.state_dict()"
 
 
-@pytest.mark.parametrize("kind", ["absent", "folder"])
-def test_a_path_that_is_no_file_is_named(tmp_path, kind):
-    path = tmp_path / "net.pth"
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize(
+    "kind, reason",
+    [
+        ("absent", "does not exist"),
+        ("folder", "is a folder"),
+        ("pipe", "is no regular file (a pipe, socket or device)"),
+    ],
+)
+def test_a_path_that_is_no_file_is_named(tmp_path, make_pipe, suffix, kind, reason):
+    path = tmp_path / f"net{suffix}"
     if kind == "folder":
         path.mkdir()
-    assert message_of(read_state, path) == f"weights file {path} does not exist; correct backbone.weights"
+    if kind == "pipe":
+        make_pipe(path)
+    assert message_of(read_state, path) == f"weights file {path} {reason}; correct backbone.weights"
 
 
 def test_only_the_packages_own_word_means_the_package():

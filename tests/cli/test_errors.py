@@ -92,7 +92,7 @@ def mistake(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Ca
         ("backbone.layer=layer9", "timm/test_resnet: layer 'layer9' is not in the network; did you mean 'layer4'?"),
         ("backbone.weights=IMAGENET", "timm/test_resnet: unknown weights 'IMAGENET'; known: default, none, r160_in1k"),
         ("backbone.weights=no/such.pth", "weights file no/such.pth does not exist; correct backbone.weights"),
-        ("backbone.weights=pictures", "weights file pictures does not exist"),
+        ("backbone.weights=pictures", "weights file pictures is a folder; correct backbone.weights"),
         ("backbone.weights=file", "file: not readable as a weights file"),
         ("dataset.name=imagnet", "unknown dataset 'imagnet'; did you mean 'imagenet'? (rcam-bench ls datasets)"),
         ("dataset.root=nowhere", "dataset.root: nowhere is not a folder; correct the path"),

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from reciprocam_bench.cli import main
-from reciprocam_bench.datasets.images import preparation
+from reciprocam_bench.datasets.images import preparation, read_picture
 from reciprocam_bench.engine.one_image import explain_image
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
@@ -123,7 +123,7 @@ def test_the_picture_is_prepared_as_the_model_wants_it(picture: Path, tmp_path: 
 
     model = load_backbone("timm/test_resnet", "none").preprocessing
     prepared = preparation(load_protocol("poppi-2021").preprocess, model, use_model_geometry=True)
-    assert prepared.picture(Image.open(picture)).size == Image.open(tmp_path / "o/my dog ü.v2_gradcam.png").size
+    assert prepared.picture(read_picture(str(picture))).size == Image.open(tmp_path / "o/my dog ü.v2_gradcam.png").size
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reciprocam_bench.datasets.annotations import read_annotation
-from reciprocam_bench.datasets.sample import Box
+from reciprocam_bench.datasets.dataset import Box
 
 SIZE = "<size><width>100</width><height>50</height><depth>3</depth></size>"
 
@@ -78,11 +78,14 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, content: str, reaso
         read_annotation(path)
 
 
-def test_a_missing_file_a_folder_and_bytes_that_are_no_text(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="annotation file is missing"):
+def test_a_missing_file_a_folder_a_pipe_and_bytes_that_are_no_text(tmp_path: Path, make_pipe) -> None:
+    with pytest.raises(ValueError, match="annotation file does not exist"):
         read_annotation(tmp_path / "none.xml")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="annotation file is a folder"):
         read_annotation(tmp_path)
+    make_pipe(tmp_path / "pipe.xml")
+    with pytest.raises(ValueError, match="annotation file is no regular file"):
+        read_annotation(tmp_path / "pipe.xml")
     (tmp_path / "a.xml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="cannot be read"):
         read_annotation(tmp_path / "a.xml")

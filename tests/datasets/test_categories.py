@@ -3,7 +3,7 @@
 import pytest
 
 from reciprocam_bench.datasets.categories import category_classes
-from reciprocam_bench.datasets.sample import Dataset, class_name
+from reciprocam_bench.datasets.dataset import Dataset, class_name
 from reciprocam_bench.datasets.voc import VOC_CATEGORIES
 from reciprocam_bench.errors import UserError
 

@@ -74,7 +74,17 @@ def test_unusable_annotations_and_images_are_listed(root):
     reasons = [reason for _, reason in dataset.skipped]
     assert any("99" in r for r in reasons) and any("no area" in r for r in reasons)
     assert any("'person'" in r and "bbox" in r for r in reasons)
-    assert ("gone.jpg", "listed, but the image file is missing") in dataset.skipped
+    assert ("gone.jpg", "listed, but the image file does not exist") in dataset.skipped
+
+
+def test_a_pipe_is_never_opened(root, make_pipe):
+    make_pipe(root.root / "val2014/pipe.jpg")
+    dataset = root([], [{"id": 1, "file_name": "pipe.jpg", "width": 60, "height": 40}])
+    reason = "listed, but the image file is no regular file (a pipe, socket or device)"
+    assert (dataset.samples, dataset.skipped) == ([], [("pipe.jpg", reason)])
+    make_pipe(root.root / "pipe.json")
+    with pytest.raises(UserError, match=r"pipe\.json is no regular file .*; set dataset\.annotations"):
+        coco(root=str(root.root), annotations="pipe.json")
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """A plain folder of images."""
 
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from reciprocam_bench.config import DatasetConfig
+from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.registry import load_dataset
-from reciprocam_bench.datasets.sample import Dataset
 from reciprocam_bench.errors import UserError
 
 
@@ -18,21 +20,46 @@ def pictures(folder: Path, *names: str) -> Path:
     return folder
 
 
-def load(root: Path, limit: int | None = None, **options: object) -> Dataset:
-    return load_dataset(DatasetConfig(name="folder", root=str(root), **options), limit)
+def load(root: Path, **options: object) -> Dataset:
+    return load_dataset(DatasetConfig(name="folder", root=str(root), **options))
 
 
 def labels(dataset: Dataset) -> dict[str, int | None]:
     return {s.id: s.label for s in dataset.samples}
 
 
-def test_images_of_all_depths_in_a_fixed_order(tmp_path: Path) -> None:
+def test_images_of_all_depths(tmp_path: Path) -> None:
     root = pictures(tmp_path / "été 1", "b.png", "a/z.JPG", "a/b c.jpeg", ".hidden.png")
     (root / "notes.txt").write_text("x")
     dataset = load(root)
-    assert [s.id for s in dataset.samples] == ["a/b c.jpeg", "a/z.JPG", "b.png"]
+    assert {s.id: s.path for s in dataset.samples} == {name: root / name for name in ("a/b c.jpeg", "a/z.JPG", "b.png")}
     assert all(s.label is None for s in dataset.samples)
-    assert dataset.samples[0].path == root / "a" / "b c.jpeg"
+
+
+def test_only_regular_files_and_links_to_them_are_images(
+    tmp_path: Path, make_pipe: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = pictures(tmp_path / "p", "a.png")
+    make_pipe(root / "pipe.jpg")
+    (root / "folder.png").mkdir()
+    (root / "device.bmp").symlink_to("/dev/zero")
+    (root / "gone.png").symlink_to("nowhere")
+    (root / "loop.png").symlink_to("loop.png")
+    (root / "link.jpg").symlink_to("a.png")
+    monkeypatch.chdir(root)  # a socket's path may not be long
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket.png")
+    dataset = load(root)
+    assert {s.id for s in dataset.samples} == {"a.png", "link.jpg"}
+    special = "is no regular file (a pipe, socket or device)"
+    assert dict(dataset.skipped) == {
+        "device.bmp": special,
+        "folder.png": "is a folder",
+        "gone.png": "does not exist",
+        "loop.png": "cannot be read: Too many levels of symbolic links",
+        "pipe.jpg": special,
+        "socket.png": special,
+    }
 
 
 def test_labels_from_a_file_and_images_that_are_not_in_it(tmp_path: Path) -> None:
@@ -53,10 +80,6 @@ def test_same_stem_with_two_suffixes_keeps_its_own_label(tmp_path: Path) -> None
     root = pictures(tmp_path / "p", "a.jpg", "a.png")
     (tmp_path / "l.csv").write_text("a.jpg,1\na.png,2\n")
     assert labels(load(root, labels=str(tmp_path / "l.csv"))) == {"a.jpg": 1, "a.png": 2}
-
-
-def test_limit_takes_the_first(tmp_path: Path) -> None:
-    assert [s.id for s in load(pictures(tmp_path, "b.png", "a.png", "c.png"), 2).samples] == ["a.png", "b.png"]
 
 
 def test_an_empty_folder_is_a_mistake(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from reciprocam_bench.config import DatasetConfig
+from reciprocam_bench.datasets.dataset import Box, Dataset, imagenet_wnids
 from reciprocam_bench.datasets.registry import load_dataset
-from reciprocam_bench.datasets.sample import Box, Dataset, imagenet_wnids
 from reciprocam_bench.errors import UserError
 
 CLASSES = ("n01440764", "n02099601", "n07747607")
@@ -58,6 +58,24 @@ def test_class_index_comes_from_the_wnid_not_from_its_rank(tmp_path: Path, place
     assert dataset.skipped == []
 
 
+def test_only_regular_files_are_images(tmp_path: Path, make_pipe) -> None:
+    pictures(tmp_path / "classes", "n01440764/b.jpg", "n01440764/dir.jpg/a.jpg")
+    make_pipe(tmp_path / "classes/n01440764/pipe.jpg")
+    dataset = load(tmp_path / "classes")
+    assert list(labels(dataset)) == ["n01440764/b.jpg", "n01440764/dir.jpg/a.jpg"]
+    pipe = ("pipe.jpg", "is no regular file (a pipe, socket or device)")
+    assert dataset.skipped == [("n01440764/dir.jpg", "is a folder"), (f"n01440764/{pipe[0]}", pipe[1])]
+    flat = pictures(tmp_path / "flat", "a.jpg")
+    make_pipe(flat / "pipe.jpg")
+    (tmp_path / "labels.csv").write_text("a.jpg,3\npipe.jpg,4\n")
+    dataset = load(flat)
+    assert (labels(dataset), dataset.skipped) == ({"a.jpg": 3}, [pipe])
+    (tmp_path / "labels.csv").unlink()
+    make_pipe(tmp_path / "labels.csv")
+    with pytest.raises(UserError, match=r"^label file .*labels.csv is no regular file .*; correct the path$"):
+        load(flat, labels=str(tmp_path / "labels.csv"))
+
+
 def test_all_thousand_wnids_are_known_in_sorted_order() -> None:
     assert list(imagenet_wnids()) == sorted(imagenet_wnids())
     assert list(imagenet_wnids().values()) == list(range(1000))
@@ -84,7 +102,7 @@ def test_flat_images_with_the_devkit(tmp_path: Path, place: str) -> None:
     )
     savemat(devkit / "meta.mat", {"synsets": numbered})
     (devkit / "ILSVRC2012_validation_ground_truth.txt").write_text("3\n1\n2\n")
-    assert list(labels(load(tmp_path)).values()) == [207, 950, 0]
+    assert labels(load(tmp_path)) == {f"{VAL}1.JPEG": 207, f"{VAL}2.JPEG": 950, f"{VAL}3.JPEG": 0}
 
 
 def test_flat_images_with_a_label_file_given(tmp_path: Path) -> None:
@@ -142,7 +160,7 @@ def test_boxes_of_the_labelled_class_in_0_based_pixels(tmp_path: Path, given: bo
 @pytest.mark.parametrize(
     "objects, reason",
     [
-        (None, "boxes: annotation file is missing"),
+        (None, "boxes: annotation file does not exist"),
         ([("n02099601", (1, 1, 5, 5))], "boxes: none of the labelled class"),
         ([("n01440764", (9, 9, 5, 5))], "boxes: a box of 'n01440764' has no area inside the image"),
     ],

@@ -81,11 +81,11 @@ def test_a_mistake_names_file_and_line(tmp_path: Path, content: str | bytes, mes
     assert mistake(tmp_path, content).startswith(message)
 
 
-def test_a_label_file_that_is_missing_or_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="does not exist"):
-        read_label_file(str(tmp_path / "none.txt"))
-    with pytest.raises(UserError, match="cannot be read"):
-        read_label_file(str(tmp_path))
+def test_a_label_file_that_is_missing_a_folder_or_a_pipe(tmp_path: Path, make_pipe) -> None:
+    make_pipe(tmp_path / "pipe")
+    for path, reason in ((tmp_path / "no", "does not exist"), (tmp_path, "is a fol"), (tmp_path / "pipe", "is no reg")):
+        with pytest.raises(UserError, match=f"^label file {path} {reason}.*; correct the path$"):
+            read_label_file(str(path))
 
 
 def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from reciprocam_bench.config import DatasetConfig
+from reciprocam_bench.datasets.dataset import Box
 from reciprocam_bench.datasets.registry import load_dataset
-from reciprocam_bench.datasets.sample import Box
 from reciprocam_bench.datasets.targets import area_share, object_mask
 from reciprocam_bench.datasets.voc import voc
 from reciprocam_bench.errors import UserError
@@ -98,6 +98,23 @@ def test_a_bad_flag_file_is_named(devkit, tmp_path, text):
         voc(root=str(devkit.root), difficult=str(tmp_path / "flags.csv"))
 
 
+def test_a_pipe_is_never_opened(devkit, tmp_path, make_pipe):
+    devkit("000001", _object("dog", (1, 1, 10, 10)))
+    devkit("000002", image=False)
+    make_pipe(devkit.base / "JPEGImages/000002.jpg")
+    make_pipe(tmp_path / "pipe")
+    dataset = voc(root=str(devkit.root))
+    assert [s.id for s in dataset.samples] == ["000001.jpg"]
+    assert dataset.skipped == [
+        ("000002.jpg", "listed, but the image file is no regular file (a pipe, socket or device)")
+    ]
+    with pytest.raises(UserError, match=r"^dataset.difficult: .*pipe is no regular file"):
+        voc(root=str(devkit.root), difficult=str(tmp_path / "pipe"))
+    make_pipe(devkit.base / "ImageSets/Main/val.txt")
+    with pytest.raises(UserError, match=r"val.txt is no regular file .*; set dataset.split"):
+        voc(root=str(devkit.root), split="val")
+
+
 def test_what_cannot_be_used_is_skipped_with_its_reason(devkit):
     devkit("000001", _object("dog", (1, 1, 10, 10)))
     devkit("000002", image=False)
@@ -114,7 +131,8 @@ def test_what_cannot_be_used_is_skipped_with_its_reason(devkit):
     assert [s.id for s in dataset.samples] == ["000001.jpg", "000003.jpg"]
     assert dataset.samples[1].targets[0].boxes == (Box(89, 39, 100, 50),)
     reasons = dict(dataset.skipped)
-    assert "missing" in reasons["000002.jpg"] and "missing" in reasons["000004.jpg"]
+    assert reasons["000002.jpg"] == "listed, but the image file does not exist"
+    assert reasons["000004.jpg"] == "annotation file does not exist"
     assert "malformed" in reasons["000005.jpg"] and "refused" in reasons["000006.jpg"]
     of_third = [reason for image, reason in dataset.skipped if image == "000003.jpg"]
     assert any("unicorn" in r for r in of_third) and any("no area" in r for r in of_third)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from reciprocam_bench.datasets.sample import Box, Dataset, Sample, Target
+from reciprocam_bench.datasets.dataset import Box, Dataset, Sample, Target
 from reciprocam_bench.engine.trials import choose_classes, explain_trials, left_out
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import forward_pass

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reciprocam_bench.datasets.sample import Box
+from reciprocam_bench.datasets.dataset import Box
 from reciprocam_bench.metrics.energy_pointing_game import energy_pointing_game
 from reciprocam_bench.metrics.max_box_acc import iou, max_box_acc
 from reciprocam_bench.metrics.pointing_game import pointing_game, pointing_game_box, pointing_game_mask

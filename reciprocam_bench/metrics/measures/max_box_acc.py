@@ -5,7 +5,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from reciprocam_bench.datasets.sample import Box
+from reciprocam_bench.datasets.dataset import Box
 from reciprocam_bench.metrics.registry import metric
 
 _LEVELS = np.arange(5, 100, 5) / 100

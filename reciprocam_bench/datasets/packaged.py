@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from reciprocam_bench.datasets.dataset import Box, Dataset, Sample, Target
 from reciprocam_bench.datasets.registry import dataset
-from reciprocam_bench.datasets.sample import Box, Dataset, Sample, Target
 from reciprocam_bench.errors import UserError
 
 

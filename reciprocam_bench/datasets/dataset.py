@@ -8,6 +8,7 @@ from typing import Any
 from timm.data import ImageNetInfo
 
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.regular import not_a_file
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 
@@ -57,10 +58,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples in a fixed order, and what was left out while reading them, as (id, reason).
+    """Samples, and what was left out while reading them, as (id, reason).
+
+    A loader's order does not matter: `reciprocam_bench.datasets.registry.load_dataset` gives every data set its own.
 
     ``categories`` are the names of a data set with several categories an image, in the order of a multi-label head's
     outputs; None where an image has one label. ``hard_by`` says where the targets' ``hard`` flags come from.
+    ``beyond_limit`` counts the samples that a limit left out.
     """
 
     name: str
@@ -68,7 +72,12 @@ class Dataset:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     categories: tuple[str, ...] | None = None
     hard_by: str = ""
-    total: int = 0
+    beyond_limit: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many samples there are without a limit."""
+        return len(self.samples) + self.beyond_limit
 
     def require_labels(self) -> None:
         """Raise ``UserError`` if a sample has no label."""
@@ -92,9 +101,25 @@ def class_name(index: int, num_classes: int) -> str:
     return str(ImageNetInfo("imagenet-1k").index_to_description(index)).split(",")[0]
 
 
-def list_images(folder: Path) -> list[Path]:
-    """All image files under ``folder``, sorted by their relative path."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+def list_images(
+    folder: Path, base: Path | None = None, *, deep: bool = True
+) -> tuple[list[tuple[str, Path]], list[tuple[str, str]]]:
+    """The image files in ``folder``, and if ``deep`` in the folders under it, sorted by path.
+
+    Returns:
+        (name, path) of each, the name relative to ``base`` (``folder`` if left out); and (name, reason) of what is
+        named like an image but is no regular file.
+    """
+    found = folder.rglob("*") if deep else folder.iterdir()
+    named = sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    images, skipped = [], []
+    for path in named:
+        name = path.relative_to(base or folder).as_posix()
+        if reason := not_a_file(path):
+            skipped.append((name, reason))
+        else:
+            images.append((name, path))
+    return images, skipped
 
 
 def existing_folder(root: str, key: str = "dataset.root") -> Path:

@@ -5,9 +5,9 @@ import importlib.util
 import pytest
 from PIL import Image
 
-import reciprocam_bench.datasets.samples as module
-from reciprocam_bench.datasets.sample import Dataset, class_name
-from reciprocam_bench.datasets.samples import samples
+import reciprocam_bench.datasets.packaged as module
+from reciprocam_bench.datasets.dataset import Dataset, class_name
+from reciprocam_bench.datasets.packaged import samples
 from reciprocam_bench.errors import UserError
 
 

@@ -1,0 +1,54 @@
+"""How tables name a method or metric with its options, ``reciprocam[mask=gaussian]``, and how that is read."""
+
+import re
+from typing import Any
+
+import yaml
+
+from reciprocam_bench.errors import UserError
+
+_SHAPE = re.compile(r"(?P<name>[^\[\]]+)\[(?P<options>.*)\]", re.DOTALL)
+_NEXT_OPTION = re.compile(r",(?=\s*\w+\s*=)")  # a comma inside a value, as in [1, 2], is followed by no key
+
+
+def title_of(name: str, options: dict[str, Any]) -> str:
+    """``name[option=value,…]``, or the name alone; the values are YAML, so that `parse_title` reads them back."""
+    listed = ",".join(f"{key}={_as_yaml(value)}" for key, value in options.items())
+    return f"{name}[{listed}]" if listed else name
+
+
+def parse_title(text: str) -> dict[str, Any]:
+    """A title as the mapping that a config takes: ``name`` and the options. Any other form is a ``UserError``."""
+    if "[" not in text and "]" not in text:
+        return {"name": text}
+    match = _SHAPE.fullmatch(text.strip())
+    if match is None:
+        raise _mistake(text)
+    found: dict[str, Any] = {"name": match["name"].strip()}
+    for option in _NEXT_OPTION.split(match["options"]):
+        key, equals, value = (part.strip() for part in option.partition("="))
+        if not equals or not key.isidentifier() or key in ("label", *found):
+            raise _mistake(text)
+        try:
+            found[key] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError):
+            raise UserError(f"'{text}': '{value}' is not a YAML value") from None
+    return found
+
+
+def _mistake(text: str) -> UserError:
+    return UserError(f"'{text}' is not readable as name[option=value,…]; write for example reciprocam[mask=gaussian]")
+
+
+def _as_yaml(value: Any) -> str:
+    plain = str(value)
+    try:
+        if _same(yaml.safe_load(plain), value):
+            return plain
+    except (yaml.YAMLError, ValueError):
+        pass
+    return yaml.safe_dump([value], default_flow_style=True, width=float("inf")).strip()[1:-1]
+
+
+def _same(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and a == b
