@@ -10,29 +10,37 @@ from reciprocam_bench.version import __version__
 
 if TYPE_CHECKING:
     from reciprocam_bench.api import evaluate, explain
-    from reciprocam_bench.backbones.backbone import Backbone
+    from reciprocam_bench.backbones.backbone import Backbone, Preprocessing
     from reciprocam_bench.backbones.load import load_backbone
     from reciprocam_bench.backbones.split import split_backbone
     from reciprocam_bench.errors import UserError
     from reciprocam_bench.explainers.forward_pass import ForwardPass
     from reciprocam_bench.explainers.registry import explainer
+    from reciprocam_bench.helpers import min_max, on_picture, overlay, preprocess, read_picture
     from reciprocam_bench.metrics.registry import metric
 
 _HOMES = {
     "Backbone": "reciprocam_bench.backbones.backbone",
     "ForwardPass": "reciprocam_bench.explainers.forward_pass",
+    "Preprocessing": "reciprocam_bench.backbones.backbone",
     "UserError": "reciprocam_bench.errors",
     "evaluate": "reciprocam_bench.api",
     "explain": "reciprocam_bench.api",
     "explainer": "reciprocam_bench.explainers.registry",
     "load_backbone": "reciprocam_bench.backbones.load",
     "metric": "reciprocam_bench.metrics.registry",
+    "min_max": "reciprocam_bench.helpers",
+    "on_picture": "reciprocam_bench.helpers",
+    "overlay": "reciprocam_bench.helpers",
+    "preprocess": "reciprocam_bench.helpers",
+    "read_picture": "reciprocam_bench.helpers",
     "split_backbone": "reciprocam_bench.backbones.split",
 }
 
 __all__ = [
     "Backbone",
     "ForwardPass",
+    "Preprocessing",
     "UserError",
     "__version__",
     "evaluate",
@@ -40,6 +48,11 @@ __all__ = [
     "explainer",
     "load_backbone",
     "metric",
+    "min_max",
+    "on_picture",
+    "overlay",
+    "preprocess",
+    "read_picture",
     "split_backbone",
 ]
 

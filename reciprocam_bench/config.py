@@ -162,6 +162,11 @@ class Config(_Strict):
     seed: int = Field(0, ge=0, lt=2**63)
 
 
+# Keys that change what a row says. The others add or leave out rows, or change nothing that is in one; device and
+# threads are compared as they came out.
+OF_VALUES = ("backbone", "dataset", "classes", "preprocess", "batch_size", "memory_mb", "seed")
+
+
 def fill_environment(value: Any) -> Any:
     """Replace ``${NAME}`` in a string by the environment variable; an unset one is a ``UserError``."""
     if not isinstance(value, str):

@@ -1,6 +1,5 @@
 """Heat maps laid over pictures."""
 
-import re
 import textwrap
 from collections.abc import Mapping
 
@@ -12,11 +11,6 @@ from PIL import Image
 
 Heat = np.ndarray  # (H, W), 0 to 1
 _MOST_COLUMNS = 8
-
-
-def file_name(method: str) -> str:
-    """A method's title as a part of a file name that every system takes: ``torchcam:CAM`` is ``torchcam-CAM``."""
-    return re.sub(r"[^\w.+-]+", "-", method).strip("-")
 
 
 def overlay(picture: Image.Image, heat: Heat, strength: float = 0.55) -> Image.Image:

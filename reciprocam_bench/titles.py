@@ -36,6 +36,11 @@ def parse_title(text: str) -> dict[str, Any]:
     return found
 
 
+def file_name(method: str) -> str:
+    """A method's title as a part of a file name that every system takes: ``torchcam:CAM`` is ``torchcam-CAM``."""
+    return re.sub(r"[^\w.+-]+", "-", method).strip("-")
+
+
 def _mistake(text: str) -> UserError:
     return UserError(f"'{text}' is not readable as name[option=value,…]; write for example reciprocam[mask=gaussian]")
 

@@ -21,7 +21,7 @@ def command(
 ) -> None:
     """Fit a linear multi-label head for a VOC or COCO config, to be used as backbone.head."""
     settings = options.read(config, limit, device, set)
-    folder = options.run_folder(config, None)
+    folder = options.run_folder(config, None, set)
     path = output or folder.with_name(f"{folder.name}_head.safetensors")
     from reciprocam_bench.fitting.fit_head import fit_head
 

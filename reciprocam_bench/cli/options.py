@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reciprocam_bench.config import Config, find_config, load_config
+from reciprocam_bench.config import OF_VALUES, Config, find_config, load_config
+from reciprocam_bench.titles import file_name
 
 if TYPE_CHECKING:
     from reciprocam_bench.engine.run import Screen
 
 ConfigName = Annotated[str, typer.Option("--config", "-c", help="A config file, or the name of one in configs/.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Run folder. [default: runs/CONFIG]")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Run folder. [default: runs/CONFIG, and what --set changes of it]")
+]
 Limit = Annotated[int | None, typer.Option("--limit", "-l", min=1, help="Only the first images.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Set = Annotated[
@@ -30,9 +33,14 @@ def read(config: str, limit: int | None, device: str | None, overrides: list[str
     return loaded.config
 
 
-def run_folder(config: str, output: Path | None) -> Path:
-    """The folder asked for, or ``runs/`` and the config's name."""
-    return output or Path("runs") / find_config(config).stem
+def run_folder(config: str, output: Path | None, overrides: list[str] | None = None) -> Path:
+    """The folder asked for, or ``runs/`` and the config's name, with what ``--set`` makes another experiment of it."""
+    if output:
+        return output
+    split = [override.partition("=") for override in overrides or ()]
+    others = [(key, value) for key, _, value in split if key.partition(".")[0] in OF_VALUES]
+    parts = [f"{key.rpartition('.')[2]}-{file_name(Path(value).name or value)}" for key, value in others]
+    return Path("runs") / "_".join([find_config(config).stem, *parts])[:120]
 
 
 def screen(quiet: bool) -> "Screen":

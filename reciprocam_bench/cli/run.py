@@ -14,7 +14,7 @@ def command(
 ) -> None:
     """Run an experiment: judge, time, and write the tables. A stopped run continues; a finished one can grow."""
     settings = options.read(config, limit, device, set)
-    folder = options.run_folder(config, output)
+    folder = options.run_folder(config, output, set)
     from reciprocam_bench.engine.complete import complete
     from reciprocam_bench.reporting.report import report
     from reciprocam_bench.reporting.summary import warnings_of, write_tables

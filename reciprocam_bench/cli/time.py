@@ -14,7 +14,7 @@ def command(
 ) -> None:
     """Only the timing part of a run; measured anew each time."""
     settings = options.read(config, limit, device, set)
-    folder = options.run_folder(config, output)
+    folder = options.run_folder(config, output, set)
     from reciprocam_bench.engine.complete import only_time
     from reciprocam_bench.reporting.report import report
 

@@ -85,6 +85,12 @@ def read_picture(path: str) -> Picture:
         raise ValueError(f"unreadable image: {reason[:120]}") from None
 
 
+def stretched_note(mode: str, count: int) -> str:
+    """What a user should know of images whose values were stretched."""
+    images = "1 image" if count == 1 else f"{count} images"
+    return f"{images} of mode {mode} stretched, each from its own range to 0 to 255 (docs/datasets.md)"
+
+
 def _stretch(values: np.ndarray) -> Image.Image:
     """Grey of any depth, ``(H, W)``, as RGB: its smallest value black, its largest white; a single value is black.
 

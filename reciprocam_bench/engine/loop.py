@@ -1,12 +1,13 @@
 """The run loop: batches of images through every method and metric, row by row into the run folder."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 from torch.utils.data import DataLoader
 
-from reciprocam_bench.datasets.images import PreparedImage, PreparedImages
+from reciprocam_bench.datasets.images import PreparedImage, PreparedImages, stretched_note
 from reciprocam_bench.engine.data_state import state_of
 from reciprocam_bench.engine.done import read_done
 from reciprocam_bench.engine.judge import judge_batch
@@ -38,6 +39,7 @@ def _judge(run: Run, todo: list[Work]) -> None:
     known, pending = set(run.done.images["image"]), pending_rows(run.done.rows)
     total = len(run.experiment.protocols) * len(run.experiment.dataset.samples)
     left = sum(len(work.batch.samples) for work in todo)
+    stretched: dict[str, set[str]] = defaultdict(set)
     with run.screen.progress(total, "images", "judging", total - left) as progress:
         for work, found in zip(todo, _read(run, todo), strict=True):
             samples, name = work.batch.samples, work.batch.protocol.name
@@ -46,9 +48,14 @@ def _judge(run: Run, todo: list[Work]) -> None:
             read = list(zip(samples, found, strict=True))
             skipped.append([{"protocol": name, "image": s.id, "reason": r} for s, r in read if isinstance(r, str)])
             good = [(s, r) for s, r in read if not isinstance(r, str)]
+            for sample, image in good:
+                stretched[image.stretched].add(sample.id)
             judged = judge_batch(run, work, good, progress)
             rows.append([_completed(row, pending, rows.columns) for row in judged])
             progress.advance(len(read) - len(good))
+    for mode, ids in stretched.items():
+        if mode:
+            run.screen.say(f"note: {stretched_note(mode, len(ids))}")
 
 
 def _completed(row: dict[str, Any], pending: dict[tuple, dict[str, str]], columns: list[str]) -> dict[str, Any]:

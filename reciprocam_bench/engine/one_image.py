@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from reciprocam_bench.backbones.load import load_backbone
-from reciprocam_bench.datasets.images import preparation, read_picture
+from reciprocam_bench.config import NamedConfig
+from reciprocam_bench.datasets.images import preparation, read_picture, stretched_note
 from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.environment import choose_device
 from reciprocam_bench.engine.sheets import describe_classes
@@ -13,8 +14,9 @@ from reciprocam_bench.errors import UserError, in_words
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.registry import Method, make_method
 from reciprocam_bench.metrics.evidence import Evidence
-from reciprocam_bench.pictures import file_name, overlay, sheet
+from reciprocam_bench.pictures import overlay, sheet
 from reciprocam_bench.protocols.protocol import load_protocol
+from reciprocam_bench.titles import file_name, parse_title
 
 
 def explain_image(
@@ -30,8 +32,9 @@ def explain_image(
 ) -> tuple[str, list[Path]]:
     """Write an overlay per method and a sheet of all; returns a line on class and probability, and the files."""
     keep_freed_memory()
-    for name in methods:
-        make_method(name, {}, name)
+    chosen = [NamedConfig.model_validate(parse_title(text)) for text in methods]
+    for method in chosen:
+        make_method(method.name, method.options, method.title)
     if not path.exists():
         raise UserError(f"{path} does not exist; give an image file")
     try:
@@ -46,12 +49,13 @@ def explain_image(
         raise UserError(f"--class {class_index}: {model} has classes 0 to {backbone.num_classes - 1}")
     wanted = None if class_index is None else torch.tensor([class_index])
     fp = forward_pass(backbone, prepare.tensor(picture)[None], wanted)
-    evidence, failed = _evidence(fp, [make_method(name, {}, name, backbone) for name in methods])
+    evidence, failed = _evidence(fp, [make_method(m.name, m.options, m.title, backbone) for m in chosen])
     if not evidence:
         raise UserError(_failure(failed))
     heats = {name: e.saliency[0].cpu().numpy() for name, e in evidence.items()}
     notes = {name: "" if e.status[0] == "ok" else e.status[0] for name, e in evidence.items()}
     heading = describe_classes(fp, 0, None)
+    note = f"\nnote: {stretched_note(original.stretched, 1)}" if original.stretched else ""
     try:
         output.mkdir(parents=True, exist_ok=True)
         written = []
@@ -64,7 +68,7 @@ def explain_image(
         raise UserError(f"{output} cannot be written: {error.strerror}; give --output another folder") from None
     if failed:
         raise UserError(f"{_failure(failed)}; the pictures of the others are in {output}")
-    return heading, written
+    return heading + note, written
 
 
 def _evidence(fp: ForwardPass, methods: list[Method]) -> tuple[dict[str, Evidence], dict[str, str]]:

@@ -11,7 +11,7 @@ from reciprocam_bench.engine.plan import Unit, Work
 from reciprocam_bench.engine.run import Run
 from reciprocam_bench.engine.trials import Trial
 from reciprocam_bench.explainers.forward_pass import ForwardPass
-from reciprocam_bench.pictures import file_name
+from reciprocam_bench.titles import file_name
 
 
 class RawMaps:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from reciprocam_bench.config import Config
+from reciprocam_bench.config import OF_VALUES, Config
 from reciprocam_bench.engine.data_state import what_changed
 from reciprocam_bench.engine.environment import fingerprint
 from reciprocam_bench.engine.experiment import Experiment
@@ -12,9 +12,6 @@ from reciprocam_bench.runfolder.folder import RunFolder
 from reciprocam_bench.runfolder.record import RunRecord, read_images
 from reciprocam_bench.runfolder.schema import Definitions
 
-# Keys that change what a row says. The others add or leave out rows, or change nothing that is in one; device and
-# threads are compared as they came out, by fingerprint.
-_OF_VALUES = ("backbone", "dataset", "classes", "preprocess", "batch_size", "memory_mb", "seed")
 # What was computed with other weights is wrong; with other versions it is only not to be mixed with new rows.
 _OF_WEIGHTS = ("weights", "head")
 _CURE = "give --output another folder, or --fresh to replace it"
@@ -56,7 +53,7 @@ def changed_conditions(
 
 def _changed_values(before: Config, now: Config) -> Iterator[str]:
     old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
-    for key in _OF_VALUES:
+    for key in OF_VALUES:
         yield from _differences(key, old[key], new[key])
 
 

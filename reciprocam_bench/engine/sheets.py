@@ -6,8 +6,9 @@ from reciprocam_bench.engine.run import Run
 from reciprocam_bench.engine.trials import Trial
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.metrics.evidence import Evidence
-from reciprocam_bench.pictures import file_name, sheet
+from reciprocam_bench.pictures import sheet
 from reciprocam_bench.protocols.protocol import Protocol
+from reciprocam_bench.titles import file_name
 
 
 def save_sheets(

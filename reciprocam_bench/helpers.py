@@ -1,0 +1,63 @@
+"""Small steps around `explain` for use without a config: pictures to inputs, maps to what people look at."""
+
+from collections.abc import Sequence
+from os import PathLike, fspath
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.datasets import images as files
+from reciprocam_bench.datasets.images import Picture, Preparation, preparation
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.pictures import overlay as lay_over
+from reciprocam_bench.protocols.maps import normalise, on_original
+from reciprocam_bench.protocols.protocol import load_protocol
+
+
+def read_picture(path: str | PathLike[str]) -> Image.Image:
+    """An image file as 8-bit RGB, of whatever mode it is (16-bit grey is stretched from its own range).
+
+    Raises ``UserError`` for what is no readable image.
+    """
+    try:
+        return files.read_picture(fspath(path)).image
+    except ValueError as error:
+        raise UserError(f"{fspath(path)}: {error}; give an image file") from None
+
+
+def preprocess(backbone: Backbone, pictures: Sequence[Image.Image], protocol: str | None = None) -> Tensor:
+    """Pictures as inputs ``(N, C, H, W)`` on the backbone's device: resized, cropped and normalised.
+
+    As the model wants them, or as a protocol cuts them (with the model's own mean and standard deviation).
+    """
+    prepare = _preparation(backbone, protocol)
+    inputs = [prepare.tensor(prepare.picture(Picture(picture.convert("RGB")))) for picture in pictures]
+    return backbone.prepare(torch.stack(inputs))
+
+
+def min_max(maps: Tensor) -> Tensor:
+    """Each map of ``(N, h, w)`` scaled to [0, 1]; one that is constant or not finite marks nothing and becomes 0."""
+    return normalise(maps)
+
+
+def on_picture(backbone: Backbone, picture: Image.Image, cam: Tensor, protocol: str | None = None) -> Tensor:
+    """A raw map ``(h, w)`` on the picture's own pixels, ``(height, width)`` in [0, 1]; 0 where the crop cut off.
+
+    ``protocol`` is that of `preprocess`.
+    """
+    geometry = _preparation(backbone, protocol).geometry
+    return on_original(normalise(cam[None].float()), geometry, *picture.size)[0]
+
+
+def overlay(
+    backbone: Backbone, picture: Image.Image, cam: Tensor, protocol: str | None = None, strength: float = 0.55
+) -> Image.Image:
+    """The whole picture under its raw map ``(h, w)`` in colours; ``protocol`` is that of `preprocess`."""
+    return lay_over(picture, on_picture(backbone, picture, cam, protocol).cpu().numpy(), strength)
+
+
+def _preparation(backbone: Backbone, protocol: str | None) -> Preparation:
+    geometry = load_protocol(protocol or "poppi-2021").preprocess
+    return preparation(geometry, backbone.preprocessing, use_model_geometry=protocol is None)
