@@ -148,7 +148,7 @@ def test_torchvisions_transformer_is_cut_before_its_last_block():
     net = torchvision.models.VisionTransformer(32, 8, num_layers=4, num_heads=2, hidden_dim=16, mlp_dim=32)
     backbone = rb.split_backbone(net, pictures(2, 32))  # its head starts at zero
     assert (backbone.layer, backbone.feature_shape) == ("encoder.layers.encoder_layer_2", (16, 4, 4))
-    assert not any(backbone.head(backbone.features(pictures(1, 32))).flatten()), "the zero head was not put back"
+    assert not any(backbone(pictures(1, 32)).flatten()), "the zero head was not put back"
     assert backbone.at("encoder.layers.encoder_layer_0").feature_shape == (16, 4, 4)
 
 
