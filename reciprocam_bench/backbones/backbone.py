@@ -68,6 +68,7 @@ class Backbone:
         prefix_tokens: ``P``, how many tokens cross the cut beside the map; 0 for networks without context.
         bytes_per_image: estimate of the memory one image's forward pass holds at once, in bytes.
         weights: where the weights came from, for the record of a run.
+        folded_batch_norms: how many batch norms went into their convolutions.
         multi_label: the classes do not exclude one another; their probabilities are sigmoids, not a softmax.
         cuts: where else the network can be cut, where that is known.
     """
@@ -109,7 +110,7 @@ class Backbone:
         return logits.sigmoid() if self.multi_label else logits.softmax(-1)
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Move images to the device, in the memory layout the convolutions are fastest with."""
+        """Move images to the device, channels last in memory as the weights are."""
         return images.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def chunk_size(self, bytes_each: int | None = None) -> int:

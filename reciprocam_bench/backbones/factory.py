@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from reciprocam_bench.backbones.backbone import Backbone, Preprocessing
+from reciprocam_bench.backbones.freeze import ModelInfo
 from reciprocam_bench.backbones.load import split_loaded, timm_preprocessing
 from reciprocam_bench.backbones.weights import load_file_into
 from reciprocam_bench.errors import UserError, did_you_mean, in_words
@@ -55,17 +56,8 @@ def load_factory(
         record = {"source": factory, "sha256": _digest(module)}
     else:
         record = load_file_into(module, Path(weights).expanduser(), name) | {"factory": factory}
-    return split_loaded(
-        module,
-        preprocessing,
-        record,
-        layer=layer,
-        device=device,
-        name=name,
-        image_size=image_size,
-        fold=fold,
-        multi_label=multi_label,
-    )
+    info = ModelInfo(name, preprocessing, record, multi_label)
+    return split_loaded(module, info, layer, device, image_size=image_size, fold=fold)
 
 
 def _made(factory: str, options: dict[str, Any]) -> nn.Module:

@@ -12,7 +12,7 @@ _CONVOLUTIONS = (nn.Conv2d, timm.layers.Conv2dSame)
 
 
 def fold_batch_norms(*halves: GraphModule) -> int:
-    """Fold every batch norm that follows a convolution and nothing else uses; return how many were folded.
+    """Fold every 2-d batch norm right behind a plain convolution that nothing else uses; return how many were folded.
 
     Exact up to rounding, because ``eval`` batch norm is a fixed affine map per channel. The convolutions and batch
     norms are changed in place: give it modules of its own, and all graphs that share them.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from reciprocam_bench.errors import UserError
 
-# Class, distillation and register tokens in front of the patches; no published network has more.
+# Class, distillation and register tokens in front of the patches; no network of docs/architectures.md has as many.
 MOST_PREFIX_TOKENS = 16
 
 Kind = Literal["channels-first", "channels-last", "tokens"]

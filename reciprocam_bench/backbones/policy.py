@@ -91,7 +91,7 @@ def named_layer(network: Network[Step], layer: str) -> Step:
     return step
 
 
-def stage_names(network: Network[Step], last: str) -> tuple[str, ...]:
+def stage_layers(network: Network[Step], last: str) -> tuple[str, ...]:
     """The last layer of every resolution that ``auto`` could take, from fine to coarse; ``last`` is the end."""
     end = named_layer(network, last)
     names, area = [last], _area(network, end)

@@ -48,12 +48,12 @@ class _Head(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         left = self._runs
 
-        def replace(module: nn.Module, inputs: Any, output: Any) -> Tensor | None:
+        def put(module: nn.Module, inputs: Any, output: Any) -> Tensor | None:
             nonlocal left
             left -= 1
             return None if left else maps
 
-        hook = self._layer[0].register_forward_hook(replace)
+        hook = self._layer[0].register_forward_hook(put)
         try:
             return self.model(maps.new_zeros(len(maps) if self.black_each else 1, *self._image_shape))
         finally:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from reciprocam_bench.backbones import policy
 from reciprocam_bench.backbones.backbone import SplitKind
+from reciprocam_bench.backbones.freeze import FrozenNetwork
 from reciprocam_bench.backbones.graph import TracedNetwork
 from reciprocam_bench.backbones.layout import Halves
 from reciprocam_bench.backbones.policy import NotACut
@@ -26,23 +27,17 @@ class Unsplittable(UserError):
     """The whole network has been seen, and there is no cut in it: no other way will find one."""
 
 
-def first_that_works(
-    module: nn.Module, example: Tensor, layer: str, logits: Tensor, name: str
-) -> tuple[SplitKind, Halves, float]:
-    """Split a frozen ``module`` at ``layer``: how, the halves, and their largest error on the example.
+def first_that_works(network: FrozenNetwork, layer: str) -> tuple[SplitKind, Halves, float]:
+    """Split a frozen network at ``layer``: how, the halves, and their largest error on the example.
 
     Raises:
         UserError: for a layer that is unknown or no cut, and a network that no way can split.
     """
-    reasons = []
+    reasons, name = [], network.info.name
     for kind in _WAYS:
         try:
-            halves = split(kind, module, example, layer)
-            error = _error(halves, example, logits)
-            other = _other_batch(example)
-            with torch.no_grad():
-                expected = module(other)
-            wrong = next((e for e in (error, _error(halves, other, expected)) if not _is_small(e, logits)), None)
+            halves = split_by(kind, network.module, network.example, layer)
+            error, other_error = _errors(halves, network)
         except Unsplittable as reason:
             raise _refusal(name, layer, str(reason)) from None
         except UserError as reason:
@@ -53,13 +48,14 @@ def first_that_works(
         except Exception as reason:  # tracing strange code fails in every way there is; the next way may work
             reasons.append(f"{kind}: {type(reason).__name__}: {(str(reason).splitlines() or [''])[0][:120]}")
             continue
-        if wrong is None:
+        wrong = [e for e in (error, other_error) if not _is_small(e, network.logits)]
+        if not wrong:
             return kind, halves, error
-        reasons.append(f"{kind}: head(features(x)) differs from the model by {wrong:.2g}")
+        reasons.append(f"{kind}: head(features(x)) differs from the model by {wrong[0]:.2g}")
     raise _refusal(name, layer, "; ".join(reasons))
 
 
-def split(kind: SplitKind, module: nn.Module, example: Tensor, layer: str) -> Halves:
+def split_by(kind: SplitKind, module: nn.Module, example: Tensor, layer: str) -> Halves:
     """Split a frozen module at ``auto`` or a named layer in one way; the halves share its weights.
 
     Raises ``UserError`` for a layer that is unknown or no cut, and whatever looking at the network raises.
@@ -80,7 +76,7 @@ def stage_names(kind: SplitKind, module: nn.Module, example: Tensor, last: str) 
     """The stages of a frozen module up to the layer ``last``, as the way of splitting it sees them."""
     module = _with_same_weights(module)
     with without_zeros(module):
-        return policy.stage_names(_WAYS[kind](module, example), last)
+        return policy.stage_layers(_WAYS[kind](module, example), last)
 
 
 def _refusal(name: str, layer: str, reason: str) -> UserError:
@@ -102,9 +98,12 @@ def _other_batch(example: Tensor) -> Tensor:
     return mirrored if len(example) > 1 else torch.cat([mirrored, 0.5 * example])
 
 
-def _error(halves: Halves, images: Tensor, logits: Tensor) -> float:
+def _errors(halves: Halves, network: FrozenNetwork) -> tuple[float, float]:
+    """The largest error on the example, and on other images in another number."""
+    other = _other_batch(network.example)
     with torch.no_grad():
-        return difference(halves.head(halves.features(images)), logits)
+        error = difference(halves.head(halves.features(network.example)), network.logits)
+        return error, difference(halves.head(halves.features(other)), network.module(other))
 
 
 def _is_small(error: float, logits: Tensor) -> bool:

@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.backbones.ways import split
+from reciprocam_bench.backbones.ways import split_by
 
 # library/name: side of the images, the layer that auto finds, (C, h, w), tokens beside the map, pooled linear head
 FAMILIES = {
@@ -113,7 +113,7 @@ def test_an_earlier_layer_can_be_named(model, side, layer, shape):
 @pytest.mark.parametrize("model", ["timm/test_vit", "timm/test_vit2", "timm/test_mambaout", "timm/test_resnet"])
 def test_replacing_finds_a_layer_as_good_as_the_graphs(model):
     net, side = build(model).requires_grad_(False), FAMILIES[model][0]
-    halves = split("replace", net, pictures(2, side), "auto")
+    halves = split_by("replace", net, pictures(2, side), "auto")
     assert halves.layer == FAMILIES[model][1]
     images = pictures(3, side, seed=2)
     with torch.no_grad():
@@ -148,7 +148,7 @@ def test_torchvisions_transformer_is_cut_before_its_last_block():
     net = torchvision.models.VisionTransformer(32, 8, num_layers=4, num_heads=2, hidden_dim=16, mlp_dim=32)
     backbone = rb.split_backbone(net, pictures(2, 32))  # its head starts at zero
     assert (backbone.layer, backbone.feature_shape) == ("encoder.layers.encoder_layer_2", (16, 4, 4))
-    assert not any(backbone.head(backbone.features(pictures(1, 32))).flatten()), "the zero head was not put back"
+    assert not any(backbone(pictures(1, 32)).flatten()), "the zero head was not put back"
     assert backbone.at("encoder.layers.encoder_layer_0").feature_shape == (16, 4, 4)
 
 

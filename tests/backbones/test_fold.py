@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.backbones import graph
 from reciprocam_bench.backbones.fold import fold_batch_norms
+from reciprocam_bench.backbones.trace import trace
 
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -44,7 +44,7 @@ def folded(module: nn.Module) -> tuple[int, float]:
     """How many batch norms were folded, and the largest change of the output relative to its size."""
     module = module.eval().requires_grad_(False)
     expected = module(IMAGES)
-    traced = graph.trace(copy.deepcopy(module), IMAGES).module
+    traced = trace(copy.deepcopy(module), IMAGES).module
     count = fold_batch_norms(traced)
     return count, float((traced(IMAGES) - expected).abs().max() / expected.abs().max())
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import reciprocam_bench as rb
 from reciprocam_bench.backbones.layout import Layout
-from reciprocam_bench.backbones.policy import NotACut, last_layer, named_layer, stage_names
+from reciprocam_bench.backbones.policy import NotACut, last_layer, named_layer, stage_layers
 
 
 @dataclass(eq=False)
@@ -111,6 +111,6 @@ def test_stages_are_the_last_eligible_layers_of_every_larger_map():
         Step("three", 4),
         FC,
     )
-    assert stage_names(network, "three") == ("stem", "one again", "three")
-    assert stage_names(network, "one") == ("stem", "one")
-    assert stage_names(network, "unread") == ("stem", "unread")
+    assert stage_layers(network, "three") == ("stem", "one again", "three")
+    assert stage_layers(network, "one") == ("stem", "one")
+    assert stage_layers(network, "unread") == ("stem", "unread")

@@ -7,13 +7,13 @@ from torch import nn
 import reciprocam_bench as rb
 from reciprocam_bench.backbones.layout import Halves
 from reciprocam_bench.backbones.policy import NotACut
-from reciprocam_bench.backbones.ways import split
+from reciprocam_bench.backbones.ways import split_by
 
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 def split_by_replacing(module: nn.Module, layer: str) -> Halves:
-    return split("replace", module, IMAGES, layer)
+    return split_by("replace", module, IMAGES, layer)
 
 
 @pytest.fixture
