@@ -1,6 +1,8 @@
 """Options that several verbs share."""
 
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 ConfigName = Annotated[str, typer.Option("--config", "-c", help="A config file, or the name of one in configs/.")]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Run folder. [default: runs/CONFIG, and what --set changes of it]")
+    Path | None, typer.Option("--output", "-o", help="Run folder. [default: runs/CONFIG, and what --set changes]")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", "-l", min=1, help="Only the first images.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
@@ -50,3 +52,12 @@ def screen(quiet: bool) -> "Screen":
     return Screen(
         quiet, (lambda *lines: None) if quiet else (lambda *lines: print(*lines, file=sys.stderr, flush=True))
     )
+
+
+def show(folders: Path | Sequence[Path], form: str | None = None, parts: Sequence[str] = ("summary", "timing")) -> None:
+    """Print the tables of run folders, in the width of a terminal where there is one."""
+    from reciprocam_bench.reporting.report import report
+
+    on_terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns
+    print(report(folders, form or ("terminal" if on_terminal else "markdown"), parts, width).rstrip("\n"))

@@ -5,12 +5,22 @@ from typing import Annotated
 
 import typer
 
+from reciprocam_bench.cli import options
+
 
 def command(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Run folders.")],
-    form: Annotated[str, typer.Option("--format", "-f", help="markdown, latex or csv.")] = "markdown",
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Run folders; one table of all.")],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", "-f", help="markdown, latex, csv or terminal. [default: terminal on one, markdown elsewhere]"
+        ),
+    ] = None,
+    part: Annotated[
+        list[str] | None, typer.Option("--part", help="summary or timing. [default: both; csv: the summary]")
+    ] = None,
 ) -> None:
     """Print the tables of run folders."""
-    from reciprocam_bench.reporting.report import report
+    from reciprocam_bench.reporting.report import PARTS
 
-    print("\n".join(report(folder, form) for folder in folders))
+    options.show(folders, form, part or PARTS)

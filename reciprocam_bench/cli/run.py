@@ -16,7 +16,6 @@ def command(
     settings = options.read(config, limit, device, set)
     folder = options.run_folder(config, output, set)
     from reciprocam_bench.engine.complete import complete
-    from reciprocam_bench.reporting.report import report
     from reciprocam_bench.reporting.summary import warnings_of, write_tables
 
     screen = options.screen(quiet)
@@ -24,4 +23,4 @@ def command(
     for line in warnings_of(folder):
         screen.say(f"note: {line}")
     if not quiet:
-        print(report(folder, "markdown"))
+        options.show(folder)

@@ -16,8 +16,7 @@ def command(
     settings = options.read(config, limit, device, set)
     folder = options.run_folder(config, output, set)
     from reciprocam_bench.engine.complete import only_time
-    from reciprocam_bench.reporting.report import report
 
     only_time(settings, folder, fresh=fresh, screen=options.screen(quiet))
     if not quiet:
-        print(report(folder, "markdown", parts=("timing",)))
+        options.show(folder, parts=("timing",))

@@ -1,36 +1,90 @@
-"""The tables of a run folder in one text."""
+"""The tables of run folders in one text."""
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.reporting.tables import readable_summary, readable_timing, to_latex, to_markdown
+from reciprocam_bench.reporting.latex import to_latex
+from reciprocam_bench.reporting.tables import readable_summary, readable_timing, to_markdown
+from reciprocam_bench.reporting.terminal import to_terminal
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import PER_IMAGE
+from reciprocam_bench.runfolder.schema import PER_IMAGE, Definitions
 
-FORMATS = ("markdown", "latex", "csv")
+FORMATS = ("markdown", "latex", "csv", "terminal")
+PARTS = ("summary", "timing")
 _HEADINGS = {"summary": "quality, in percent", "timing": "time"}
+_GROUPS = ("backbone", "dataset", "protocol")
 
 
-def report(folder: Path, form: str, parts: tuple[str, ...] = ("summary", "timing")) -> str:
-    """``summary.csv`` and ``timing.csv`` as readable tables, or as they are for ``csv``.
+@dataclass(frozen=True)
+class _Part:
+    """The rows of one table from all runs, and what its columns mean."""
 
-    Raises ``UserError`` for another format, or a folder that holds no tables, or damaged ones.
+    name: str
+    frame: pd.DataFrame
+    definitions: Definitions
+    title: str
+
+
+def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PARTS, width: int = 100) -> str:
+    """``summary.csv`` and ``timing.csv`` of one or several runs as readable tables; for ``csv`` the rows as they are.
+
+    CSV holds one table: the summary, or the times where there is no summary or only these are asked for.
+
+    Raises ``UserError`` for another format, runs that cannot stand in one table, and a folder that holds no tables, or
+    damaged ones.
     """
-    if form not in FORMATS:
-        raise UserError(f"--format {form}: choose one of {', '.join(FORMATS)}")
+    for given, known, option in (([form], FORMATS, "format"), (parts, PARTS, "part")):
+        wrong = next((word for word in given if word not in known), None)
+        if wrong is not None:
+            raise UserError(f"--{option} {wrong}: choose one of {', '.join(known)}")
+    records = [_checked(folder) for folder in ([folders] if isinstance(folders, Path) else folders)]
+    found = [part for name in parts if (part := _part(records, name)) is not None]
+    if not found:
+        raise UserError(f"{', '.join(str(r.path) for r in records)} holds no {' or '.join(parts)} yet; run it first")
+    if form == "csv":
+        return found[0].frame.to_csv(index=False, lineterminator="\n")
+    return "\n".join(_text(part, form, width) for part in found)
+
+
+def _checked(folder: Path) -> RunRecord:
     record = read_record(folder)
     if (folder / PER_IMAGE).exists():
         record.rows()  # a table of damaged rows is not to be believed
-    texts = []
-    for part in parts:
-        frame = _table(record, part)
-        if frame is not None and len(frame):
-            texts.append(_text(record, part, frame, form))
-    if not texts:
-        raise UserError(f"{folder} holds no {' or '.join(parts)} yet; run it first")
-    return "\n".join(texts)
+    return record
+
+
+def _part(records: Sequence[RunRecord], name: str) -> _Part | None:
+    """One table of all runs; None where none has it."""
+    frames = [(r, frame) for r in records if (frame := _table(r, name)) is not None and len(frame)]
+    if not frames:
+        return None
+    having = [record for record, _ in frames]
+    frame = pd.concat([frame for _, frame in frames], ignore_index=True)
+    return _Part(name, frame, _one_meaning(having), _title(having, name, frame))
+
+
+def _one_meaning(records: Sequence[RunRecord]) -> Definitions:
+    """The definitions of all runs; ``UserError`` where a protocol or a metric of two runs is not the same."""
+    joined = Definitions()
+    for record in records:
+        for kind in ("protocols", "metrics"):
+            before, mine = getattr(joined, kind), getattr(record.definitions, kind)
+            for name in before.keys() & mine.keys():
+                if before[name] != mine[name]:
+                    raise UserError(
+                        f"{record.path}: {kind.removesuffix('s')} '{name}' is not that of {records[0].path}; "
+                        "report the runs one by one"
+                    )
+        joined = Definitions(
+            protocols=joined.protocols | record.definitions.protocols,
+            metrics=joined.metrics | record.definitions.metrics,
+        )
+    return joined
 
 
 def _table(record: RunRecord, part: str) -> pd.DataFrame | None:
@@ -46,15 +100,29 @@ def _table(record: RunRecord, part: str) -> pd.DataFrame | None:
     return frame[wanted].reset_index(drop=True)
 
 
-def _text(record: RunRecord, part: str, frame: pd.DataFrame, form: str) -> str:
-    if form == "csv":
-        return frame.to_csv(index=False, lineterminator="\n")
-    title = f"{record.config.backbone.model} on {record.dataset}, {_HEADINGS[part]}"
-    if part == "summary" and frame["protocol"].nunique() == 1:
+def _title(records: Sequence[RunRecord], part: str, frame: pd.DataFrame) -> str:
+    title = f"{_names([r.config.backbone.model for r in records])} on {_names([r.dataset for r in records])}"
+    title += f", {_HEADINGS[part]}"
+    if part == "timing":
+        return title
+    if frame["protocol"].nunique() == 1:
         title += f" (protocol {frame['protocol'].iloc[0]})"
-    if part == "summary" and frame["top1"].notna().any():
+    if len(records) == 1 and frame["top1"].notna().any():
         title += f"; top-1 of the labelled images: {frame['top1'].dropna().iloc[0]:.1f} %"
-    if part == "summary" and record.environment.finished is None:
-        title += "; the run is not finished"
-    table = readable_summary(frame, record.definitions) if part == "summary" else readable_timing(frame)
-    return f"{title}\n\n{to_markdown(table)}" if form == "markdown" else f"% {title}\n{to_latex(table)}"
+    unfinished = [str(r.path) for r in records if r.environment.finished is None]
+    return title + (f"; not finished: {', '.join(unfinished)}" if unfinished else "")
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def _text(part: _Part, form: str, width: int) -> str:
+    frame = part.frame
+    table = readable_summary(frame, part.definitions) if part.name == "summary" else readable_timing(frame)
+    if form == "markdown":
+        return f"{part.title}\n\n{to_markdown(table)}"
+    if form == "terminal":
+        return f"{part.title}\n\n{to_terminal(table, width)}"
+    label = re.sub(r"[^a-z0-9]+", "-", f"{part.name}-{frame['backbone'].iloc[0]}".lower()).strip("-")
+    return to_latex(table, part.title, f"tab:{label}", [g for g in _GROUPS if g in table])

@@ -1,4 +1,4 @@
-"""Tables to read, in Markdown or LaTeX, from the frames that the CSV files hold."""
+"""Tables to read, from the frames that the CSV files hold, and as Markdown."""
 
 import pandas as pd
 
@@ -68,15 +68,6 @@ def to_markdown(table: pd.DataFrame) -> str:
     ]
     rule = "|" + "|".join("-" * (w + 1) + ("-" if x else ":") for w, x in zip(widths, left, strict=True)) + "|"
     return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
-
-
-def to_latex(table: pd.DataFrame) -> str:
-    """A LaTeX table (booktabs)."""
-    arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
-    text = table.to_latex(index=False, escape=True)
-    for arrow, code in arrows.items():
-        text = text.replace(arrow, code)
-    return text
 
 
 def _totals(summary: pd.DataFrame) -> pd.Series:

@@ -1,0 +1,65 @@
+"""Readable tables as LaTeX (booktabs)."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+_ESCAPES = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "±": r"$\pm$",
+}
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+
+def to_latex(table: pd.DataFrame, caption: str, label: str, groups: Sequence[str] = ()) -> str:
+    """A floating table with caption and label, numbers to the right, the best value of each metric in bold.
+
+    Values compete within the rows that agree in the columns ``groups``; arrows in the headings say which way.
+    """
+    cells = table.astype(str).map(_escaped)
+    for column in table.columns:
+        if "↑" in column or "↓" in column:
+            values = table[column].map(_number)
+            best = _best(table, values, groups, highest="↑" in column)
+            cells[column] = [f"\\textbf{{{c}}}" if b else c for c, b in zip(cells[column], best, strict=True)]
+    numeric = [bool(table[c].map(_number).notna().any()) and c != "method" for c in table.columns]
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        f"\\caption{{{_escaped(caption)}}}",
+        f"\\label{{{label}}}",
+        f"\\begin{{tabular}}{{{''.join('r' if n else 'l' for n in numeric)}}}",
+        r"\toprule",
+        _row(map(_escaped, table.columns)),
+        r"\midrule",
+        *(_row(row) for row in cells.itertuples(index=False)),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _best(table: pd.DataFrame, values: pd.Series, groups: Sequence[str], *, highest: bool) -> pd.Series:
+    grouped = values.groupby([table[g] for g in groups]) if groups else values.groupby([0] * len(values))
+    return values.eq(grouped.transform("max" if highest else "min")) & values.notna()
+
+
+def _number(text: str) -> float:
+    """The number that a cell begins with, NaN where it begins with none."""
+    found = _NUMBER.match(str(text))
+    return float(found[0]) if found else float("nan")
+
+
+def _escaped(text: str) -> str:
+    return "".join(_ESCAPES.get(c, c) for c in " ".join(str(text).split()))
+
+
+def _row(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
