@@ -159,7 +159,9 @@ def _weights_path(library: str, name: str, weights: str, sets: Any, num_classes:
         path = Path(weights).expanduser()
     if path is None:
         known = {"default", "none", *sets}
-        raise UserError(f"{library}/{name}: unknown weights '{weights}'{did_you_mean(weights, known)} (or give a file)")
+        hint = did_you_mean(weights, known)
+        take = "" if "default" in hint else "; default takes the library's own"
+        raise UserError(f"{library}/{name}: unknown weights '{weights}'{hint}{take} (or give a file)")
     return path
 
 

@@ -38,13 +38,17 @@ def imagenet(*, root: str, labels: str | None = None, boxes: str | None = None) 
 
     Read are class folders named by wnid (any subset of the 1,000: the index comes from the wnid), in ``root`` or its
     ``val/``; or a flat folder of images with a label file (`read_label_file` says which kinds), found beside it or
-    given as ``labels``. ``boxes`` is a folder of XML files named like the images.
+    given as ``labels``; a file that is given counts before the names of class folders. ``boxes`` is a folder of XML
+    files named like the images.
     """
     base = existing_folder(root)
     if labels and (wrong := not_a_file(Path(labels).expanduser())):
         raise UserError(f"label file {labels} {wrong}; correct the path")
     samples, skipped = _from_class_folders(base)
-    if not samples:
+    if samples and labels:
+        samples, more = _relabelled(samples, labels)
+        skipped += more
+    elif not samples:
         samples, more = _from_flat_folder(base, labels)
         skipped += more
     xml_folder = existing_folder(boxes, "dataset.boxes") if boxes else _first(base, _BOX_FOLDERS)
@@ -56,6 +60,11 @@ def imagenet(*, root: str, labels: str | None = None, boxes: str | None = None) 
         with_boxes.append(sample)
         if reason:
             skipped.append((sample.id, f"boxes: {reason}"))
+    if boxes and not any(sample.targets for sample in with_boxes):
+        raise UserError(
+            f"dataset.boxes: {boxes} holds no box of any of the {len(with_boxes)} images ({skipped[-1][0]}: "
+            f"{skipped[-1][1]}); its files are named like the images, with the ending .xml"
+        )
     return Dataset("imagenet", with_boxes, skipped)
 
 
@@ -72,6 +81,15 @@ def _from_class_folders(base: Path) -> tuple[list[Sample], list[tuple[str, str]]
         if classes:
             return samples, skipped
     return [], []
+
+
+def _relabelled(samples: list[Sample], labels: str) -> tuple[list[Sample], list[tuple[str, str]]]:
+    known = read_label_file(labels)
+    found = [(sample, find_label(known, sample.id)) for sample in samples]
+    return (
+        [replace(sample, label=label) for sample, label in found if label is not None],
+        [(sample.id, "not in the label file") for sample, label in found if label is None],
+    )
 
 
 def _from_flat_folder(base: Path, labels: str | None) -> tuple[list[Sample], list[tuple[str, str]]]:

@@ -109,7 +109,12 @@ def _training_set(config: Config) -> Dataset:
     if config.fit_head.split is not None:
         key = "split" if wanted.name == "voc" else "annotations"
         wanted = DatasetConfig.model_validate(wanted.model_dump() | {key: config.fit_head.split})
-    dataset = load_dataset(wanted, config.limit, config.seed)
+    try:
+        dataset = load_dataset(wanted, config.limit, config.seed)
+    except UserError as error:
+        if config.fit_head.split is None:
+            raise
+        raise UserError(f"{error} (the split for fitting is fit_head.split: {config.fit_head.split})") from None
     if dataset.categories is None:
         raise UserError(f"fit-head: data set '{dataset.name}' has one label an image; it needs categories (voc, coco)")
     if len(dataset.samples) < 8:

@@ -166,13 +166,13 @@ def test_boxes_of_the_labelled_class_in_0_based_pixels(tmp_path: Path, given: bo
     ],
 )
 def test_an_image_without_usable_boxes_stays_and_the_reason_is_kept(tmp_path: Path, objects, reason: str) -> None:
-    root = pictures(tmp_path / "root", "n01440764/x.JPEG")
-    (tmp_path / "xml").mkdir()
+    root = pictures(tmp_path / "root", "n01440764/x.JPEG", "n01440764/good.JPEG")
+    annotate(tmp_path / "xml/good.xml", ("n01440764", (1, 1, 5, 5)))
     if objects is not None:
         annotate(tmp_path / "xml/x.xml", *objects)
     dataset = load(root, boxes=str(tmp_path / "xml"))
-    assert labels(dataset) == {"n01440764/x.JPEG": 0}
-    assert _boxes(dataset.samples[0]) == ()
+    assert labels(dataset) == {"n01440764/x.JPEG": 0, "n01440764/good.JPEG": 0}
+    assert [s.id for s in dataset.samples if not _boxes(s)] == ["n01440764/x.JPEG"]
     assert dataset.skipped == [("n01440764/x.JPEG", reason)]
 
 
@@ -199,3 +199,18 @@ def test_real_images_laid_flat_get_the_same_labels_from_every_list(data: Path, t
         expected[path.name] = imagenet_wnids()[path.parent.name]
     for name in ("labels.csv", "val_labels_50000.txt"):
         assert labels(load(tmp_path, labels=str(data / "imagenet_boxes" / name))) == dict(sorted(expected.items()))
+
+
+def test_labels_that_are_given_count_before_the_names_of_class_folders(tmp_path: Path) -> None:
+    pictures(tmp_path / "images", "n01440764/a.jpg", "n01440764/b.jpg", "n02099601/c.jpg")
+    (tmp_path / "labels.csv").write_text("image,label\na.jpg,5\nc.jpg,n01440764\n")
+    dataset = load(tmp_path / "images", labels=str(tmp_path / "labels.csv"))
+    assert labels(dataset) == {"n01440764/a.jpg": 5, "n02099601/c.jpg": 0}
+    assert dataset.skipped == [("n01440764/b.jpg", "not in the label file")]
+
+
+def test_a_boxes_folder_of_other_images_is_a_mistake(tmp_path: Path) -> None:
+    pictures(tmp_path / "images", "n01440764/a.jpg")
+    annotate(tmp_path / "boxes/other.xml", ("n01440764", (1, 1, 9, 9)))
+    with pytest.raises(UserError, match=r"holds no box of any of the 1 images \(n01440764/a.jpg: .*does not exist\)"):
+        load(tmp_path / "images", boxes=str(tmp_path / "boxes"))
