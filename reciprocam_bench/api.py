@@ -92,7 +92,7 @@ def evaluate(
         raise UserError(f"options {', '.join(options)} are of a method; name it with method=")
     again = make_method(method, options, method, backbone) if method else None
     chosen = make_metrics(NamedConfig.model_validate({"name": m} if isinstance(m, str) else m) for m in metrics)
-    if again is None and any("masked_explanation" in m.spec.needs for m in chosen.values()):
+    if again is None and any(m.explains_again for m in chosen.values()):
         raise UserError("coherency explains the masked image again; name the method the maps were made with (method=)")
     evidence = Evidence(_forward(backbone, images, classes), maps.to(backbone.device), load_protocol(protocol), again)
     return {column: evidence.measure(metric) for column, metric in chosen.items()}

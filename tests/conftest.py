@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_runs import draw_classes
 from torch import nn
 
 import reciprocam_bench as rb
 from reciprocam_bench.engine.allocator import keep_freed_memory
+from reciprocam_bench.explainers.registry import EXPLAINERS, explainer
+from reciprocam_bench.metrics.registry import METRICS, metric
+from reciprocam_bench.registry import Registry
 
 # Real images and weights lie beside a developer's clone, never in it; tests that need them skip elsewhere.
 DATA = Path(os.environ.get("RCAM_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -18,6 +22,39 @@ DATA = Path(os.environ.get("RCAM_TEST_DATA", Path(__file__).resolve().parents[2]
 keep_freed_memory()
 # On small networks, and beside other work, a second thread costs more than it gains.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """A test that sets another number of threads leaves the next one its own."""
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def method() -> Iterator[Callable[..., str]]:
+    """Registers explainers for one test."""
+    yield from _registering(EXPLAINERS, explainer)
+
+
+@pytest.fixture
+def new_metric() -> Iterator[Callable[..., str]]:
+    """Registers metrics for one test."""
+    yield from _registering(METRICS, metric)
+
+
+def _registering(registry: Registry, decorator: Callable) -> Iterator[Callable[..., str]]:
+    registry.all()
+    added = []
+
+    def register(name: str, function: Callable, **about: object) -> str:
+        decorator(name, **about)(function)
+        added.append(name)
+        return name
+
+    yield register
+    for name in added:
+        del registry._specs[name]
 
 
 class TinyNet(nn.Module):
@@ -64,6 +101,12 @@ def make_pipe() -> Iterator[Callable[[Path], None]]:
     yield os.mkfifo
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Six pictures of 40x40 in the folders of three classes of ImageNet."""
+    return draw_classes(tmp_path / "pictures")
 
 
 @pytest.fixture(scope="session")

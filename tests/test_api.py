@@ -216,17 +216,36 @@ def test_maps_of_the_wrong_shape_are_refused(tiny, images, shape):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"metrics": ("coherency",)}, "coherency explains the masked image again; give the method the maps were made"),
+        ({"metrics": ("coherency",)}, "coherency explains the masked image again; name the method the maps were made"),
         ({"metrics": ("coherncy",)}, "unknown metric 'coherncy'; did you mean 'coherency'? (rcam-bench ls metrics)"),
-        ({"metrics": ("increase", "increase")}, "metrics: a metric is listed twice; remove one"),
-        ({"protocol": "poppi-2012"}, "unknown protocol 'poppi-2012'; did you mean 'poppi-2021'?"),
+        ({"metrics": ("increase", "increase")}, "metrics: 'increase' is listed twice; remove one, or give one a label"),
+        ({"protocol": "poppi-2012", "method": "cam"}, "unknown protocol 'poppi-2012'; did you mean 'poppi-2021'?"),
         ({"method": "score-cam"}, "unknown method 'score-cam'; did you mean 'scorecam'?"),
         ({"method": "gradcam", "mask": "gaussian"}, "method 'gradcam': unknown option 'mask'"),
-        ({"classes": "all"}, "classes='all' is not understood here; give indices or None"),
+        ({"classes": "all", "method": "cam"}, "classes='all' is not understood here; give indices or None"),
     ],
 )
 def test_evaluate_names_what_does_not_fit(tiny, images, maps, options, words):
     assert words in message_of(rb.evaluate, tiny, images, maps, **options)
+
+
+def test_a_metric_made_of_coherency_needs_the_method_too(tiny, images, maps, new_metric):
+    name = new_metric("test-doubt", lambda coherency: 1 - coherency, higher_is_better=False)
+    assert "name the method the maps were made with" in message_of(rb.evaluate, tiny, images, maps, metrics=(name,))
+    scores = rb.evaluate(tiny, images, maps, metrics=(name, "coherency"), method="reciprocam")
+    torch.testing.assert_close(scores[name], 1 - scores["coherency"])
+
+
+def test_metrics_take_options_and_labels(tiny, images, maps, new_metric):
+    def above(saliency, *, level: float = 0.5):
+        return (saliency > level).float().mean((1, 2))
+
+    name = new_metric("test-above", above, higher_is_better=False)
+    asked = (name, {"name": name, "level": 0.9}, {"name": name, "level": 0, "label": "all"})
+    scores = rb.evaluate(tiny, images, maps, metrics=asked)
+    assert list(scores) == ["test-above", "test-above[level=0.9]", "all"]
+    assert (scores["test-above[level=0.9]"] < scores["test-above"]).all() and scores["all"].mean() > 0.9
+    assert "option 'level'" in message_of(rb.evaluate, tiny, images, maps, metrics=({"name": name, "level": "x"},))
 
 
 def test_evaluate_refuses_a_single_image_without_its_batch_axis(tiny, images, maps):

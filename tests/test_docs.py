@@ -23,7 +23,9 @@ from reciprocam_bench.explainers.registry import EXPLAINERS
 from reciprocam_bench.metrics.registry import METRICS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / page for page in ("README.md", "CONTRIBUTING.md", "results/README.md")] + sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / page for page in ("README.md", "CONTRIBUTING.md", "results/README.md")] + sorted(
+    (ROOT / "docs").glob("*.md")
+)
 # Verbs that would work for hours: the config is loaded, and everything it names, as `validate` does.
 _LONG = {"run", "time", "fit-head"}
 WNIDS = ("n01440764", "n02099601", "n03028079")

@@ -11,7 +11,7 @@ from reciprocam_bench.engine.run import Run
 
 def passes_of(unit: Unit, cost: float) -> list[float]:
     """The passes a unit makes over its images, in forwards: explain, masked image, explain that, questions."""
-    again = [cost] if any("masked_explanation" in m.spec.needs for m in unit.metrics) else []
+    again = [cost] if any(m.explains_again for m in unit.metrics) else []
     questions = sum(m.forwards for m in unit.metrics)
     return [cost, 1.0, *again, *([questions] if questions else [])]
 

@@ -39,6 +39,12 @@ class Metric:
         return not LOCALISED.isdisjoint(self.spec.needs)
 
     @property
+    def explains_again(self) -> bool:
+        """Whether it, or a metric it is made of, compares with the explanation of the masked image."""
+        needs, metrics = self.spec.needs, METRICS.all()
+        return "masked_explanation" in needs or any(default_metric(n).explains_again for n in needs if n in metrics)
+
+    @property
     def forwards(self) -> float:
         """How many full forward passes an image costs beside the evidence that metrics share."""
         cost = self.spec.forwards

@@ -14,13 +14,6 @@ from reciprocam_bench.engine import environment
 from reciprocam_bench.errors import UserError
 
 
-@pytest.fixture(autouse=True)
-def same_threads_afterwards():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-
-
 def config(**changes: object) -> Config:
     needed = {"backbone": {"model": "timm/x"}, "dataset": {"name": "samples"}, "methods": ["gradcam"]}
     return parse_config({**needed, **changes}, "test")

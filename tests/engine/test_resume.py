@@ -14,10 +14,10 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from reciprocam_bench.engine.store import Rows
 
 from reciprocam_bench.config import Config, dump_config, parse_config
 from reciprocam_bench.engine.complete import complete
-from reciprocam_bench.engine.store import Rows
 from reciprocam_bench.errors import UserError
 
 TABLES = ("per_image.csv", "summary.csv", "skipped.csv")

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from reciprocam_bench.datasets.dataset import Box
-from reciprocam_bench.metrics.energy_pointing_game import energy_pointing_game
-from reciprocam_bench.metrics.max_box_acc import iou, max_box_acc
-from reciprocam_bench.metrics.pointing_game import pointing_game, pointing_game_box, pointing_game_mask
-from reciprocam_bench.metrics.relevance_rank_accuracy import relevance_rank_accuracy
+from reciprocam_bench.metrics.measures.energy_pointing_game import energy_pointing_game
+from reciprocam_bench.metrics.measures.max_box_acc import iou, max_box_acc
+from reciprocam_bench.metrics.measures.pointing_game import pointing_game, pointing_game_box, pointing_game_mask
+from reciprocam_bench.metrics.measures.relevance_rank_accuracy import relevance_rank_accuracy
 
 
 def _peak(y, x, height=60, width=80):

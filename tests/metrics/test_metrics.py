@@ -5,11 +5,11 @@ import torch
 from torch import tensor
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.metrics.adcc import adcc
-from reciprocam_bench.metrics.average_drop import average_drop
-from reciprocam_bench.metrics.coherency import coherency
-from reciprocam_bench.metrics.complexity import complexity
-from reciprocam_bench.metrics.increase import increase
+from reciprocam_bench.metrics.measures.adcc import adcc
+from reciprocam_bench.metrics.measures.average_drop import average_drop
+from reciprocam_bench.metrics.measures.coherency import coherency
+from reciprocam_bench.metrics.measures.complexity import complexity
+from reciprocam_bench.metrics.measures.increase import increase
 from reciprocam_bench.metrics.registry import METRICS, make_metrics
 
 

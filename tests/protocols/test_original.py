@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torchvision.transforms import functional as T
 
-from reciprocam_bench.protocols.protocol import Geometry, on_original
+from reciprocam_bench.protocols.maps import on_original
+from reciprocam_bench.protocols.protocol import Geometry
 
 WHOLE = Geometry(resize="shorter-side", size=224, crop=None, interpolation="bilinear")
 CROP = Geometry(resize="shorter-side", size=256, crop=224, interpolation="bilinear")

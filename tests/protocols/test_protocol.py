@@ -10,8 +10,10 @@ from PIL import Image
 from torch import tensor
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.metrics.adcc import adcc
-from reciprocam_bench.protocols.protocol import load_protocol, map_status, normalise, protocol_names, published
+from reciprocam_bench.metrics.measures.adcc import adcc
+from reciprocam_bench.protocols.maps import map_status, masked, normalise, upsample
+from reciprocam_bench.protocols.protocol import load_protocol, protocol_names
+from reciprocam_bench.protocols.published import published
 
 
 def test_normalise_reaches_zero_and_one():
@@ -35,7 +37,7 @@ def test_one_nan_spoils_only_its_own_map():
 
 def test_recipro_upsamples_as_pil_does_and_does_not_clamp():
     maps = torch.rand(1, 7, 7, generator=torch.Generator().manual_seed(0)).round()
-    ours = load_protocol("recipro-2024").saliency(maps, (224, 224))[0].numpy()
+    ours = upsample(maps, load_protocol("recipro-2024").upsample, (224, 224))[0].numpy()
     pil = np.asarray(Image.fromarray(maps[0].numpy(), mode="F").resize((224, 224), Image.Resampling.BICUBIC))
     np.testing.assert_allclose(ours, pil, atol=1e-5)
     assert ours.min() < 0 and ours.max() > 1
@@ -43,22 +45,21 @@ def test_recipro_upsamples_as_pil_does_and_does_not_clamp():
 
 def test_poppi_upsamples_bilinearly_within_bounds():
     maps = torch.rand(1, 7, 7)
-    ours = load_protocol("poppi-2021").saliency(maps, (224, 224))
+    ours = upsample(maps, load_protocol("poppi-2021").upsample, (224, 224))
     expected = torch.nn.functional.interpolate(maps[:, None], (224, 224), mode="bilinear", align_corners=False)[:, 0]
     torch.testing.assert_close(ours, expected)
 
 
 def test_the_mask_multiplies_the_normalised_image():
     images, saliency = torch.randn(2, 3, 4, 4), torch.rand(2, 4, 4)
-    masked = load_protocol("poppi-2021").mask(images, saliency, torch.zeros(3), torch.ones(3))
-    torch.testing.assert_close(masked[1, 2], images[1, 2] * saliency[1])
+    seen = masked(images, saliency, torch.ones(3), torch.ones(3), raw=False)
+    torch.testing.assert_close(seen[1, 2], images[1, 2] * saliency[1])
 
 
 def test_a_raw_mask_makes_black_black():
-    raw = load_protocol("poppi-2021").model_copy(update={"masked": "raw"})
     mean, std = tensor([0.5, 0.4, 0.3]), tensor([0.2, 0.2, 0.2])
-    masked = raw.mask(torch.randn(1, 3, 2, 2), torch.zeros(1, 2, 2), mean, std)
-    torch.testing.assert_close(masked[0, :, 0, 0], -mean / std)
+    seen = masked(torch.randn(1, 3, 2, 2), torch.zeros(1, 2, 2), mean, std, raw=True)
+    torch.testing.assert_close(seen[0, :, 0, 0], -mean / std)
 
 
 def test_unknown_protocol_is_named():

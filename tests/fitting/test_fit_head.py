@@ -8,9 +8,9 @@ from sklearn.metrics import average_precision_score
 from reciprocam_bench.backbones.fitted_head import load_linear_head, save_linear_head, with_linear_head
 from reciprocam_bench.cli import main
 from reciprocam_bench.config import FitHeadConfig
-from reciprocam_bench.engine import fit_head as module
-from reciprocam_bench.fitting.fit_linear import average_precision, fit_linear
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.fitting import fit_head as module
+from reciprocam_bench.fitting.fit_linear import average_precision, fit_linear
 
 SETTINGS = FitHeadConfig.model_validate({"epochs": 60})
 

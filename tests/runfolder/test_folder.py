@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from reciprocam_bench.engine.store import Rows, RunFolder, skipped_rows
+
 from reciprocam_bench.errors import UserError
 
 PRINT = {"torch": "2", "threads": 1}
