@@ -36,6 +36,7 @@ def judge(run: Run, todo: list[Work]) -> None:
 def _judge(run: Run, todo: list[Work]) -> None:
     rows, skipped, images = run.folder.rows(list(run.done.rows.columns)), run.folder.skipped(), run.folder.images()
     known, pending = set(run.done.images["image"]), pending_rows(run.done.rows)
+    listed = set(zip(run.done.skipped["protocol"], run.done.skipped["image"], strict=True))
     total = len(run.experiment.protocols) * len(run.experiment.dataset.samples)
     left = sum(len(work.batch.samples) for work in todo)
     with run.screen.progress(total, "images", "judging", total - left) as progress:
@@ -44,7 +45,8 @@ def _judge(run: Run, todo: list[Work]) -> None:
             images.append([state_of(s) for s in samples if s.id not in known])
             known |= {s.id for s in samples}
             read = list(zip(samples, found, strict=True))
-            skipped.append([{"protocol": name, "image": s.id, "reason": r} for s, r in read if isinstance(r, str)])
+            unread = {s.id: r for s, r in read if isinstance(r, str) and (name, s.id) not in listed}
+            skipped.append([{"protocol": name, "image": image, "reason": r} for image, r in unread.items()])
             good = [(s, r) for s, r in read if not isinstance(r, str)]
             judged = judge_batch(run, work, good, progress)
             rows.append([_completed(row, pending, rows.columns) for row in judged])
