@@ -32,17 +32,18 @@ def environment_of(
         "class_source": {name: choice.source for name, choice in experiment.classes.items()},
         "seconds": {name: round(s, 3) for name, s in seconds.items()},
         "fingerprint": fingerprint(experiment.backbone),
+        "metrics": list(experiment.metrics),
         "definitions": definitions.model_dump(exclude_defaults=True),
     }
     return content | ({"finished": now} if finished else {})
 
 
 def _joined(before: Definitions | None, now: Definitions) -> Definitions:
-    """Those of the run before stay: its rows are still on disk."""
+    """Today's in today's order, then the others of the run before: its rows are still on disk."""
     if before is None:
         return now
     return Definitions(
-        protocols=before.protocols | now.protocols,
-        methods=before.methods | now.methods,
-        metrics=before.metrics | now.metrics,
+        protocols=now.protocols | before.protocols,
+        methods=now.methods | before.methods,
+        metrics=now.metrics | before.metrics,
     )

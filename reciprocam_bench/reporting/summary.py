@@ -56,7 +56,7 @@ def summarise(record: RunRecord, rows: pd.DataFrame) -> pd.DataFrame:
             row, of_row = _row(record, protocol, method.title, group)
             table.append(row)
             cells += of_row
-    samples: list[Sample | None] = [sample_of(c.metric, c.rows, record.definitions.metrics) for c in cells]
+    samples: list[Sample | None] = [sample_of(c.metric, c.rows, record.metrics) for c in cells]
     for cell, (value, low, high) in zip(cells, estimate(samples), strict=True):
         cell.row.update({cell.column: value, f"{cell.column}_low": low, f"{cell.column}_high": high})
         if cell.metric.terms:
@@ -73,7 +73,7 @@ def per_class(record: RunRecord, rows: pd.DataFrame) -> pd.DataFrame | None:
 
     None where no such metric was measured.
     """
-    columns = [c for m in record.definitions.metrics.values() if m.localised for c in m.columns]
+    columns = [c for m in record.metrics.values() if m.localised for c in m.columns]
     if not columns:
         return None
     rows = rows[(rows["category"] != "") & rows[columns].notna().any(axis=1)]
@@ -110,7 +110,7 @@ def _row(record: RunRecord, protocol: str, title: str, rows: pd.DataFrame) -> tu
     count = {kind: status[[s for s in status.index if _kind(s) == kind]] for kind in _KINDS}
     judged = rows[~rows["status"].isin(count[ERROR].index)]
     images = judged["image"].nunique()
-    metrics = record.definitions.metrics
+    metrics = record.metrics
     localised = [m for m in metrics.values() if m.localised]
     hard = judged[judged["difficult"] == "1"] if localised and facts.difficult_by else None
     row: Row = {

@@ -26,6 +26,7 @@ from reciprocam_bench.runfolder.schema import (
     TIMING,
     Definitions,
     Environment,
+    MetricDefinition,
 )
 from reciprocam_bench.runfolder.tables import check_columns, is_whole, numbers, one_of, read_table
 
@@ -83,6 +84,12 @@ class RunRecord:
         for name in ("label", "predicted", "class"):
             one_of(path, table, name, is_whole, ROWS_CURE)
         return numbers(path, table, ["probability", *columns], ROWS_CURE)
+
+    @property
+    def metrics(self) -> dict[str, MetricDefinition]:
+        """The metrics that the run asks for now; rows may hold values of others, which were not made to the end."""
+        known = self.definitions.metrics
+        return {name: known[name] for name in self.environment.metrics or known if name in known}
 
     @property
     def columns(self) -> list[str]:

@@ -75,12 +75,16 @@ class Definitions(_Part):
 
 
 class Environment(BaseModel):
-    """The part of ``environment.json`` that readers and a later start rely on; the rest is for people."""
+    """The part of ``environment.json`` that readers and a later start rely on; the rest is for people.
+
+    ``metrics`` are those the last start asked for; the definitions are of all that the rows hold.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     format: int = 1
     fingerprint: dict[str, Any] = {}
     definitions: Definitions | None = None
+    metrics: list[str] = []
     dataset: str = ""
     images: int | None = None
     images_total: int | None = None
