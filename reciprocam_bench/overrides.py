@@ -9,7 +9,7 @@ from reciprocam_bench.errors import UserError
 
 # What a file says of its own network and of no other.
 _OF_THE_MODEL = ("model", "factory", "options", "weights", "layer", "head", "num_classes", "multi_label")
-_NEUTRAL: tuple[Any, ...] = (None, False, {}, "auto", "default")  # says nothing of a network
+_OF_ANY_MODEL: tuple[Any, ...] = (None, False, {}, "auto", "image", "default", "none")
 
 
 def apply_overrides(data: dict[str, Any], overrides: tuple[str, ...]) -> list[str]:
@@ -24,12 +24,12 @@ def apply_overrides(data: dict[str, Any], overrides: tuple[str, ...]) -> list[st
     if not isinstance(before, dict) or not isinstance(after, dict) or _network(before) == _network(after):
         data |= wanted
         return []
-    theirs = {key: before.pop(key) for key in _OF_THE_MODEL if key in before}
+    theirs = {k: before.pop(k) for k in _OF_THE_MODEL if before.get(k) not in _OF_ANY_MODEL}
     for override in overrides:
         _put(data, override)
     if "backbone" in set_keys(overrides):  # given as a whole, so the reader knows what is in it
         return []
-    lost = [k for k, v in theirs.items() if k not in ("model", "factory", *data["backbone"]) and v not in _NEUTRAL]
+    lost = [key for key in theirs if key not in ("model", "factory", *data["backbone"])]
     listed = ", ".join(f"{key}: {theirs[key]}" for key in lost)
     return [f"left out with the file's backbone {_network(theirs)}: {listed}"] if lost else []
 

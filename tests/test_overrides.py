@@ -105,9 +105,11 @@ def test_a_whole_backbone_replaces_the_files() -> None:
     assert load(name, ("backbone={model: timm/y}",)).backbone.weights == "default"
 
 
-def test_what_says_nothing_of_a_network_goes_without_a_note() -> None:
-    name = save(backbone={"model": "timm/x", "weights": "default", "layer": "auto", "multi_label": False})
-    assert load(name, ("backbone.model=timm/y",)).backbone.model == "timm/y"
+@pytest.mark.parametrize("weights, layer", [("none", "image"), ("default", "auto")])
+def test_what_any_network_can_have_stays(weights: str, layer: str) -> None:
+    name = save(backbone={"model": "timm/x", "weights": weights, "layer": layer, "multi_label": False})
+    backbone = load(name, ("backbone.model=timm/y",)).backbone
+    assert (backbone.model, backbone.weights, backbone.layer) == ("timm/y", weights, layer)
 
 
 def test_a_factory_takes_the_place_of_a_model_and_the_reverse() -> None:
