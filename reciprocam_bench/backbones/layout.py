@@ -51,7 +51,7 @@ class Layout:
         tokens = maps.flatten(2).transpose(1, 2)
         if context is None:
             return tokens
-        return torch.cat([context.expand(len(tokens), -1, -1).to(tokens.dtype), tokens], 1)
+        return torch.cat([context.expand(tokens.shape[0], -1, -1).to(tokens.dtype), tokens], 1)
 
     def _grid_of(self, positions: int, image: Grid) -> Grid:
         if positions == math.prod(self.grid):

@@ -187,6 +187,7 @@ COMPILERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_a_transformers_context_survives_compilers(compiler):
     net = build("timm/test_vit")
