@@ -41,19 +41,21 @@ class Work:
 
 
 def plan(experiment: Experiment, done: Done) -> list[Work]:
-    """The batches that lack rows or values, in order."""
+    """The batches that lack rows or values, in order; what rows of images that are not on record say is not known."""
     rows = done.rows.drop_duplicates(list(KEY), keep="last")
     lacking = _lacking(experiment, rows)
     found = rows.groupby(["protocol", "image", "method"], sort=False).size().to_dict() if len(rows) else {}
+    recorded = set(done.images["image"])
     gone = set(zip(done.skipped["protocol"], done.skipped["image"], strict=True))
     work = []
     for batch in make_batches(experiment):
         name = batch.protocol.name
         expected = {s.id: len(experiment.classes[name].trials(s)) for s in batch.samples if (name, s.id) not in gone}
+        on_record = recorded.issuperset(s.id for s in batch.samples)
         units = []
         for method in experiment.methods:
             keys = {(name, image, method.title): count for image, count in expected.items()}
-            if any(found.get(key, 0) != count for key, count in keys.items()):
+            if not on_record or any(found.get(key, 0) != count for key, count in keys.items()):
                 units.append(Unit(method, list(experiment.metrics.values())))
             else:
                 columns = set().union(*(lacking.get(key, ()) for key in keys))

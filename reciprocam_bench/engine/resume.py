@@ -12,6 +12,11 @@ from reciprocam_bench.runfolder.folder import RunFolder
 from reciprocam_bench.runfolder.record import RunRecord, read_images
 from reciprocam_bench.runfolder.schema import Definitions
 
+# Keys that change what a row says. The others add or leave out rows, or change nothing that is in one; device and
+# threads are compared as they came out, by fingerprint.
+_OF_VALUES = ("backbone", "dataset", "classes", "preprocess", "batch_size", "memory_mb", "seed")
+# Where images and annotations lie is no value: they are compared by what they hold.
+_PLACES = tuple(f"dataset.{key}" for key in ("root", "labels", "boxes", "annotations", "difficult"))
 # What was computed with other weights is wrong; with other versions it is only not to be mixed with new rows.
 _OF_WEIGHTS = ("weights", "head")
 _CURE = "give --output another folder, or --fresh to replace it"
@@ -54,15 +59,16 @@ def changed_conditions(
 def _changed_values(before: Config, now: Config) -> Iterator[str]:
     old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
     for key in OF_VALUES:
-        yield from _differences(key, old[key], new[key])
+        yield from (text for place, text in _differences(key, old[key], new[key]) if place not in _PLACES)
 
 
-def _differences(key: str, old: Any, new: Any) -> Iterator[str]:
+def _differences(key: str, old: Any, new: Any) -> Iterator[tuple[str, str]]:
+    """The keys whose values differ, and how."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(n for n in new if n not in old)]:
             yield from _differences(f"{key}.{name}", old.get(name), new.get(name))
     elif old != new:
-        yield f"{key} was {old}, is {new}"
+        yield key, f"{key} was {old}, is {new}"
 
 
 def _changed_definitions(before: Definitions, now: Definitions) -> str | None:
