@@ -8,9 +8,11 @@ import pytest
 from pydantic import Field
 
 import reciprocam_bench.registry as registry_module
+from reciprocam_bench.config import NamedConfig
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.explainers.registry import EXPLAINERS, explainer, make_method
-from reciprocam_bench.metrics.registry import METRICS, make_metrics
+from reciprocam_bench.metrics.lookup import make_metrics
+from reciprocam_bench.metrics.registry import METRICS
 from reciprocam_bench.registry import Registry, Source, check_options, keyword_options
 
 
@@ -217,16 +219,20 @@ def test_make_method_checks_options() -> None:
         make_method("grdcam", {}, "t")
 
 
+def named(*names: str) -> list[NamedConfig]:
+    return [NamedConfig.model_validate({"name": name}) for name in names]
+
+
 def test_a_metric_made_of_others_brings_them_along() -> None:
-    assert list(make_metrics(["adcc"])) == ["average_drop", "coherency", "complexity", "adcc"]
-    assert list(make_metrics(["complexity", "adcc"])) == ["complexity", "average_drop", "coherency", "adcc"]
-    assert list(make_metrics(["increase"])) == ["increase"]
+    assert list(make_metrics(named("adcc"))) == ["average_drop", "coherency", "complexity", "adcc"]
+    assert list(make_metrics(named("complexity", "adcc"))) == ["complexity", "average_drop", "coherency", "adcc"]
+    assert list(make_metrics(named("increase"))) == ["increase"]
 
 
 @pytest.mark.parametrize("names", [["adcc", "adcc"], ["increase", "adcc", "increase"]])
 def test_a_metric_cannot_be_listed_twice(names: list[str]) -> None:
     with pytest.raises(UserError, match="listed twice"):
-        make_metrics(names)
+        make_metrics(named(*names))
 
 
 @pytest.mark.parametrize("table", [EXPLAINERS, METRICS], ids=["methods", "metrics"])

@@ -50,7 +50,7 @@ class Experiment:
         return Definitions(
             protocols={p.name: ProtocolDefinition(version=p.version, classes=p.classes) for p in self.protocols},
             methods={m.title: MethodDefinition(name=m.spec.name, options=_not_default(m)) for m in self.methods},
-            metrics={column: _definition(metric) for column, metric in self.metrics.items()},
+            metrics={column: definition_of(metric) for column, metric in self.metrics.items()},
         )
 
     def preparation(self, protocol: Protocol) -> Preparation:
@@ -120,7 +120,8 @@ def _not_default(method: Method) -> dict[str, Any]:
     return {name: value for name, value in method.options.items() if value != defaults[name]}
 
 
-def _definition(metric: Metric) -> MetricDefinition:
+def definition_of(metric: Metric) -> MetricDefinition:
+    """What readers must know of a metric."""
     spec = metric.spec
     return MetricDefinition(
         title=metric.title,

@@ -25,9 +25,9 @@ def make_metrics(configs: Iterable[NamedConfig]) -> dict[str, Metric]:
         if metric.column in asked:
             raise UserError(f"metrics: '{metric.column}' is listed twice; remove one, or give one a label")
         asked.add(metric.column)
-        for term in metric.spec.terms:
-            part = default_metric(column_of(term))
-            metrics.setdefault(part.column, part)
+        parts = {column_of(term) for term in metric.spec.terms}
+        for name in sorted(parts, key=metric.spec.needs.index):
+            metrics.setdefault(name, default_metric(name))
         metrics.setdefault(metric.column, metric)
     return metrics
 

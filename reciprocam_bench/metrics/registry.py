@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from reciprocam_bench.aggregation import AGGREGATIONS
+from reciprocam_bench.aggregation import AGGREGATIONS, column_of
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.registry import Registry
 
@@ -72,6 +72,10 @@ def metric(
             raise UserError(f"metric '{name}': {what} and aggregation '{kind}' go together")
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        needs = signature(function).parameters
+        unknown = next((t for t in map(column_of, terms) if t not in needs), None)
+        if unknown is not None:
+            raise UserError(f"metric '{name}': its term '{unknown}' is no parameter of the function")
         heading = title or name.replace("_", " ").capitalize()
         spec = MetricSpec(name, function, heading, higher_is_better, aggregation, terms, thresholds, forwards)
         METRICS.add(name, spec, aliases)

@@ -2,7 +2,10 @@
 
 import pandas as pd
 
-from reciprocam_bench.reporting.tables import readable_summary, readable_timing, to_latex, to_markdown
+from reciprocam_bench.reporting.latex import to_latex
+from reciprocam_bench.reporting.tables import readable_summary, readable_timing, to_markdown
+from reciprocam_bench.reporting.terminal import to_terminal
+from reciprocam_bench.runfolder.schema import Definitions, MetricDefinition
 
 SUMMARY = pd.DataFrame(
     {
@@ -27,8 +30,19 @@ SUMMARY = pd.DataFrame(
 )
 
 
+TERMS = ["coherency", "1 - complexity", "1 - average_drop"]
+DEFINITIONS = Definitions(
+    metrics={
+        "average_drop": MetricDefinition(title="Drop", higher_is_better=False, columns=["average_drop"]),
+        "adcc": MetricDefinition(
+            title="ADCC", higher_is_better=True, aggregation="harmonic-mean", terms=TERMS, columns=["adcc"]
+        ),
+    }
+)
+
+
 def test_readable_summary_shows_direction_published_and_only_counts_that_matter():
-    table = readable_summary(SUMMARY)
+    table = readable_summary(SUMMARY, DEFINITIONS)
     assert list(table.columns) == [
         "method",
         "images",
@@ -44,7 +58,7 @@ def test_readable_summary_shows_direction_published_and_only_counts_that_matter(
 
 def test_protocols_are_named_where_there_are_several():
     both = pd.concat([SUMMARY, SUMMARY.assign(protocol="q")], ignore_index=True)
-    assert list(readable_summary(both)["protocol"]) == ["p", "p", "q", "q"]
+    assert list(readable_summary(both, DEFINITIONS)["protocol"]) == ["p", "p", "q", "q"]
 
 
 def test_markdown_is_aligned_and_numbers_are_right_aligned():
@@ -52,9 +66,43 @@ def test_markdown_is_aligned_and_numbers_are_right_aligned():
     assert text.splitlines() == ["| name | value |", "|------|------:|", "| a    |  1.00 |", "| bcd  | 10.00 |"]
 
 
-def test_latex_escapes_and_draws_arrows():
-    text = to_latex(pd.DataFrame({"a_b": ["x%"], "Drop ↓": ["1"]}))
+def test_images_of_a_part_of_the_data_set_say_of_how_many():
+    part = SUMMARY.assign(images_total=[10, 50])
+    assert list(readable_summary(part, DEFINITIONS)["images"]) == ["10", "9 of 50"]
+
+
+def test_latex_escapes_draws_arrows_and_has_caption_and_label():
+    text = to_latex(pd.DataFrame({"a_b": ["x%"], "Drop ↓": ["1"]}), "Of 3 % & more", "tab:x")
     assert r"a\_b" in text and r"x\%" in text and r"$\downarrow$" in text and r"\toprule" in text
+    assert r"\caption{Of 3 \% \& more}" in text and r"\label{tab:x}" in text
+
+
+def test_latex_sets_the_best_of_each_group_in_bold_and_numbers_to_the_right():
+    table = pd.DataFrame(
+        {
+            "protocol": ["p", "p", "q", "q"],
+            "method": ["a", "b", "a", "b"],
+            "Drop ↓": ["9.00 (1.00)", "10.00", "3.00", ""],
+            "ADCC ↑": ["80.00", "80.00", "70.00", "71.00"],
+        }
+    )
+    lines = to_latex(table, "c", "l", ["protocol"]).splitlines()
+    assert r"\begin{tabular}{llrr}" in lines
+    assert lines[-7:-3] == [
+        r"p & a & \textbf{9.00 (1.00)} & \textbf{80.00} \\",
+        r"p & b & 10.00 & \textbf{80.00} \\",
+        r"q & a & \textbf{3.00} & 70.00 \\",
+        r"q & b &  & \textbf{71.00} \\",
+    ]
+
+
+def test_a_terminal_gets_fewer_columns_first_and_titles_whole():
+    table = readable_summary(SUMMARY, DEFINITIONS).assign(method=["reciprocam[mask=gaussian]", "gradcam"])
+    wide, narrow = to_terminal(table, 200), to_terminal(table, 60)
+    assert "mean ADCC" in wide and "not shown" not in wide
+    assert max(map(len, narrow.splitlines()[:-1])) <= 60
+    assert "reciprocam[mask=gaussian]" in narrow
+    assert narrow.splitlines()[-1].startswith("not shown for want of width: ")
 
 
 def test_readable_timing_keeps_three_digits():

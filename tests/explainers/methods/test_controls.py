@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import reciprocam_bench as rb
-from reciprocam_bench.protocols.protocol import Geometry, normalise, on_original
+from reciprocam_bench.protocols.maps import normalise, on_original
+from reciprocam_bench.protocols.protocol import Geometry
 
 WHOLE = Geometry(resize="shorter-side", size=224, crop=None, interpolation="bilinear")
 
