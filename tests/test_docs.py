@@ -31,12 +31,19 @@ _LONG = {"run", "time", "fit-head"}
 WNIDS = ("n01440764", "n02099601", "n03028079")
 
 
+def blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """The fenced blocks of a page: language and text."""
+    for fenced in page.read_text("utf-8").split("\n```")[1::2]:
+        language, _, text = fenced.partition("\n")
+        yield language, text
+
+
 def shown(page: Path) -> Iterator[str]:
-    """The command lines of a page's console blocks, continued lines joined, comments and prompts left out."""
-    for block in re.findall(r"^```(?:console|bash|sh)?\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
-        for line in block.replace("\\\n", " ").splitlines():
-            for command in re.split(r"\s*&&\s*", line):
-                words = shlex.split(command, comments=True)
+    """The command lines of a page's blocks, continued lines joined, comments and assignments left out."""
+    for language, block in blocks(page):
+        for line in block.replace("\\\n", " ").splitlines() if language in ("", "console") else ():
+            for command in re.split(r"\s*&&\s*", re.sub(r"(^|\s)#.*", "", line)):
+                words = shlex.split(command)
                 while words and re.fullmatch(r"\w+=\S*", words[0]):
                     words = words[1:]
                 if words[:1] == ["rcam-bench"]:
@@ -155,6 +162,6 @@ def test_a_command_runs_as_shown(reader: Path, monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page.relative_to(ROOT).as_posix() for page in PAGES])
 def test_python_that_a_page_shows_runs_as_shown(reader: Path, page: str) -> None:
-    for code in re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.M | re.S):
-        if "import reciprocam_bench as rb" in code:
+    for language, code in blocks(ROOT / page):
+        if language == "python" and "import reciprocam_bench as rb" in code:
             exec(compile(code, page, "exec"), {"__name__": "__main__"})
