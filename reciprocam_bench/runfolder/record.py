@@ -148,7 +148,10 @@ def read_record(folder: Path) -> RunRecord:
     if not path.exists():
         raise UserError(f"{folder} is not a run folder: it has no {CONFIG}")
     read_text(path, _CURE)
-    config = parse_config(read_yaml(path), str(path))
+    try:
+        config = parse_config(read_yaml(path), str(path))
+    except UserError as error:
+        raise UserError(f"{error}; {_CURE}") from None
     environment = read_environment(folder) or Environment()
     return RunRecord(folder, config, environment, environment.definitions or format1.definitions(config))
 

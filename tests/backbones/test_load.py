@@ -84,7 +84,7 @@ def test_an_unknown_model_is_named(no_weights_dir, model, words):
     ("model", "weights", "words"),
     [
         ("torchvision/resnet18", "IMAGENET1K_V9", "unknown weights 'IMAGENET1K_V9'; did you mean 'IMAGENET1K_V1'?"),
-        ("timm/resnet18", "a1_in2k", "timm/resnet18: unknown weights 'a1_in2k'; did you mean 'a1_in1k'? (or give a f"),
+        ("timm/resnet18", "a1_in2k", "timm/resnet18: unknown weights 'a1_in2k'; did you mean 'a1_in1k'?; default"),
         ("timm/resnet18", "defualt", "did you mean 'default'?"),
         ("timm/resnet18", "/no/such/file.pth", "weights file /no/such/file.pth does not exist; correct backbone.w"),
         ("timm/resnet18", "weights.pth", "weights file weights.pth does not exist"),

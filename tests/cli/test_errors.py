@@ -79,7 +79,7 @@ def mistake(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Ca
         ),
         ("methods=[gradcam, gradcam]", "methods: 'gradcam' is listed twice; remove one, or give one a label"),
         ("metrics=[increse]", "unknown metric 'increse'; did you mean 'increase'? (rcam-bench ls metrics)"),
-        ("metrics=[adcc, adcc]", "metrics: a metric is listed twice; remove one"),
+        ("metrics=[adcc, adcc]", "metrics: 'adcc' is listed twice; remove one, or give one a label"),
         ("backbone.model=timm/resnet5", "timm has no model 'resnet5'; did you mean 'resnet50'?"),
         ("backbone.model=torchvision/resnt50", "torchvision has no model 'resnt50'; did you mean 'resnet50'?"),
         (
@@ -247,11 +247,21 @@ def test_an_output_that_may_not_be_written(mistake: Callable[..., str], here: Pa
 
 def test_another_config_in_the_run_folder(mistake: Callable[..., str], here: Path) -> None:
     (here / "out").mkdir()
-    (here / "out/config.yaml").write_text("other: 1\n")
-    (here / "out/environment.json").write_text('{"fingerprint": {}}')
+    (here / "out/config.yaml").write_text(yaml.safe_dump(CONFIG | {"seed": 5}))
+    (here / "out/environment.json").write_text('{"format": 2, "fingerprint": {}}')
     assert mistake(*RUN) == (
-        "out holds an unfinished run of another config; give --output another folder, or --fresh to replace it"
+        "out holds an unfinished run of another config (seed was 5, is 0); give --output another folder, or --fresh to "
+        "replace it"
     )
+
+
+def test_another_programs_config_in_the_run_folder(mistake: Callable[..., str], here: Path) -> None:
+    (here / "out").mkdir()
+    (here / "out/config.yaml").write_text("other: 1\n")
+    (here / "out/environment.json").write_text('{"format": 2, "fingerprint": {}}')
+    said = mistake(*RUN)
+    assert said.startswith("out/config.yaml: unknown key 'other'")
+    assert said.endswith("; restore the file, or run with --fresh")
 
 
 def test_no_image_can_be_read(mistake: Callable[..., str], here: Path) -> None:
@@ -280,7 +290,7 @@ def test_timing_without_a_timing_part(mistake: Callable[..., str], here: Path) -
         (("report", "pictures"), "pictures is not a run folder: it has no config.yaml"),
         (("report", "nowhere"), "nowhere is not a run folder: it has no config.yaml"),
         (("report", "file"), "file is not a run folder: it has no config.yaml"),
-        (("report", "pictures", "--format", "pdf"), "--format pdf: choose one of markdown, latex, csv"),
+        (("report", "pictures", "--format", "pdf"), "--format pdf: choose one of markdown, latex, csv, terminal"),
     ],
 )
 def test_ls_and_report(mistake: Callable[..., str], words: tuple, message: str) -> None:
