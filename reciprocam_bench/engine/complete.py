@@ -65,6 +65,7 @@ def only_time(config: Config, path: Path, *, fresh: bool, screen: Screen) -> Non
 def _show(run: Run, summarise: Callable[[Path], None]) -> None:
     """Say that all is there; a config that asks for less than before gets tables of its own."""
     path = run.folder.path
+    judge(run, [])  # a table that an editor or a kill left in disorder is put in order
     asks_the_same = run.folder.holds(run.experiment.config_text)
     if not asks_the_same:
         run.begin()

@@ -1,14 +1,16 @@
 """What a run folder holds already, as the start that opened it sees it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from reciprocam_bench.engine.experiment import Experiment
+from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.folder import RunFolder
 from reciprocam_bench.runfolder.record import ROWS_CURE, RunRecord, read_images
 from reciprocam_bench.runfolder.schema import FIXED, PENDING, PER_IMAGE, SKIPPED, SKIPPED_COLUMNS
-from reciprocam_bench.runfolder.tables import check_columns, read_table
+from reciprocam_bench.runfolder.tables import check_columns, line_of, one_of, read_table
 
 
 @dataclass(frozen=True)
@@ -22,19 +24,37 @@ class Done:
 
 def read_done(experiment: Experiment, folder: RunFolder, before: RunRecord | None) -> Done:
     """Read and check the tables that grow; empty ones where no run was begun. Damage is a ``UserError``."""
+    images = read_images(folder.path)
+    known = {"", *images["image"], *(s.id for s in experiment.dataset.samples)}
     rows = _read(folder, PER_IMAGE) if before else pd.DataFrame()
     if before and len(rows.columns):
         before.checked(rows)
+        one_of(folder.path / PER_IMAGE, rows, "image", known.__contains__, ROWS_CURE)
+        _check_categories(folder.path / PER_IMAGE, rows, experiment)
     columns = [*FIXED, *(c for m in experiment.metrics.values() for c in m.columns)]
     columns += [name for name in rows.columns if name not in columns]
     # A metric that joined the run has no values in the rows that are there.
     rows = pd.DataFrame({c: rows[c] if c in rows else pd.Series(PENDING, rows.index) for c in columns}, dtype=str)
     skipped = _read(folder, SKIPPED) if before else pd.DataFrame()
-    if len(skipped.columns):
-        check_columns(folder.path / SKIPPED, skipped, SKIPPED_COLUMNS, SKIPPED_COLUMNS.__contains__, ROWS_CURE)
+    if before and len(skipped.columns):
+        path, protocols = folder.path / SKIPPED, {"", *before.definitions.protocols}
+        check_columns(path, skipped, SKIPPED_COLUMNS, SKIPPED_COLUMNS.__contains__, ROWS_CURE)
+        one_of(path, skipped, "protocol", protocols.__contains__, ROWS_CURE)
+        unread = skipped["image"].where(skipped["protocol"] != "", "")
+        one_of(path, skipped.assign(image=unread), "image", known.__contains__, ROWS_CURE)
     else:
         skipped = pd.DataFrame(columns=list(SKIPPED_COLUMNS), dtype=str)
-    return Done(rows, skipped, read_images(folder.path))
+    return Done(rows, skipped, images)
+
+
+def _check_categories(path: Path, rows: pd.DataFrame, experiment: Experiment) -> None:
+    """Refuse a category that is not annotated in its image."""
+    annotated = {s.id: {"", *(t.category for t in s.targets)} for s in experiment.dataset.samples}
+    pairs = list(zip(rows["image"], rows["category"], strict=True))
+    for image, category in dict.fromkeys(pairs):
+        if category not in annotated.get(image, {category}):
+            line = line_of(path, pairs.index((image, category)))
+            raise UserError(f"{path}, line {line}: {image} shows no {category[:60]!r}; {ROWS_CURE}")
 
 
 def _read(folder: RunFolder, name: str) -> pd.DataFrame:

@@ -16,14 +16,13 @@ def environment_of(
     """The content of ``environment.json``: facts for people, and what readers and a later start rely on."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     facts = describe(experiment.config, experiment.backbone)
-    old = before.environment.model_dump() if before else {}
     definitions = _joined(before.definitions if before else None, experiment.definitions)
     start = {"date": now, "commit": facts["commit"], "rcam-bench": facts["rcam-bench"]}
     content = {
         **facts,
         # The rows of a run that grew were made by several starts; the commit is that of the first.
-        "commit": old.get("commit", facts["commit"]),
-        "starts": [*old.get("starts", []), start],
+        "commit": before.environment.commit if before else facts["commit"],
+        "starts": [*(before.environment.starts if before else []), start],
         "date": now,
         "dataset": experiment.dataset.name,
         "images": len(experiment.dataset.samples),

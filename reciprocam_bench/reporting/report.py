@@ -12,7 +12,7 @@ from reciprocam_bench.reporting.latex import to_latex
 from reciprocam_bench.reporting.tables import readable_summary, readable_timing, to_markdown
 from reciprocam_bench.reporting.terminal import to_terminal
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import PER_IMAGE, Definitions
+from reciprocam_bench.runfolder.schema import ERROR, PER_IMAGE, SUMMARY, Definitions
 
 FORMATS = ("markdown", "latex", "csv", "terminal")
 PARTS = ("summary", "timing")
@@ -53,8 +53,8 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
 
 def _checked(folder: Path) -> RunRecord:
     record = read_record(folder)
-    if (folder / PER_IMAGE).exists():
-        record.rows()  # a table of damaged rows is not to be believed
+    if record.environment.finished or (folder / PER_IMAGE).exists():
+        _check_agreement(record)
     return record
 
 
@@ -87,12 +87,29 @@ def _one_meaning(records: Sequence[RunRecord]) -> Definitions:
     return joined
 
 
+def _check_agreement(record: RunRecord) -> None:
+    """A table of rows that are damaged, or are other rows, is not to be believed."""
+    rows, summary = record.rows(), record.summary()
+    if summary is None or record.environment.finished is None:
+        return
+    judged = rows[~rows["status"].str.startswith(ERROR)].groupby(["protocol", "method"])["image"].nunique()
+    for protocol, method, images in summary[["protocol", "method", "images"]].itertuples(index=False):
+        found = int(judged.get((protocol, method), 0))
+        if found != images:
+            raise UserError(
+                f"{record.path / SUMMARY} says that {images:.0f} images of '{method}' were judged under {protocol}, "
+                f"{PER_IMAGE} holds {found}; run again, which makes both whole"
+            )
+
+
 def _table(record: RunRecord, part: str) -> pd.DataFrame | None:
     """The rows of a table that the config asks for."""
     frame = record.summary() if part == "summary" else record.timing()
-    if frame is None:
-        return None
     config = record.config
+    if frame is None:
+        if record.environment.finished and (part == "summary" or config.timing):
+            raise UserError(f"{record.path} has no {part}.csv; run again, which makes it anew")
+        return None
     methods = config.timing.methods or config.methods if part == "timing" and config.timing else config.methods
     wanted = frame["method"].isin([m.title for m in methods])
     if part == "summary":

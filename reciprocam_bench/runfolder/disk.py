@@ -30,10 +30,7 @@ def read_text(path: Path, cure: str) -> str:
 
     ``cure`` says what to do about a damaged one.
     """
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, where a file should be; {cure}")
-    if path.exists() and not path.is_file():
-        raise UserError(f"{path} is no regular file; {cure}")
+    check_kind(path, cure)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -43,6 +40,14 @@ def read_text(path: Path, cure: str) -> str:
     if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"{path}, line 1: begins with a byte-order mark, as a spreadsheet writes it; {cure}")
     return content.decode("utf-8", errors="surrogateescape")
+
+
+def check_kind(path: Path, cure: str) -> None:
+    """Refuse what is there in the place of a file and is none: a folder; a pipe, which would be waited for."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, where a file should be; {cure}")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no regular file; {cure}")
 
 
 def _write(path: Path, text: str, mode: str) -> None:

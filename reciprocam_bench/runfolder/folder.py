@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.disk import write_whole
+from reciprocam_bench.runfolder.disk import check_kind, write_whole
 from reciprocam_bench.runfolder.lock import held, is_of_the_lock
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.rows import GrowingTable
@@ -39,6 +39,7 @@ class RunFolder:
         """The run that is there, None where none was begun. A damaged one is a ``UserError``."""
         if not (self.path / CONFIG).exists():
             return None
+        self._check_kinds()
         record = read_record(self.path)
         found = record.environment.format
         if found < FORMAT and (self.path / ENVIRONMENT).exists():
@@ -47,6 +48,14 @@ class RunFolder:
                 "give --output another folder, or --fresh to replace it"
             )
         return record
+
+    def _check_kinds(self) -> None:
+        cure = "move it away, and run again"
+        for name in FILES:
+            check_kind(self.path / name, cure)
+        for name in FOLDERS:
+            if (self.path / name).exists() and not (self.path / name).is_dir():
+                raise UserError(f"{self.path / name} is a file, where a folder should be; {cure}")
 
     def begin(self, config: str, environment: Mapping[str, Any]) -> None:
         """Write what makes the folder a run, or a run of another config."""
@@ -119,11 +128,9 @@ def _is_run(path: Path) -> bool:
 
 
 def _clear(path: Path) -> None:
-    for name in FILES:
+    for name in (*FILES, *FOLDERS):
         place = path / name
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
         else:
             place.unlink(missing_ok=True)
-    for name in FOLDERS:
-        shutil.rmtree(path / name, ignore_errors=True)

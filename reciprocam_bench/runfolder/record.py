@@ -1,6 +1,7 @@
 """A run folder as readers see it."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +35,18 @@ _CURE = "restore the file, or run with --fresh"
 ROWS_CURE = "correct it, or delete the file and run again to have its rows made anew"
 _TABLE_CURE = "delete the file and run again, which makes it anew from the rows"
 
+_DIGEST = re.compile("[0-9a-f]*")
+_SUMMARY_NEEDED = ("backbone", "dataset", "protocol", "method", "images", "constant", "nan", "errors", "top1")
 _SUMMARY_TEXT = ("backbone", "dataset", "protocol", "method", "classes", "difficult_by", "published_note")
 _SUMMARY_NUMBERS = ("images", "images_total", "constant", "nan", "errors", "top1", "trials", "trials_difficult")
-_ENDS = ("_low", "_high", "_mean", "_published")
+_ENDS = ("_low", "_high", "_published")
+_SCOPES = ("end-to-end", "explainer")
 _TIMING_TEXT = ("backbone", "method", "implementation", "scope", "relative_to", "status")
 _TIMING_NUMBERS = (
     *("batch_size", "repeats", "median_ms", "q25_ms", "q75_ms", "device_median_ms", "images_per_s"),
     *("speedup", "speedup_low", "speedup_high", "peak_memory_mb"),
 )
+_TIMING_NEEDED = (*_TIMING_TEXT[:-1], *_TIMING_NUMBERS)  # format 1 had no status
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class RunRecord:
         """``per_image.csv`` with metrics as numbers: the rows that the config asks for, in their order on disk."""
         path = self.path / PER_IMAGE
         try:
-            table = read_table(path, ROWS_CURE, grows=True, values=["probability", *self.columns])
+            table = read_table(path, ROWS_CURE, grows=self._grows, values=["probability", *self.columns])
         except FileNotFoundError:
             raise UserError(f"{self.path} has no {PER_IMAGE} yet; run it first") from None
         return self._asked_for(self.checked(table))
@@ -73,7 +78,7 @@ class RunRecord:
         A run that is not finished may lack columns of metrics that joined it: their values are pending.
         """
         path, columns = self.path / PER_IMAGE, self.columns
-        for name in columns if self.environment.finished is None else ():
+        for name in columns if self._grows else ():
             if name not in table:
                 table = table.assign(**{name: PENDING})
         check_columns(path, table, [*FIXED, *columns], {*FIXED, *columns}.__contains__, ROWS_CURE)
@@ -84,6 +89,10 @@ class RunRecord:
         for name in ("label", "predicted", "class"):
             one_of(path, table, name, is_whole, ROWS_CURE)
         return numbers(path, table, ["probability", *columns], ROWS_CURE)
+
+    @property
+    def _grows(self) -> bool:
+        return self.environment.finished is None
 
     @property
     def metrics(self) -> dict[str, MetricDefinition]:
@@ -98,18 +107,32 @@ class RunRecord:
 
     def summary(self) -> pd.DataFrame | None:
         """``summary.csv``, None where there is none; a damaged one is a ``UserError``."""
-        known = [f"{m}{end}" for m in self._measured() for end in ("", *_ENDS)]
-        table = self._made(SUMMARY, ("protocol", "method", "images"), _SUMMARY_TEXT, [*_SUMMARY_NUMBERS, *known])
-        if table is not None and self.environment.finished is not None:
-            self._check_whole(table)
+        known = [c for m in self.definitions.metrics for subset in ("", "_difficult") for c in self._summed(m, subset)]
+        table = self._made(SUMMARY, _SUMMARY_NEEDED, _SUMMARY_TEXT, [*_SUMMARY_NUMBERS, *known])
+        if table is None:
+            return None
+        path = self.path / SUMMARY
+        shown = [m for m in self.metrics if m in table or not self._grows]
+        check_columns(path, table, [c for m in shown for c in self._summed(m)], lambda name: True, _TABLE_CURE)
+        if not self._grows:
+            self._check_whole(path, table)
         return table
 
     def timing(self) -> pd.DataFrame | None:
         """``timing.csv``, None where there is none; a damaged one is a ``UserError``."""
-        return self._made(TIMING, ("method", "scope", "median_ms"), _TIMING_TEXT, _TIMING_NUMBERS)
+        table, path = self._made(TIMING, _TIMING_NEEDED, _TIMING_TEXT, _TIMING_NUMBERS), self.path / TIMING
+        if table is None:
+            return None
+        one_of(path, table, "scope", _SCOPES.__contains__, _TABLE_CURE)
+        if self.config.timing:
+            titles = {m.title for m in self.config.timing.methods or ()} | self.definitions.methods.keys()
+            one_of(path, table, "method", titles.__contains__, _TABLE_CURE)
+        return table
 
-    def _measured(self) -> list[str]:
-        return [f"{name}{subset}" for name in self.definitions.metrics for subset in ("", "_difficult")]
+    def _summed(self, metric: str, subset: str = "") -> list[str]:
+        """The columns of a metric in ``summary.csv``."""
+        ends = ("", *_ENDS, "_mean") if self.definitions.metrics[metric].terms else ("", *_ENDS)
+        return [f"{metric}{subset}{end}" for end in ends]
 
     def _made(
         self, name: str, needed: Sequence[str], text: Sequence[str], values: Sequence[str]
@@ -123,22 +146,23 @@ class RunRecord:
         check_columns(path, table, needed, {*text, *values}.__contains__, _TABLE_CURE)
         return numbers(path, table, [c for c in table.columns if c not in text], _TABLE_CURE)
 
-    def _check_whole(self, summary: pd.DataFrame) -> None:
+    def _check_whole(self, path: Path, summary: pd.DataFrame) -> None:
         there = set(zip(summary["protocol"], summary["method"], strict=True))
         for protocol in self.config.protocol:
             for method in self.config.methods:
                 if (protocol, method.title) not in there:
                     raise UserError(
-                        f"{self.path / SUMMARY}, line {len(summary) + 1}: no row of '{method.title}' under {protocol} "
+                        f"{path}, line {len(summary) + 1}: no row of '{method.title}' under {protocol} "
                         f"follows; {_TABLE_CURE}"
                     )
 
     def _asked_for(self, table: pd.DataFrame) -> pd.DataFrame:
         titles = [m.title for m in self.config.methods]
         wanted = table["protocol"].isin(self.config.protocol) & table["method"].isin(titles)
-        limit = self.config.limit
-        if limit is not None and (self.path / IMAGES).is_file():
-            wanted &= table["image"].isin(set(read_images(self.path)["image"][:limit]))
+        images = read_images(self.path)["image"]
+        if len(images):
+            one_of(self.path / PER_IMAGE, table, "image", set(images).__contains__, ROWS_CURE)
+            wanted &= table["image"].isin(set(images[: self.config.limit]))
         return table[wanted]
 
 
@@ -146,14 +170,22 @@ def read_record(folder: Path) -> RunRecord:
     """Read a run folder; one that is none, or is damaged, is a ``UserError``."""
     path = folder / CONFIG
     if not path.exists():
-        raise UserError(f"{folder} is not a run folder: it has no {CONFIG}")
-    read_text(path, _CURE)
-    try:
-        config = parse_config(read_yaml(path), str(path))
-    except UserError as error:
-        raise UserError(f"{error}; {_CURE}") from None
+        raise UserError(f"{folder} is not a run folder: it has no {CONFIG}; give the folder that a run was written to")
+    config = _read_config(path)
     environment = read_environment(folder) or Environment()
     return RunRecord(folder, config, environment, environment.definitions or format1.definitions(config))
+
+
+def _read_config(path: Path) -> Config:
+    text = read_text(path, _CURE)
+    if not text.endswith("\n"):
+        raise UserError(f"{path}, line {text.count(chr(10)) + 1}: the file is empty or cut off; {_CURE}")
+    try:
+        return parse_config(read_yaml(path), str(path))
+    except UserError as error:
+        raise UserError(f"{error}; {_CURE}") from None
+    except RecursionError:
+        raise UserError(f"{path}: not readable as YAML: it is nested too deeply; {_CURE}") from None
 
 
 def read_environment(folder: Path) -> Environment | None:
@@ -165,14 +197,15 @@ def read_environment(folder: Path) -> Environment | None:
         return None
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not readable as JSON: {error.msg}; {_CURE}") from None
-    except RecursionError:
-        raise UserError(f"{path}, line 1: not readable as JSON: it is nested too deeply; {_CURE}") from None
+    except (RecursionError, ValueError):
+        raise UserError(f"{path}, line 1: not readable as JSON: too deep, or a number too long; {_CURE}") from None
     try:
         environment = Environment.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "its content"
-        raise UserError(f"{path}, line {_line_of(path, first['loc'])}: {place}: {first['msg']}; {_CURE}") from None
+        reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+        raise UserError(f"{path}, line {_line_of(path, first['loc'])}: {place}: {reason[:160]}; {_CURE}") from None
     if environment.format > FORMAT:
         raise UserError(f"{folder} is of format {environment.format}, made by a newer rcam-bench; update this one")
     return environment
@@ -190,6 +223,8 @@ def read_images(folder: Path) -> pd.DataFrame:
     check_columns(path, table, IMAGES_COLUMNS, IMAGES_COLUMNS.__contains__, ROWS_CURE)
     for name in ("bytes", "modified"):
         one_of(path, table, name, is_whole, ROWS_CURE)
+    for name in ("sha256", "truth"):
+        one_of(path, table, name, _DIGEST.fullmatch, ROWS_CURE)
     return table
 
 

@@ -1,8 +1,10 @@
 """What a run folder holds: its files, their columns, and the format's number."""
 
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from reciprocam_bench.aggregation import AGGREGATIONS, column_of
 
 # 1: no definitions of metrics and methods, rows in the order of the data set's folders. 2: DESIGN of today.
 FORMAT = 2
@@ -37,6 +39,12 @@ PENDING = "pending"
 ERROR = "error"
 
 
+def _known(aggregation: str) -> str:
+    if aggregation not in AGGREGATIONS:
+        raise ValueError(f"there is no aggregation '{aggregation}'")
+    return aggregation
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,11 +52,11 @@ class _Part(BaseModel):
 class MetricDefinition(_Part):
     """What readers must know of a metric; the columns are those of ``per_image.csv``."""
 
-    title: str
+    title: Annotated[str, Field(pattern=r"^[^\n\r|]+$")]
     higher_is_better: bool | None  # None: a metric of another package, in a folder of format 1
-    aggregation: str = "mean"
+    aggregation: Annotated[str, AfterValidator(_known)] = "mean"
     terms: list[str] = []
-    columns: list[str]
+    columns: Annotated[list[str], Field(min_length=1)]
     localised: bool = False
 
 
@@ -73,6 +81,14 @@ class Definitions(_Part):
     methods: dict[str, MethodDefinition] = {}
     metrics: dict[str, MetricDefinition] = {}
 
+    @model_validator(mode="after")
+    def _made_of_each_other(self) -> Self:
+        for name, metric in self.metrics.items():
+            unknown = [term for term in metric.terms if column_of(term) not in self.metrics]
+            if unknown or bool(metric.terms) != (metric.aggregation == "harmonic-mean"):
+                raise ValueError(f"'{name}' cannot be the {metric.aggregation} of {metric.terms}")
+        return self
+
 
 class Environment(BaseModel):
     """The part of ``environment.json`` that readers and a later start rely on; the rest is for people.
@@ -81,7 +97,9 @@ class Environment(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    format: int = 1
+    format: Annotated[int, Field(ge=1)] = 1
+    commit: str | None = None
+    starts: list[dict[str, Any]] = []
     fingerprint: dict[str, Any] = {}
     definitions: Definitions | None = None
     metrics: list[str] = []
@@ -92,3 +110,10 @@ class Environment(BaseModel):
     class_source: dict[str, str] = {}
     seconds: dict[str, float] = {}
     finished: str | None = None
+
+    @model_validator(mode="after")
+    def _defined(self) -> Self:
+        unknown = [name for name in self.metrics if self.definitions is None or name not in self.definitions.metrics]
+        if unknown:
+            raise ValueError(f"the metric '{unknown[0]}' is not defined")
+        return self

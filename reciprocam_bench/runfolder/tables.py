@@ -2,8 +2,10 @@
 
 import csv
 import io
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -24,45 +26,58 @@ def read_table(path: Path, cure: str, *, grows: bool = False, values: Sequence[s
     The columns named in ``values`` are read as numbers if all that stands in them are numbers.
     """
     text = read_text(path, cure)
+    if "\r" in text.partition("\n")[0]:
+        raise UserError(f"{path}, line 1: ends in a carriage return, as a spreadsheet writes it; {cure}")
     whole = text.rfind("\n") + 1
     if whole < len(text) and not grows:
         raise UserError(f"{path}, line {text.count(chr(10)) + 1}: the file is cut off; {cure}")
     text = text[:whole]
+    if "\0" in text:
+        raise UserError(f"{path}, line {text.partition(chr(0))[0].count(chr(10)) + 1}: holds NUL bytes; {cure}")
     if not text:
         if grows:
             return pd.DataFrame()
         raise UserError(f"{path}, line 1: the file is empty; {cure}")
-    rows = csv.reader(io.StringIO(text, newline=""))
-    heading = next(rows)
-    other = next((mark for mark in (";", "\t") if len(heading) == 1 and mark in heading[0]), None)
-    if other:
-        raise UserError(f"{path}, line 1: its cells are separated by {other!r}, not by ','; {cure}")
-    count = 0
-    try:
-        for row in rows:
-            if len(row) != len(heading):
-                if grows and next(rows, None) is None:
-                    break
-                raise UserError(
-                    f"{path}, line {rows.line_num}: {len(row)} cells, the heading has {len(heading)}; {cure}"
-                )
-            count += 1
-    except csv.Error as error:
-        raise UserError(f"{path}, line {rows.line_num}: {error}; {cure}") from None
+    heading, text = _whole_rows(path, text, cure, grows)
     kinds = {name: float for name in values if name in heading}
     try:
-        return _parsed(text, count, kinds)
+        return _parsed(text, kinds)
     except ValueError:
-        return _parsed(text, count, {})
+        return _parsed(text, {})
 
 
-def _parsed(text: str, count: int, kinds: Mapping[str, type]) -> pd.DataFrame:
+def _whole_rows(path: Path, text: str, cure: str, grows: bool) -> tuple[list[str], str]:
+    """The heading, and the text without a torn last row."""
+    rows = csv.reader(io.StringIO(text, newline=""))
+    read = 0
+    try:
+        heading = next(rows)
+        other = next((mark for mark in (";", "\t") if len(heading) == 1 and mark in heading[0]), None)
+        if other:
+            raise UserError(f"{path}, line 1: its cells are separated by {other!r}, not by ','; {cure}")
+        if len(set(heading)) < len(heading):
+            raise UserError(f"{path}, line 1: a column is there twice; {cure}")
+        for row in rows:
+            if len(row) != len(heading):
+                line = rows.line_num
+                if grows and line == read + 1 and next(rows, None) is None:
+                    break
+                raise UserError(f"{path}, line {read + 1}: {len(row)} cells, the heading has {len(heading)}; {cure}")
+            read = rows.line_num
+        else:
+            return heading, text
+    except csv.Error as error:
+        raise UserError(f"{path}, line {rows.line_num}: {error}; {cure}") from None
+    return heading, "".join(islice(io.StringIO(text, newline=""), max(read, 1)))
+
+
+def _parsed(text: str, kinds: Mapping[str, type]) -> pd.DataFrame:
     return pd.read_csv(
         io.StringIO(text, newline=""),
         dtype=defaultdict(lambda: str, kinds),
         keep_default_na=False,
         na_values={name: list(EMPTY) for name in kinds},
-        nrows=count,
+        skip_blank_lines=False,
         index_col=False,
         encoding_errors="surrogateescape",
     )
@@ -78,7 +93,7 @@ def check_columns(
         raise UserError(f"{path}, line 1: column '{missing[0]}' is missing from the heading; {cure}")
     foreign = [str(name) for name in columns if not is_known(str(name))]
     if foreign:
-        raise UserError(f"{path}, line 1: column '{foreign[0][:60]}' does not belong there; {cure}")
+        raise UserError(f"{path}, line 1: column {foreign[0][:60]!r} does not belong there; {cure}")
 
 
 def numbers(path: Path, table: pd.DataFrame, columns: Sequence[str], cure: str) -> pd.DataFrame:
@@ -86,26 +101,24 @@ def numbers(path: Path, table: pd.DataFrame, columns: Sequence[str], cure: str) 
     table = table.copy(deep=False)
     for name in columns:
         text = table[name]
-        if is_numeric_dtype(text):
-            continue
-        blank = text.isin(EMPTY)
-        values = pd.to_numeric(text.where(~blank, "nan"), errors="coerce")
-        wrong = values.isna() & ~blank
+        blank = text.isna() if is_numeric_dtype(text) else text.isin(EMPTY)
+        values = text if is_numeric_dtype(text) else pd.to_numeric(text.where(~blank, "nan"), errors="coerce")
+        wrong = (values.isna() & ~blank) | values.isin([math.inf, -math.inf])
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
             raise UserError(
-                f"{path}, line {_line_of(path, row)}: '{name}' is '{text.iloc[row][:60]}', not a number; {cure}"
+                f"{path}, line {line_of(path, row)}: '{name}' is {str(text.iloc[row])[:60]!r}, not a number; {cure}"
             )
         table[name] = values
     return table
 
 
-def one_of(path: Path, table: pd.DataFrame, column: str, is_right: Callable[[str], bool], cure: str) -> None:
+def one_of(path: Path, table: pd.DataFrame, column: str, is_right: Callable[[str], object], cure: str) -> None:
     """Refuse a cell of a text column that is none of the words it may be."""
     for word in table[column].unique():
         if not is_right(word):
             row = int((table[column] == word).to_numpy().argmax())
-            raise UserError(f"{path}, line {_line_of(path, row)}: '{column}' cannot be '{word[:60]}'; {cure}")
+            raise UserError(f"{path}, line {line_of(path, row)}: '{column}' cannot be {word[:60]!r}; {cure}")
 
 
 def is_whole(text: str) -> bool:
@@ -118,7 +131,7 @@ def to_csv(table: pd.DataFrame, digits: str | None = None) -> str:
     return table.to_csv(index=False, float_format=digits, lineterminator="\n")
 
 
-def _line_of(path: Path, row: int) -> int:
+def line_of(path: Path, row: int) -> int:
     """The line that row ``row`` (from 0) of a file ends on; cells may hold line breaks."""
     rows = csv.reader(io.StringIO(read_text(path, ""), newline=""))
     for _ in range(row + 2):
