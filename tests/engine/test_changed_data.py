@@ -40,7 +40,9 @@ def here(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def settings(place: Path, root: str = "${RCAM_TEST_PLACE}", **changes: object):
     dataset = {"name": "folder", "root": f"{root}/pictures", "labels": f"{root}/labels.csv"}
-    return config(place, **{"dataset": dataset, "methods": ["gradcam"], "metrics": ["complexity"], "limit": 4, **changes})
+    return config(
+        place, **{"dataset": dataset, "methods": ["gradcam"], "metrics": ["complexity"], "limit": 4, **changes}
+    )
 
 
 def first(place: Path, number: int = 0) -> Path:
@@ -96,9 +98,7 @@ def nothing(place: Path) -> None:
         (add, "the data set holds an image that the run did not have ("),
     ],
 )
-def test_other_data_is_refused_in_one_line(
-    here: Path, finished: bool, change: Callable, told: str
-) -> None:
+def test_other_data_is_refused_in_one_line(here: Path, finished: bool, change: Callable, told: str) -> None:
     name = first(here).name
     change(here)
     if not finished:
@@ -113,9 +113,7 @@ def test_other_data_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("change", [touch, nothing])
-def test_the_same_content_goes_on(
-    place: Path, here: Path, change: Callable
-) -> None:
+def test_the_same_content_goes_on(place: Path, here: Path, change: Callable) -> None:
     change(here)
     assert "holds this run, finished" in run(settings(here), here / "run")
     unfinish(here / "run")

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -17,7 +16,10 @@ from reciprocam_bench.errors import UserError
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of six images, finished."""
     place = tmp_path_factory.mktemp("finished")
-    run(config(draw_classes(place / "pictures"), timing={"repeats": 1, "warmup": 0}, batch_size=4, maps=3), place / "run")
+    run(
+        config(draw_classes(place / "pictures"), timing={"repeats": 1, "warmup": 0}, batch_size=4, maps=3),
+        place / "run",
+    )
     return place / "run"
 
 

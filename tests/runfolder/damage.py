@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,7 +135,13 @@ CELLS: dict[str, list[tuple[str, str]]] = {
         *(("status", "fine"), ("status", ""), ("status", "okay"), ("protocol", "popi"), ("method", "GradCAM")),
         *(("image", "other.png"), ("category", "dog")),
     ],
-    "summary.csv": [("average_drop", "high"), ("images", "many"), ("adcc_low", "x"), ("method", "x"), ("protocol", "x")],
+    "summary.csv": [
+        ("average_drop", "high"),
+        ("images", "many"),
+        ("adcc_low", "x"),
+        ("method", "x"),
+        ("protocol", "x"),
+    ],
     "timing.csv": [("median_ms", "fast"), ("repeats", "x"), ("method", "x"), ("scope", "x")],
     "skipped.csv": [("protocol", "x"), ("image", "x")],
     "images.csv": [("image", "x.png"), ("bytes", "many"), ("modified", "now"), ("sha256", "x"), ("truth", "x")],
@@ -145,9 +150,11 @@ JSON: dict[str, Damage] = {
     "a list": of_json(lambda c: [c]),
     "a string": of_json(lambda c: "x"),
     "a number": of_json(lambda c: 2),
-    "null": of_json(lambda c: "null" and []),
+    "null": of_bytes(lambda b: b"null\n"),
     "nested too deeply": of_bytes(lambda b: b"[" * 200_000),
-    "nested deeply inside": of_text(lambda t: t.replace('"seed": 0', '"seed": ' + '{"a": ' * 50_000 + "0" + "}" * 50_000)),
+    "nested deeply inside": of_text(
+        lambda t: t.replace('"seed": 0', '"seed": ' + '{"a": ' * 50_000 + "0" + "}" * 50_000)
+    ),
     "a number too long": of_text(lambda t: t.replace('"seed": 0', '"seed": ' + "9" * 10_000)),
     "format 99": setting("format", to=99),
     "format 0": setting("format", to=0),
@@ -177,7 +184,9 @@ JSON: dict[str, Damage] = {
     "no methods defined": setting("definitions", "methods", to={}),
     "no protocols defined": setting("definitions", "protocols", to={}),
     "metrics of definitions a list": setting("definitions", "metrics", to=["adcc"]),
-    "a metric without columns": setting("definitions", "metrics", "adcc", to={"title": "ADCC", "higher_is_better": True}),
+    "a metric without columns": setting(
+        "definitions", "metrics", "adcc", to={"title": "ADCC", "higher_is_better": True}
+    ),
     "a metric of no columns": setting("definitions", "metrics", "adcc", "columns", to=[]),
     "columns a string": setting("definitions", "metrics", "adcc", "columns", to="adcc"),
     "an unknown aggregation": setting("definitions", "metrics", "adcc", "aggregation", to="median"),

@@ -37,13 +37,14 @@ SHOWN |= {("per_image.csv", "category is dog")}
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
     root = draw_plain(tmp_path_factory.mktemp("damage") / "pictures", 5)
-    (root / "003.png").write_text("no image")
-    return config(root, timing={"repeats": 1, "warmup": 0, "relative_to": "gradcam"}, limit=4)
+    for name in ("001.png", "003.png"):
+        (root / name).write_text("no image")
+    return config(root, timing={"repeats": 1, "warmup": 0, "relative_to": "gradcam"}, limit=5)
 
 
 @pytest.fixture(scope="module")
 def whole(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run with times, and an image that could not be read."""
+    """A finished run with times, and two images that could not be read."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     run(settings, folder)
     return folder
@@ -73,7 +74,15 @@ def told(error: pytest.ExceptionInfo[UserError], folder: Path, name: str) -> Non
     text = str(error.value)
     assert text.isprintable() and len(text) < 400 + len(str(folder))
     assert str(folder) in text and "; " in text
-    at_fault = (name, "per_image.csv", "of other data", "of another config", "of format", "is not a run", "holds files but no run")
+    at_fault = (
+        name,
+        "per_image.csv",
+        "of other data",
+        "of another config",
+        "of format",
+        "is not a run",
+        "holds files but no run",
+    )
     assert any(words in text for words in at_fault), text
 
 
@@ -145,7 +154,9 @@ def test_a_report_of_fewer_rows_than_were_judged_is_refused(whole: Path, tmp_pat
     folder = copy_of(whole, tmp_path / "run")
     rows = (folder / "per_image.csv").read_text().splitlines(keepends=True)
     (folder / "per_image.csv").write_text("".join(rows[:-2]))
-    with pytest.raises(UserError, match=r"says that 3 images of 'gradcam' were judged under poppi-2021, .* holds 2; run"):
+    with pytest.raises(
+        UserError, match=r"says that 3 images of 'gradcam' were judged under poppi-2021, .* holds 2; run"
+    ):
         report(folder, "markdown")
 
 
@@ -186,7 +197,9 @@ def test_a_disk_that_is_full_is_told_and_the_run_goes_on_later(
 
     with monkeypatch.context() as patch:
         patch.setattr(disk, "_write", full)
-        with pytest.raises(UserError, match=r"cannot be written: No space left on device; what is done is kept, and the"):
+        with pytest.raises(
+            UserError, match=r"cannot be written: No space left on device; what is done is kept, and the"
+        ):
             run(settings, tmp_path / "run")
     run(settings, tmp_path / "run")
     assert tables(tmp_path / "run") == tables(whole)
