@@ -1,0 +1,95 @@
+"""Every metric, shipped or in the example of a plug-in, under the one tester."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from tester import check, metric_of
+from torch import tensor
+
+import reciprocam_bench as rb
+from reciprocam_bench.datasets.sample import Box
+from reciprocam_bench.metrics.registry import METRICS
+
+SHIPPED = sorted(METRICS.all())
+PEAK = torch.zeros(1, 40, 48)
+PEAK[0, 20, 20] = 1
+NEAR, FAR = torch.zeros(1, 40, 48, dtype=torch.bool), torch.zeros(1, 40, 48, dtype=torch.bool)
+NEAR[0, 20, 34] = FAR[0, 0, 0] = True
+BY_HAND = {
+    "average_drop": [({"probability": tensor([0.8, 0.5]), "masked_probability": tensor([0.2, 0.9])}, [0.75, 0])],
+    "increase": [({"probability": tensor([0.5, 0.5]), "masked_probability": tensor([0.6, 0.5])}, [1, 0])],
+    "complexity": [({"explanation": tensor([[[0.0, 1.0], [0.5, 0.5]]])}, [0.5])],
+    "coherency": [({"explanation": tensor([[[0.0, 1.0]]]), "masked_explanation": tensor([[[1.0, 0.0]]])}, [0])],
+    "adcc": [
+        (
+            {
+                "probability": tensor([0.8]),
+                "masked_probability": tensor([0.2]),
+                "explanation": tensor([[[0.0, 1.0]]]),
+                "masked_explanation": tensor([[[0.0, 0.5]]]),
+            },
+            [3 / (1 / 1.0 + 1 / 0.5 + 1 / 0.25)],
+        )
+    ],
+    "pointing_game": [({"located": PEAK, "objects": NEAR}, [1]), ({"located": PEAK, "objects": FAR}, [0])],
+    "pointing_game_mask": [({"located": PEAK, "objects": NEAR}, [0]), ({"located": PEAK, "objects": PEAK > 0}, [1])],
+    "pointing_game_box": [({"located": PEAK, "box_objects": NEAR}, [0])],
+    "energy_pointing_game": [({"located": PEAK, "objects": PEAK > 0}, [1]), ({"located": PEAK, "objects": FAR}, [0])],
+    "relevance_rank_accuracy": [({"located": PEAK, "objects": PEAK > 0}, [1])],
+    "max_box_acc": [({"located": PEAK, "boxes": [[Box(20, 20, 21, 21)]]}, [[1.0] * 19])],
+}
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    """Four 16x16 images."""
+    return 3 * torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_metric(name: str, tiny: rb.Backbone, images: torch.Tensor) -> None:
+    values = check(metric_of(name), tiny, images, BY_HAND[name])
+    known = values[~values.isnan()]
+    assert known.min() >= 0 and known.max() <= 1
+    assert METRICS.get(name).function.__doc__
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_shipped_metric_on_a_gpu(name: str, tiny_net: torch.nn.Module, images: torch.Tensor) -> None:
+    on_gpu = rb.split_backbone(tiny_net, torch.randn(2, 3, 16, 16), device="cuda")
+    on_cpu = rb.split_backbone(tiny_net.cpu(), torch.randn(2, 3, 16, 16), device="cpu")
+    values = check(metric_of(name), on_gpu, images.cuda())
+    torch.testing.assert_close(
+        values.cpu(), check(metric_of(name), on_cpu, images), atol=1e-3, rtol=1e-3, equal_nan=True
+    )
+
+
+@pytest.mark.parametrize("name, options", [("spread", {}), ("masked_share", {}), ("masked_share", {"steps": 7})])
+def test_the_metrics_of_the_example(name: str, options: dict, tiny: rb.Backbone, images: torch.Tensor) -> None:
+    path = Path(__file__).parents[1] / "plugin/rcam_bench_example.py"
+    spec = importlib.util.spec_from_file_location("rcam_bench_example", path)
+    assert spec is not None and spec.loader is not None
+    if name not in METRICS.all():
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    check(metric_of(name, **options), tiny, images)
+
+
+WRONG = {
+    "changes what it is given": (lambda raw: raw.zero_().sum((1, 2)), "changed in place"),
+    "sees its neighbours": (lambda raw: raw.sum((1, 2)) / raw.sum(), "not close"),
+    "gives one value": (lambda raw: raw.mean(), r"values must be \(4,\)"),
+    "gives a list": (lambda raw: raw.mean((1, 2)).tolist(), r"values must be \(4,\); they are list"),
+    "is infinite": (lambda raw: raw.mean((1, 2)) / 0, "values must be finite"),
+    "asks unannounced": (lambda images, ask: ask(images, torch.arange(len(images))), "says another number of images"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_the_tester_finds_a_metric_that(what: str, tiny: rb.Backbone, images: torch.Tensor, new_metric) -> None:
+    function, told = WRONG[what]
+    new_metric("test-wrong", function, higher_is_better=True)
+    with pytest.raises((AssertionError, ValueError), match=told):
+        check(metric_of("test-wrong"), tiny, images)
