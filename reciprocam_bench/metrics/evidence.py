@@ -126,7 +126,7 @@ class Evidence:
         return torch.cat(found)
 
     def measure(self, metric: Metric) -> Tensor:
-        """Per-image values of a metric, ``(N,)``, or ``(N, T)`` for one with thresholds."""
+        """Per-image values of a metric, ``(N,)``, or ``(N, T)`` for one with thresholds; float32."""
         if metric.column not in self._values:
             self._values[metric.column] = self._localised(metric) if metric.localised else self._plain(metric)
         return self._values[metric.column]
@@ -157,7 +157,9 @@ class Evidence:
         if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise WrongValues(f"values must be {wanted}; they are {shape}")
-        return found if found.is_floating_point() else found.float()
+        if found.isinf().any():
+            raise WrongValues("values must be finite, or NaN where there is none; one is infinite")
+        return found.float()
 
     def _saliency(self, maps: Tensor) -> Tensor:
         height, width = self.images.shape[2:]

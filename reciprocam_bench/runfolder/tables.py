@@ -5,7 +5,6 @@ import io
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -48,27 +47,22 @@ def read_table(path: Path, cure: str, *, grows: bool = False, values: Sequence[s
 
 def _whole_rows(path: Path, text: str, cure: str, grows: bool) -> tuple[list[str], str]:
     """The heading, and the text without a torn last row."""
-    rows = csv.reader(io.StringIO(text, newline=""))
-    read = 0
+    lines = list(io.StringIO(text, newline=""))
+    rows, read = csv.reader(lines, strict=True), 0
+    heading: list[str] = []
     try:
-        heading = next(rows)
-        other = next((mark for mark in (";", "\t") if len(heading) == 1 and mark in heading[0]), None)
-        if other:
-            raise UserError(f"{path}, line 1: its cells are separated by {other!r}, not by ','; {cure}")
-        if len(set(heading)) < len(heading):
-            raise UserError(f"{path}, line 1: a column is there twice; {cure}")
         for row in rows:
-            if len(row) != len(heading):
-                line = rows.line_num
-                if grows and line == read + 1 and next(rows, None) is None:
-                    break
-                raise UserError(f"{path}, line {read + 1}: {len(row)} cells, the heading has {len(heading)}; {cure}")
+            heading = heading or row
+            if not row or len(row) != len(heading):
+                raise csv.Error(f"{len(row)} cells, the heading has {len(heading)}")
             read = rows.line_num
-        else:
-            return heading, text
     except csv.Error as error:
-        raise UserError(f"{path}, line {rows.line_num}: {error}; {cure}") from None
-    return heading, "".join(islice(io.StringIO(text, newline=""), max(read, 1)))
+        # A kill tears the last line and no other.
+        if not grows or not read or len(lines) > read + 1:
+            raise UserError(f"{path}, line {read + 1}: {error}; {cure}") from None
+    if len(set(heading)) < len(heading):
+        raise UserError(f"{path}, line 1: a column is there twice; {cure}")
+    return heading, "".join(lines[:read])
 
 
 def _parsed(text: str, kinds: Mapping[str, type]) -> pd.DataFrame:

@@ -40,8 +40,9 @@ def here(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def settings(place: Path, root: str = "${RCAM_TEST_PLACE}", **changes: object):
     dataset = {"name": "folder", "root": f"{root}/pictures", "labels": f"{root}/labels.csv"}
-    given = {"dataset": dataset, "methods": ["gradcam"], "metrics": ["complexity"], "limit": 4}
-    return config(place, **{**given, **changes})
+    return config(
+        place, **{"dataset": dataset, "methods": ["gradcam"], "metrics": ["complexity"], "limit": 4, **changes}
+    )
 
 
 def first(place: Path, number: int = 0) -> Path:

@@ -258,7 +258,10 @@ def test_a_gain_that_is_killed_goes_on_to_the_same_tables(tmp_path: Path) -> Non
         ({"preprocess": "model"}, "preprocess was protocol, is model"),
         ({"memory_mb": 99}, "memory_mb was None, is 99"),
         ({"backbone": {"model": "timm/test_resnet", "weights": "none", "layer": "layer3"}}, "backbone.layer was auto"),
-        ({"backbone": {"model": "timm/test_vit", "weights": "none"}}, "backbone.model was timm/test_resnet, is timm"),
+        (
+            {"backbone": {"model": "timm/test_vit", "weights": "none"}},
+            "backbone.model was timm/test_resnet, is timm/te",
+        ),
         ({"methods": [{"name": "layercam", "label": "gradcam"}]}, "method 'gradcam' was name gradcam"),
         ({"metrics": [{"name": "complexity", "label": "increase"}]}, "metric 'increase' was title Increase"),
     ],

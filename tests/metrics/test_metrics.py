@@ -4,15 +4,11 @@ import pytest
 import torch
 from torch import tensor
 
-from reciprocam_bench.config import NamedConfig
-from reciprocam_bench.errors import UserError
-from reciprocam_bench.metrics.lookup import make_metrics
 from reciprocam_bench.metrics.measures.adcc import adcc
 from reciprocam_bench.metrics.measures.average_drop import average_drop
 from reciprocam_bench.metrics.measures.coherency import coherency
 from reciprocam_bench.metrics.measures.complexity import complexity
 from reciprocam_bench.metrics.measures.increase import increase
-from reciprocam_bench.metrics.registry import METRICS
 
 
 def test_average_drop_is_relative_and_never_negative():
@@ -73,21 +69,3 @@ def test_adcc_is_the_harmonic_mean():
 @pytest.mark.parametrize("parts", [(1.0, 0.8, 0.5), (0.6, 0.0, 0.5), (0.6, 0.8, 1.0)])
 def test_adcc_with_a_zero_term_is_zero(parts):
     assert adcc(*map(tensor, parts)).item() == 0.0
-
-
-def named(name):
-    return [NamedConfig.model_validate({"name": name})]
-
-
-def test_a_metric_of_means_brings_its_parts():
-    assert list(make_metrics(named("adcc"))) == ["average_drop", "coherency", "complexity", "adcc"]
-
-
-def test_an_unknown_metric_is_named():
-    with pytest.raises(UserError, match="unknown metric 'adc'; did you mean 'adcc'"):
-        make_metrics(named("adc"))
-
-
-def test_every_metric_says_what_it_is():
-    for spec in METRICS.all().values():
-        assert spec.function.__doc__ and spec.needs

@@ -1,70 +1,124 @@
-"""One tester for every metric: whatever it measures, it must do so one image at a time, anywhere, in any chunk."""
+"""One tester for any metric, shipped or a plug-in's: what every metric must keep, on a real forward pass."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
-from reciprocam_bench.backbones.backbone import Backbone
+import reciprocam_bench as rb
 from reciprocam_bench.config import NamedConfig
-from reciprocam_bench.datasets.dataset import Box, Target
-from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
+from reciprocam_bench.datasets.sample import Box, Target
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.forward_pass import forward_pass
 from reciprocam_bench.explainers.registry import make_method
+from reciprocam_bench.metrics.annotated import LOCALISED, Annotated
 from reciprocam_bench.metrics.evidence import Evidence
 from reciprocam_bench.metrics.lookup import make_metrics
 from reciprocam_bench.metrics.metric import Metric
 from reciprocam_bench.metrics.scenes import Scenes
-from reciprocam_bench.protocols.protocol import load_protocol
+from reciprocam_bench.protocols.protocol import Geometry, load_protocol
+from reciprocam_bench.registry import keyword_options
 
-SIZES = [(20, 16), (16, 16), (20, 16), (16, 24)]
+GEOMETRY = Geometry(resize="squash", size=16, crop=None, interpolation="bilinear")
+# Images of two sizes, and one that shows nothing of its class.
+SIZES = [(48, 40), (32, 32), (48, 40), (32, 32)]
 TARGETS = [
-    Target("dog", 0, (Box(2, 3, 12, 11),), (20, 16)),
+    Target("dog", 0, (Box(4, 4, 30, 30),), SIZES[0]),
+    Target("cat", 1, (Box(0, 0, 9, 9), Box(20, 8, 32, 32)), SIZES[1]),
+    Target("cow", 2, (Box(30, 20, 48, 40),), SIZES[2]),
     None,
-    Target("cat", 1, (Box(0, 0, 5, 5), Box(8, 8, 15, 15)), (20, 16)),
-    Target("dog", 0, (Box(1, 9, 15, 23),), (16, 24)),
 ]
 
 
-class MetricTester:
-    """Checks a metric on four seeded images of a tiny network, three of which are annotated, under two protocols."""
+def metric_of(name: str, **options: Any) -> Metric:
+    """A metric by name, as a config asks for it."""
+    *_, metric = make_metrics([NamedConfig(name=name, **options)]).values()
+    return metric
 
-    def __init__(self, backbone: Backbone, name: str, **options: Any) -> None:
-        self.backbone = backbone
-        self.metric: Metric = make_metrics([NamedConfig.model_validate({"name": name, **options})])[
-            NamedConfig.model_validate({"name": name, **options}).title
-        ]
-        self.images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(2))
 
-    def check(self, tolerance: float = 1e-5) -> None:
-        """All that must hold for any metric, up to an absolute ``tolerance``."""
+def evidence(backbone: rb.Backbone, images: Tensor, rows: Sequence[int], maps: Tensor | None = None) -> Evidence:
+    """The evidence of some of four images, explained by Recipro-CAM unless maps are given."""
+    method = make_method("reciprocam", {"mask": "gaussian"}, "t")
+    fp = forward_pass(backbone, images[list(rows)], torch.tensor(rows))
+    scenes = Scenes([TARGETS[r] for r in rows], [SIZES[r] for r in rows], GEOMETRY)
+    maps = method(fp) if maps is None else maps[list(rows)]
+    return Evidence(fp, maps, load_protocol("poppi-2021"), method, scenes)
 
-        def same(a: Tensor, b: Tensor) -> None:
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=tolerance, equal_nan=True)
 
-        for protocol in ("poppi-2021", "recipro-2024"):
-            whole = self.values(protocol)
-            width = len(self.metric.spec.thresholds)
-            assert whole.shape == ((4, width) if width else (4,))
-            assert whole.dtype == torch.float32
-            same(whole, torch.cat([self.values(protocol, [i]) for i in range(4)]))  # batch = loop
-            same(whole.flip(0), self.values(protocol, [3, 2, 1, 0]))
-            same(whole, self.values(protocol, chunk=1))
-            same(whole, self.values(protocol, dtype=torch.float64))
-            assert torch.isnan(whole[1]).all() == self.metric.localised
-            assert not torch.isnan(whole[[0, 2, 3]]).any()
+def given(backbone: rb.Backbone, images: Tensor, **found: Any) -> Evidence:
+    """Evidence that is what one says it is, for values worked out by hand."""
+    made = evidence(backbone, images, range(len(next(iter(found.values())))))
+    if not LOCALISED.isdisjoint(found):
+        blank = dict.fromkeys(LOCALISED)
+        made.__dict__["status"] = ["ok"] * len(made.fp)
+        made.__dict__["annotated"] = [(torch.arange(len(made.fp)), Annotated(**{**blank, **found}))]
+    else:
+        made.__dict__.update(found)
+    return made
 
-    def values(
-        self,
-        protocol: str,
-        rows: list[int] | None = None,
-        chunk: int | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> Tensor:
-        """The metric's values on some of the images."""
-        rows = list(range(4)) if rows is None else rows
-        budget = None if chunk is None else chunk * self.backbone.bytes_per_image
-        fp: ForwardPass = forward_pass(replace(self.backbone, memory_budget=budget), self.images[rows])
-        method, chosen = make_method("gradcam", {}, "gradcam", self.backbone), load_protocol(protocol)
-        scenes = Scenes([TARGETS[i] for i in rows], [SIZES[i] for i in rows], chosen.preprocess)
-        return Evidence(fp, method(fp).to(dtype), chosen, method, scenes).measure(self.metric)
+
+def check(metric: Metric, backbone: rb.Backbone, images: Tensor, by_hand: Sequence[tuple[dict, Any]] = ()) -> Tensor:
+    """Everything that holds for any metric; returns its values ``(4,)`` or ``(4, T)`` on the four images."""
+    with torch.no_grad():
+        for found, expected in by_hand:
+            values = given(backbone, images, **found).measure(metric)
+            torch.testing.assert_close(values, torch.as_tensor(expected, dtype=torch.float32), equal_nan=True)
+        values = _checked_shape(metric, backbone, images)
+        _check_loop(metric, backbone, images, values)
+        _check_chunks(metric, backbone, images, values)
+        _check_types(metric, backbone, images)
+    _check_options(metric)
+    return values
+
+
+def _checked_shape(metric: Metric, backbone: rb.Backbone, images: Tensor) -> Tensor:
+    made, asked = evidence(backbone, images, range(4)), [0]
+    ask = made.ask
+
+    def counted(images: Tensor, rows: Tensor) -> Tensor:
+        asked[0] += len(images)
+        return ask(images, rows)
+
+    made.ask = counted  # type: ignore[method-assign]  # what it costs is counted
+    before = made.raw.clone(), made.images.clone()
+    values = made.measure(metric)
+    width = len(metric.columns)
+    assert values.shape == ((4, width) if metric.spec.thresholds else (4,))
+    assert values.dtype == torch.float32 and values.device == images.device and not values.requires_grad
+    assert values.isnan().reshape(4, -1).any(1).tolist() == [False, False, False, metric.localised]
+    assert torch.equal(made.raw, before[0]) and torch.equal(made.images, before[1]), "evidence was changed in place"
+    judged = 3 if metric.localised else 4
+    assert asked[0] == judged * metric.forwards, "forwards= says another number of images than it asks about"
+    return values
+
+
+def _check_loop(metric: Metric, backbone: rb.Backbone, images: Tensor, values: Tensor) -> None:
+    alone = [evidence(backbone, images, [row]).measure(metric) for row in range(4)]
+    torch.testing.assert_close(torch.cat(alone), values, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def _check_chunks(metric: Metric, backbone: rb.Backbone, images: Tensor, values: Tensor) -> None:
+    small = replace(backbone, memory_budget=1)
+    assert small.chunk_size() == 1 < backbone.chunk_size()
+    found = evidence(small, images, range(4)).measure(metric)
+    torch.testing.assert_close(found, values, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def _check_types(metric: Metric, backbone: rb.Backbone, images: Tensor) -> None:
+    maps = torch.linspace(0, 1, 4 * 16).reshape(4, 4, 4)
+    single = evidence(backbone, images, range(4), maps).measure(metric)
+    double = evidence(backbone, images, range(4), maps.double()).measure(metric)
+    assert double.dtype == torch.float32
+    torch.testing.assert_close(double, single, equal_nan=True)
+    assert evidence(backbone, images, range(4), maps > 0.5).measure(metric).dtype == torch.float32
+
+
+def _check_options(metric: Metric) -> None:
+    with pytest.raises(UserError, match=rf"^metric '{metric.spec.name}': unknown option 'zzz'"):
+        metric_of(metric.spec.name, zzz=1)
+    for option in keyword_options(metric.spec.function):
+        with pytest.raises(UserError, match=rf"^metric '{metric.spec.name}': option '{option}': "):
+            metric_of(metric.spec.name, **{option: ["no", "such", "value"]})

@@ -27,12 +27,12 @@ def spread(saliency: Tensor) -> Tensor:
     return (saliency > 0.5).float().mean((1, 2))
 
 
-@metric("fading", title="Fading", higher_is_better=False, forwards=lambda options: options.get("steps", 28))
-def fading(
+@metric("masked_share", title="Masked", higher_is_better=False, forwards=lambda options: options.get("steps", 28))
+def masked_share(
     images: Tensor, saliency: Tensor, ask: Callable[..., Tensor], *, steps: Annotated[int, Field(ge=1)] = 28
 ) -> Tensor:
-    """Mean class probability while the most salient pixels are blanked, ``steps`` times as many each time, ``(N,)``."""
+    """Mean probability of the class while the most salient k/steps of the pixels are masked, k = 1 to steps."""
+    rank = saliency.flatten(1).argsort(1, descending=True, stable=True).argsort(1).view_as(saliency)
     rows = torch.arange(len(images), device=images.device)
-    rank = saliency.flatten(1).argsort(1).argsort(1).view_as(saliency) / saliency[0].numel()  # 0: least salient
-    kept = [rank < 1 - k / steps for k in range(1, steps + 1)]
-    return torch.stack([ask(images * mask[:, None], rows) for mask in kept]).mean(0)
+    left = (rank[:, None] >= saliency[0].numel() * k / steps for k in range(1, steps + 1))
+    return torch.stack([ask(images * seen, rows) for seen in left]).mean(0)

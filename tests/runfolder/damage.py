@@ -147,12 +147,13 @@ CELLS: dict[str, list[tuple[str, str]]] = {
     ],
     "timing.csv": [("median_ms", "fast"), ("repeats", "x"), ("method", "x"), ("scope", "x")],
     "skipped.csv": [("protocol", "x"), ("image", "x")],
-    "images.csv": [("image", "x.png"), ("bytes", "many"), ("modified", "now"), ("sha256", "x"), ("truth", "x")],
+    "images.csv": [("bytes", "many"), ("modified", "now"), ("sha256", "x"), ("truth", "x")],
 }
 JSON: dict[str, Damage] = {
     "a list": of_json(lambda c: [c]),
     "a string": of_json(lambda c: "x"),
     "a number": of_json(lambda c: 2),
+    "null": of_bytes(lambda b: b"null\n"),
     "nested too deeply": of_bytes(lambda b: b"[" * 200_000),
     "nested deeply inside": of_text(
         lambda t: t.replace('"seed": 0', '"seed": ' + '{"a": ' * 50_000 + "0" + "}" * 50_000)

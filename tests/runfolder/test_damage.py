@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from damage import ANY, CELLS, JSON, TABLE, YAML, Damage, text_in
+from damage import ANY, CELLS, JSON, TABLE, YAML, Damage, of_text, text_in
 from tiny_runs import config, copy_of, draw_plain, environment, run, set_up_once, tables, write_environment
 
 from reciprocam_bench.config import Config
@@ -17,6 +17,7 @@ GROWING = ("per_image.csv", "skipped.csv", "images.csv")
 CASES: list[tuple[str, str, Damage]] = [
     *((name, what, damage) for name in (*GROWING, *MADE) for what, damage in (ANY | TABLE).items()),
     *((n, f"{column} is {t}", text_in(column, t)) for n, cells in CELLS.items() for column, t in cells),
+    ("images.csv", "other names", of_text(lambda text: text.replace(".png,", ".jpg,"))),
     *(("environment.json", what, damage) for what, damage in (ANY | JSON).items()),
     *(("config.yaml", what, damage) for what, damage in (ANY | YAML).items()),
 ]
@@ -28,7 +29,7 @@ REPAIRED |= {(name, what) for name in (*MADE, "environment.json") for what in _G
 REPAIRED |= {("config.yaml", "a huge line"), ("config.yaml", "an unset variable")}  # no damage to what it says
 REPAIRED |= {("environment.json", "cut by its last byte")}  # a line break
 # Without its newest rows a run still has tables; reading does not need what was skipped.
-SHOWN = {("images.csv", what) for what in _TORN - {"cut in the middle"}}
+SHOWN = {("images.csv", what) for what in _TORN - {"cut in the middle", "cut by its last byte"}}
 SHOWN |= {("environment.json", what) for what in _GONE | {"cut by its last byte"}}
 SHOWN |= {("config.yaml", what) for what in ("a huge line", "an unset variable")}
 SHOWN |= {("per_image.csv", "category is dog")}
@@ -37,13 +38,14 @@ SHOWN |= {("per_image.csv", "category is dog")}
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
     root = draw_plain(tmp_path_factory.mktemp("damage") / "pictures", 5)
-    (root / "003.png").write_text("no image")
-    return config(root, timing={"repeats": 1, "warmup": 0, "relative_to": "gradcam"}, limit=4)
+    for name in ("001.png", "003.png"):
+        (root / name).write_text("no image")
+    return config(root, timing={"repeats": 1, "warmup": 0, "relative_to": "gradcam"}, limit=5)
 
 
 @pytest.fixture(scope="module")
 def whole(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run with times, and an image that could not be read."""
+    """A finished run with times, and two images that could not be read."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     run(settings, folder)
     return folder
@@ -107,7 +109,8 @@ def test_a_damaged_run_is_told_in_one_line_or_goes_on_to_the_same_tables(
     assert everything(folder) == before
 
 
-@of_damage(CASES)
+# Whether rows lack their image when the last one is torn off depends on which image is the last.
+@of_damage([case for case in CASES if case[:2] != ("images.csv", "cut by its last byte")])
 def test_a_damaged_run_is_reported_right_or_not_at_all(
     whole: Path, tmp_path: Path, name: str, what: str, damage: Damage
 ) -> None:
@@ -196,7 +199,9 @@ def test_a_disk_that_is_full_is_told_and_the_run_goes_on_later(
 
     with monkeypatch.context() as patch:
         patch.setattr(disk, "_write", full)
-        with pytest.raises(UserError, match=r"cannot be written: No space left on device; what is done is kept"):
+        with pytest.raises(
+            UserError, match=r"cannot be written: No space left on device; what is done is kept, and the"
+        ):
             run(settings, tmp_path / "run")
     run(settings, tmp_path / "run")
     assert tables(tmp_path / "run") == tables(whole)

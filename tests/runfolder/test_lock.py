@@ -1,0 +1,84 @@
+"""One process at a time makes a run folder; one that was killed holds nothing."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_runs import config, draw_plain, run, tables
+
+from reciprocam_bench.config import dump_config
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder.folder import opened
+
+HOLD = "import sys, time\nfrom pathlib import Path\nfrom reciprocam_bench.runfolder.folder import opened\n"
+HOLD += "with opened(Path(sys.argv[1]), fresh=False):\n    print('held', flush=True)\n    time.sleep(60)\n"
+
+
+@pytest.fixture
+def holder(tmp_path: Path):
+    """Another process that holds the folder ``run``."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_second_process_is_refused_and_told_who_holds_it(tmp_path: Path, holder, fresh: bool) -> None:
+    with pytest.raises(UserError) as caught, opened(tmp_path / "run", fresh):
+        pytest.fail("it was opened")
+    told = f"{tmp_path / 'run'} is in use by process {holder.pid} on {socket.gethostname()} since 20"
+    assert str(caught.value).startswith(told)
+    assert str(caught.value).endswith("; wait for it to end, or give --output another folder")
+
+
+def test_a_holder_that_was_killed_holds_nothing(tmp_path: Path, holder) -> None:
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert list((tmp_path / "run").iterdir())  # what it left behind
+    with opened(tmp_path / "run", fresh=False):
+        pass
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_lock_goes_with_the_run_also_when_it_fails(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), opened(tmp_path / "run", fresh=False):
+        raise ZeroDivisionError
+    assert not list((tmp_path / "run").iterdir())
+    with opened(tmp_path / "run", fresh=False):
+        pass
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"pid": 1}', "\0"])
+def test_a_holder_that_cannot_be_read_is_another_process(tmp_path: Path, holder, content: str) -> None:
+    (tmp_path / "run/.lock.json").write_text(content)
+    told = "is in use by another process; wait"
+    with pytest.raises(UserError, match=told), opened(tmp_path / "run", fresh=False):
+        pytest.fail("it was opened")
+
+
+def test_of_two_runs_at_once_one_ends_as_if_alone(tmp_path: Path) -> None:
+    root = draw_plain(tmp_path / "pictures", 6)
+    settings = config(root, methods=[{"name": "reciprocam", "path": "reference"}], metrics=["complexity"])
+    (tmp_path / "two.yaml").write_text(dump_config(settings))
+    command = [sys.executable, "-m", "reciprocam_bench", "run", "-c", "two.yaml", "-o", "run", "--quiet"]
+    first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while first.poll() is None and not (tmp_path / "run/per_image.csv").is_file():
+        time.sleep(0.01)
+    os.kill(first.pid, signal.SIGSTOP)
+    try:
+        second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+    assert first.wait() == 0
+    assert second.returncode == 2 and second.stdout == ""
+    assert second.stderr.startswith(f"rcam-bench: run is in use by process {first.pid} on ")
+    assert second.stderr.count("\n") == 1
+    run(settings, tmp_path / "alone")
+    assert tables(tmp_path / "run") == tables(tmp_path / "alone")
