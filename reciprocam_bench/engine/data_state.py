@@ -39,7 +39,7 @@ def what_changed(recorded: pd.DataFrame, dataset: Dataset) -> str | None:
         gone = next(image for image in recorded["image"] if image not in {s.id for s in dataset.samples})
         return f"the data set no longer holds an image that the run had ({gone})"
     if before != now:
-        return _other_images(set(recorded["image"]), {s.id for s in dataset.samples}, before, now)
+        return _other_images(recorded, dataset, before, now)
     files = [sample.id for row, sample in pairs if not _same_file(row, sample.path)]
     truths = [sample.id for row, sample in pairs if row["truth"] != truth_of(sample)]
     for what, ids in (("files", files), ("annotations", truths)):
@@ -48,10 +48,13 @@ def what_changed(recorded: pd.DataFrame, dataset: Dataset) -> str | None:
     return None
 
 
-def _other_images(recorded: set[str], present: set[str], before: list[str], now: list[str]) -> str:
+def _other_images(recorded: pd.DataFrame, dataset: Dataset, before: list[str], now: list[str]) -> str:
     # With a limit, the images that a new one pushes out are not gone, so the first difference is what can be told.
     place = next(i for i, (a, b) in enumerate(zip(before, now, strict=True)) if a != b)
-    if now[place] not in recorded:
+    present = {s.id for s in dataset.samples}
+    if before[place] not in present and dataset.beyond_limit:
+        return f"its first images are others ({now[place]} where {before[place]} was): files or labels changed"
+    if now[place] not in set(recorded["image"]):
         return f"the data set holds an image that the run did not have ({now[place]})"
     if before[place] not in present:
         return f"the data set no longer holds an image that the run had ({before[place]})"

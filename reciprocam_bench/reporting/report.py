@@ -127,6 +127,8 @@ def _title(records: Sequence[RunRecord], part: str, frame: pd.DataFrame) -> str:
     if len(records) == 1 and frame["top1"].notna().any():
         title += f"; top-1 of the labelled images: {frame['top1'].dropna().iloc[0]:.1f} %"
     unfinished = [str(r.path) for r in records if r.environment.finished is None]
+    if unfinished and len(records) == 1:
+        return f"{title}; the run is not finished"
     return title + (f"; not finished: {', '.join(unfinished)}" if unfinished else "")
 
 

@@ -52,7 +52,7 @@ def _whole_rows(path: Path, text: str, cure: str, grows: bool) -> tuple[list[str
     heading: list[str] = []
     try:
         for row in rows:
-            heading = heading or row
+            heading = heading or _heading(row)
             if not row or len(row) != len(heading):
                 raise csv.Error(f"{len(row)} cells, the heading has {len(heading)}")
             read = rows.line_num
@@ -63,6 +63,13 @@ def _whole_rows(path: Path, text: str, cure: str, grows: bool) -> tuple[list[str
     if len(set(heading)) < len(heading):
         raise UserError(f"{path}, line 1: a column is there twice; {cure}")
     return heading, "".join(lines[:read])
+
+
+def _heading(row: list[str]) -> list[str]:
+    other = next((mark for mark in (";", "\t") if len(row) == 1 and mark in row[0]), None)
+    if other:
+        raise csv.Error(f"its cells are separated by {other!r}, not by ','")
+    return row
 
 
 def _parsed(text: str, kinds: Mapping[str, type]) -> pd.DataFrame:

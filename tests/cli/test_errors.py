@@ -14,6 +14,7 @@ from reciprocam_bench.cli import main
 
 RUN = ("run", "-c", "c.yaml", "-o", "out")
 EXPLAIN = ("explain", "pictures/n01440764/a.png", "-o", "out", "-m", "timm/test_resnet", "--weights", "none")
+NO_RUN = "is not a run folder: it has no config.yaml; give the folder that a run was written to"
 CONFIG = {
     "backbone": {"model": "timm/test_resnet", "weights": "none"},
     "dataset": {"name": "imagenet", "root": "pictures"},
@@ -287,10 +288,19 @@ def test_timing_without_a_timing_part(mistake: Callable[..., str], here: Path) -
         (("ls", "things"), "ls things: no such listing; known: configs, datasets, methods, metrics, models, protocols"),
         (("ls", "methods", "zz*"), "ls methods: no name matches 'zz*'"),
         (("ls", "models", "["), "ls models: no name matches '['"),
-        (("report", "pictures"), "pictures is not a run folder: it has no config.yaml; give the folder that a run was written to"),
-        (("report", "nowhere"), "nowhere is not a run folder: it has no config.yaml; give the folder that a run was written to"),
-        (("report", "file"), "file is not a run folder: it has no config.yaml; give the folder that a run was written to"),
-        (("report", "pictures", "--format", "pdf"), "--format pdf: choose one of markdown, latex, csv"),
+        (
+            ("report", "pictures"),
+            "pictures is not a run folder: it has no config.yaml; give the folder that a run was written to",
+        ),
+        (
+            ("report", "nowhere"),
+            "nowhere is not a run folder: it has no config.yaml; give the folder that a run was written to",
+        ),
+        (
+            ("report", "file"),
+            "file is not a run folder: it has no config.yaml; give the folder that a run was written to",
+        ),
+        (("report", "pictures", "--format", "pdf"), "--format pdf: choose one of markdown, latex, csv, terminal"),
     ],
 )
 def test_ls_and_report(mistake: Callable[..., str], words: tuple, message: str) -> None:

@@ -34,6 +34,8 @@ TERMS = ["coherency", "1 - complexity", "1 - average_drop"]
 DEFINITIONS = Definitions(
     metrics={
         "average_drop": MetricDefinition(title="Drop", higher_is_better=False, columns=["average_drop"]),
+        "coherency": MetricDefinition(title="Coherency", higher_is_better=True, columns=["coherency"]),
+        "complexity": MetricDefinition(title="Complexity", higher_is_better=False, columns=["complexity"]),
         "adcc": MetricDefinition(
             title="ADCC", higher_is_better=True, aggregation="harmonic-mean", terms=TERMS, columns=["adcc"]
         ),

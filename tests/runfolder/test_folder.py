@@ -92,7 +92,7 @@ def test_opening_and_reading_a_run_writes_nothing(tmp_path: Path) -> None:
 
 def test_a_kill_between_the_first_two_files_leaves_a_folder_that_can_be_begun(tmp_path: Path) -> None:
     with opened(tmp_path / "run", fresh=False) as folder:
-        folder.write_environment({})
+        folder.write_environment({"fingerprint": {}})
     with opened(tmp_path / "run", fresh=False) as folder:
         assert folder.record() is None
     (tmp_path / "run/notes.txt").write_text("mine")
