@@ -95,7 +95,6 @@ def nothing(place: Path) -> None:
         (one_pixel_of_the_same_size, "the files of 1 of its 4 images changed ({first} first)"),
         (relabel, ""),  # another label is another place in the order
         (remove, "its first images are others ("),
-        (add, ""),
     ],
 )
 def test_other_data_is_refused_in_one_line(here: Path, finished: bool, change: Callable, told: str) -> None:
@@ -110,6 +109,15 @@ def test_other_data_is_refused_in_one_line(here: Path, finished: bool, change: C
     expected = f"{here / 'run'} holds {state} of other data or weights ({told.format(first=name)}"
     assert str(caught.value).startswith(expected) and str(caught.value).endswith(CURE)
     assert contents(here / "run") == before
+
+
+def test_images_that_come_between_the_others_are_refused(place: Path, tmp_path: Path) -> None:
+    run(settings(place, limit=None), tmp_path / "run")
+    add(place)
+    with pytest.raises(
+        UserError, match=r"other data or weights \(the data set holds an image that the run did not"
+    ):
+        run(settings(place, limit=None), tmp_path / "run")
 
 
 @pytest.mark.parametrize("change", [touch, nothing])
