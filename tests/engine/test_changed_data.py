@@ -112,12 +112,12 @@ def test_other_data_is_refused_in_one_line(here: Path, finished: bool, change: C
 
 
 def test_images_that_come_between_the_others_are_refused(place: Path, tmp_path: Path) -> None:
-    run(settings(place, limit=None), tmp_path / "run")
+    run(settings(place, str(place), limit=None), tmp_path / "run")
     add(place)
     with pytest.raises(
         UserError, match=r"other data or weights \(the data set holds an image that the run did not"
     ):
-        run(settings(place, limit=None), tmp_path / "run")
+        run(settings(place, str(place), limit=None), tmp_path / "run")
 
 
 @pytest.mark.parametrize("change", [touch, nothing])
