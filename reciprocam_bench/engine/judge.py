@@ -15,8 +15,9 @@ from reciprocam_bench.engine.progress import Progress
 from reciprocam_bench.engine.raw_maps import RawMaps
 from reciprocam_bench.engine.run import Run
 from reciprocam_bench.engine.sheets import save_sheets
+from reciprocam_bench.engine.status import reason, with_notes
 from reciprocam_bench.engine.trials import Trial, explain_trials
-from reciprocam_bench.errors import UserError, in_words
+from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.metrics.evidence import Evidence
 from reciprocam_bench.metrics.metric import Metric
@@ -120,7 +121,7 @@ def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Evid
         if len(group) > 1 and not isinstance(error, WrongMaps):
             alone = [_judge_unit(run, group.only(i), unit, kept.off())[1] for i in range(len(group))]
             return None, [row for rows in alone for row in rows]
-        return None, [_blank(unit) | {"status": f"{ERROR}: {in_words(error)}"}] * len(group)
+        return None, [_blank(unit) | {"status": f"{ERROR}: {reason(error)}"}] * len(group)
     with run.phases("metrics"), torch.no_grad():
         evidence = _evidence(group, unit, maps)
         return evidence, _values(evidence, group, unit, maps)
@@ -140,8 +141,8 @@ def _values(evidence: Evidence, group: Group, unit: Unit, maps: Tensor) -> list[
                 single[i] = single.get(i) or _evidence(group.only(i), unit, maps[i : i + 1])
             alone = [_measure_one(single[i], metric) for i in range(len(group))]
             measured = [values for values, _ in alone]
-            for row, (_, reason) in zip(rows, alone, strict=True):
-                row["status"] += f"; error in {metric.column}: {reason}" if reason else ""
+            for row, (_, why) in zip(rows, alone, strict=True):
+                row["status"] = with_notes(row["status"], [f"error in {metric.column}: {why}"] if why else [])
         for row, values in zip(rows, measured, strict=True):
             row |= dict(zip(metric.columns, values, strict=True))
     return rows
@@ -151,7 +152,7 @@ def _measure_one(evidence: Evidence, metric: Metric) -> tuple[list[float], str]:
     try:
         return evidence.measure(metric).reshape(-1).tolist(), ""
     except Exception as error:  # as above
-        return [float("nan")] * len(metric.columns), in_words(error).replace(";", ",")
+        return [float("nan")] * len(metric.columns), reason(error)
 
 
 def _evidence(group: Group, unit: Unit, maps: Tensor) -> Evidence:

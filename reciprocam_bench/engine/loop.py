@@ -13,6 +13,7 @@ from reciprocam_bench.engine.done import read_done
 from reciprocam_bench.engine.judge import judge_batch
 from reciprocam_bench.engine.plan import Work, pending_rows, rows_in_order, skipped_in_order
 from reciprocam_bench.engine.run import Run
+from reciprocam_bench.engine.status import notes_of, with_notes
 from reciprocam_bench.engine.trials import left_out
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.schema import ERROR, KEY, PENDING
@@ -66,10 +67,10 @@ def _completed(row: dict[str, Any], pending: dict[tuple, dict[str, str]], column
     if old is None:
         return dict.fromkeys(columns, PENDING) | row
     if row["status"].startswith(ERROR):  # the map could not be made again, but what was measured of it stands
-        notes = [old["status"], row["status"]]
+        status = with_notes(old["status"], [row["status"]])
     else:
-        notes = [row["status"], old["status"].partition("; ")[2]]
-    return old | row | {"status": "; ".join(filter(None, notes))}
+        status = with_notes(row["status"], notes_of(old["status"]))
+    return old | row | {"status": status}
 
 
 def _left_out(run: Run, skipped: pd.DataFrame) -> pd.DataFrame:

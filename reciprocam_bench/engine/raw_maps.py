@@ -10,6 +10,7 @@ from torch import Tensor
 from reciprocam_bench.engine.plan import Unit, Work
 from reciprocam_bench.engine.run import Run
 from reciprocam_bench.engine.trials import Trial
+from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.titles import file_name
 
@@ -38,19 +39,25 @@ class RawMaps:
         if path is None:
             return None
         try:
-            return load_file(str(path))["maps"].to(fp.features.device)
+            maps = load_file(str(path))["maps"]
         except (OSError, SafetensorError, KeyError):
             return None
+        return maps.to(fp.features.device) if maps.ndim == 3 and len(maps) == len(trials) else None
 
     def write(self, maps: Tensor, trials: list[Trial], fp: ForwardPass) -> None:
         """Keep the maps, whole or not at all."""
         path = self._path(trials, fp)
-        if path is None or path.exists():
+        if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
-        save_file({"maps": maps.detach().cpu().contiguous()}, str(partial))
-        partial.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file({"maps": maps.detach().cpu().contiguous()}, str(partial))
+            partial.replace(path)
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"{path} cannot be written: {error}; what is done is kept, free the disk and run again"
+            ) from None
 
     def _path(self, trials: list[Trial], fp: ForwardPass) -> Path | None:
         if self._folder is None:
