@@ -111,13 +111,16 @@ def test_other_data_is_refused_in_one_line(here: Path, finished: bool, change: C
     assert contents(here / "run") == before
 
 
-def test_images_that_come_between_the_others_are_refused(place: Path, tmp_path: Path) -> None:
-    run(settings(place, str(place), limit=None), tmp_path / "run")
-    add(place)
-    with pytest.raises(
-        UserError, match=r"other data or weights \(the data set holds an image that the run did not"
-    ):
-        run(settings(place, str(place), limit=None), tmp_path / "run")
+def test_images_that_come_behind_the_others_are_judged_and_no_other(place: Path, tmp_path: Path) -> None:
+    everything = settings(place, str(place), limit=None)
+    run(everything, tmp_path / "run")
+    before = (tmp_path / "run/per_image.csv").read_text()
+    add(place)  # second images of their classes, which stand behind the first of every class
+    run(everything, tmp_path / "run")
+    after = (tmp_path / "run/per_image.csv").read_text()
+    assert after.startswith(before.rsplit("\n", 2)[0]) and after.count("\n") == before.count("\n") + 3
+    run(everything, tmp_path / "whole")
+    assert (tmp_path / "whole/per_image.csv").read_text() == after
 
 
 @pytest.mark.parametrize("change", [touch, nothing])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_runs import METRICS, config, lines, run, table
+from tiny_runs import METRICS, config, lines, run, table, tables
 
 from reciprocam_bench.engine.experiment import set_up
 from reciprocam_bench.errors import UserError
@@ -152,3 +152,85 @@ def test_no_readable_image_is_a_mistake_each_time(pictures: Path, tmp_path: Path
         with pytest.raises(UserError, match=r"^none of the 6 images could be judged; .*skipped\.csv lists why$"):
             run(config(pictures), tmp_path / "run")
         assert len(table(tmp_path / "run", "skipped")) == 6
+
+
+def test_an_image_that_breaks_a_metric_costs_that_cell_alone(
+    pictures: Path, tmp_path: Path, new_metric: Callable
+) -> None:
+    run(config(pictures, methods=["gradcam"], metrics=["average_drop", "complexity"], batch_size=4), tmp_path / "plain")
+    plain = table(tmp_path / "plain")
+    broken = float(plain["probability"].iloc[2])
+    sizes = []
+
+    def picky(probability: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(probability))
+        if any(f"{p:.7g}" == f"{broken:.7g}" for p in probability.tolist()):
+            raise RuntimeError("not; this\none")
+        return probability
+
+    new_metric("test-picky", picky, higher_is_better=True)
+    metrics = ["average_drop", "test-picky", "complexity"]
+    said = run(config(pictures, methods=["gradcam"], metrics=metrics, batch_size=4), tmp_path / "run")
+    rows = table(tmp_path / "run")
+    assert sizes == [4, 1, 1, 1, 1, 2]
+    told = "ok; error in test-picky: RuntimeError: not, this one"
+    assert rows["status"].tolist() == ["ok", "ok", told, "ok", "ok", "ok"]
+    assert (rows["test-picky"] == "").tolist() == [False, False, True, False, False, False]
+    for name in ("average_drop", "complexity"):
+        assert rows[name].tolist() == plain[name].tolist()
+    summary = table(tmp_path / "run", "summary").iloc[0]
+    assert (summary["images"], summary["errors"]) == (6, 0)
+    values = rows["test-picky"].replace("", np.nan).astype(float)
+    assert summary["test-picky"] == pytest.approx(100 * values.mean(), abs=1e-3)
+    assert " of 6 maps" not in said
+
+
+@pytest.mark.parametrize(
+    "function, told",
+    [
+        (lambda probability: probability[:0], "WrongValues: values must be (1,), they are (0,)"),
+        (lambda probability: None, "WrongValues: values must be (1,), they are NoneType"),
+        (
+            lambda probability: probability / 0,
+            "WrongValues: values must be finite, or NaN where there is none, one is inf",
+        ),
+        (lambda probability, ask: ask(probability, probability), "Error: "),
+        (lambda located: 1 / 0, None),
+    ],
+)
+def test_a_metric_that_fails_everywhere_leaves_the_others_their_values(
+    pictures: Path, tmp_path: Path, new_metric: Callable, function: Callable, told: str | None
+) -> None:
+    new_metric("test-odd", function, higher_is_better=True)
+    settings = config(pictures, methods=["gradcam"], metrics=["test-odd", "complexity"], limit=2)
+    run(settings, tmp_path / "run")
+    rows = table(tmp_path / "run")
+    assert rows["complexity"].gt(0).all() and rows["test-odd"].isin(["", np.nan]).all()
+    for status in rows["status"]:
+        # No object is annotated in these images, so a metric of localisation is not called.
+        assert status == "ok" if told is None else status.startswith("ok; error in test-odd: ") and told in status
+    assert "holds this run, finished" in run(settings, tmp_path / "run")
+
+
+def test_a_metric_made_of_one_that_fails_fails_with_it(pictures: Path, tmp_path: Path, new_metric: Callable) -> None:
+    new_metric("test_odd", lambda probability: 1 / 0, higher_is_better=True)
+    new_metric("test_of_odd", lambda test_odd: test_odd, higher_is_better=True)
+    run(config(pictures, methods=["gradcam"], metrics=["test_of_odd", "increase"], limit=1), tmp_path / "run")
+    row = table(tmp_path / "run").iloc[0]
+    assert row["status"] == "ok; error in test_of_odd: ZeroDivisionError: division by zero"
+    assert row["increase"] in (0, 1)
+
+
+def test_a_gained_metric_that_fails_keeps_the_status_and_the_values_that_are_there(
+    pictures: Path, tmp_path: Path, new_metric: Callable
+) -> None:
+    new_metric("test-first", lambda probability: 1 / 0, higher_is_better=True)
+    new_metric("test-then", lambda probability: [][0], higher_is_better=True)
+    run(config(pictures, methods=["gradcam"], metrics=["test-first", "complexity"], limit=2), tmp_path / "run")
+    gained = config(pictures, methods=["gradcam"], metrics=["test-first", "complexity", "test-then"], limit=2)
+    run(gained, tmp_path / "run")
+    first = "error in test-first: ZeroDivisionError: division by zero"
+    then = "error in test-then: IndexError: list index out of range"
+    assert [set(s.split("; ")) for s in table(tmp_path / "run")["status"]] == [{"ok", first, then}] * 2
+    run(gained, tmp_path / "whole")
+    assert tables(tmp_path / "run") == tables(tmp_path / "whole")
