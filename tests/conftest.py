@@ -57,6 +57,14 @@ def _registering(registry: Registry, decorator: Callable) -> Iterator[Callable[.
         del registry._specs[name]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that ask for real weights or images are marked so, and take their time."""
+    for item in items:
+        if {"weights_dir", "data"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.weights)
+            item.add_marker(pytest.mark.slow)
+
+
 class TinyNet(nn.Module):
     """Convolution, batch norm and ReLU to 8 maps, global average pooling, one linear layer to 5 classes."""
 

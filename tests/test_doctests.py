@@ -7,6 +7,8 @@ import pytest
 
 import reciprocam_bench as rb
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["explain", "evaluate", "load_backbone", "split_backbone"])
 def test_the_example_of_a_public_function_holds(name):

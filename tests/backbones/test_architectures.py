@@ -9,6 +9,8 @@ from torch import nn
 import reciprocam_bench as rb
 from reciprocam_bench.backbones.ways import split_by
 
+pytestmark = pytest.mark.slow
+
 # library/name: side of the images, the layer that auto finds, (C, h, w), tokens beside the map, pooled linear head
 FAMILIES = {
     "torchvision/googlenet": (96, "inception5b", (1024, 3, 3), 0, True),

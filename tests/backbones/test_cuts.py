@@ -8,6 +8,8 @@ from torch import nn
 import reciprocam_bench as rb
 from reciprocam_bench.backbones.fitted_head import with_linear_head
 
+pytestmark = pytest.mark.slow
+
 SIDE = 96
 IMAGES = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
 

@@ -11,6 +11,8 @@ import reciprocam_bench as rb
 from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.config import parse_config
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import timm
 from torch import nn

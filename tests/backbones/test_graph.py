@@ -9,6 +9,8 @@ import reciprocam_bench as rb
 from reciprocam_bench.backbones.graph import TracedNetwork
 from reciprocam_bench.backbones.policy import NotACut, last_layer, named_layer
 
+pytestmark = pytest.mark.slow
+
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 

@@ -21,6 +21,8 @@ from reciprocam_bench.datasets.images import preparation, read_picture
 from reciprocam_bench.datasets.packaged import samples as packaged_samples
 from reciprocam_bench.protocols.protocol import load_protocol
 
+pytestmark = pytest.mark.slow
+
 SMALL = "timm/test_resnet"
 
 

@@ -12,6 +12,8 @@ from torch import nn
 import reciprocam_bench as rb
 from reciprocam_bench.backbones.graph import TracedNetwork
 
+pytestmark = pytest.mark.slow
+
 # library/name: the layer that auto finds, (C, h, w) at 96x96, whether the head is pooled and linear
 NETWORKS = {
     "torchvision/resnet18": ("layer4", (512, 3, 3), True),

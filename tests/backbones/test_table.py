@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_backbone_table.py"
 PAGE = SCRIPT.parents[1] / "docs" / "architectures.md"
 

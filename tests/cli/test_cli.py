@@ -16,6 +16,8 @@ from PIL import Image
 import reciprocam_bench as rb
 from reciprocam_bench.cli import main
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., tuple[int, str, str]]
 
 CONFIG = """\

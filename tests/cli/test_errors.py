@@ -12,6 +12,8 @@ from PIL import Image
 
 from reciprocam_bench.cli import main
 
+pytestmark = pytest.mark.slow
+
 RUN = ("run", "-c", "c.yaml", "-o", "out")
 EXPLAIN = ("explain", "pictures/n01440764/a.png", "-o", "out", "-m", "timm/test_resnet", "--weights", "none")
 NO_RUN = "is not a run folder: it has no config.yaml; give the folder that a run was written to"

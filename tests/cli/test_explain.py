@@ -18,6 +18,8 @@ from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.registry import EXPLAINERS
 from reciprocam_bench.protocols.protocol import load_protocol
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., tuple[int, list[str], str]]
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from reciprocam_bench.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 def _run(monkeypatch, words):
     monkeypatch.setattr("sys.argv", ["rcam-bench", *words.split()])

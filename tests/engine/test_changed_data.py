@@ -15,6 +15,8 @@ from tiny_runs import config, contents, copy_of, counted, draw, draw_plain, run,
 from reciprocam_bench.engine import loop
 from reciprocam_bench.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 CURE = "; give --output another folder, or --fresh to replace it"
 FINISHED = pytest.mark.parametrize("finished", [True, False], ids=["finished", "unfinished"])
 

@@ -12,6 +12,8 @@ from reciprocam_bench.engine.experiment import set_up
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 
+pytestmark = pytest.mark.slow
+
 
 def test_constant_and_nan_maps_are_judged_as_maps_that_mark_nothing(
     pictures: Path, tmp_path: Path, method: Callable

@@ -28,6 +28,8 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import Method
 from reciprocam_bench.metrics.evidence import Evidence
 
+pytestmark = pytest.mark.slow
+
 # Protocols want the same class, so that one run can have both.
 BASE = {"methods": ["gradcam", "reciprocam", "cam"], "metrics": ["average_drop", "increase"], "classes": "predicted"}
 BASE |= {"limit": 4}

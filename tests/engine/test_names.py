@@ -9,6 +9,8 @@ from tiny_runs import CLASSES, config, run, table
 
 from reciprocam_bench.reporting.report import report
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("label", ["2021", "007", "1e3", "nan", "a,b", 'say "x"', "Größe", "$\\frac$"])
 def test_a_method_may_have_any_label(pictures: Path, tmp_path: Path, label: str) -> None:

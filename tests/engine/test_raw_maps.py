@@ -10,6 +10,8 @@ from tiny_runs import config, counted, draw_plain, run, stop_at, tables
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import Method
 
+pytestmark = pytest.mark.slow
+
 # No metric explains the masked image again, so that every explanation counted is one of the images.
 SMALL = {"methods": ["gradcam", "reciprocam"], "metrics": ["average_drop"], "classes": "predicted", "save_maps": True}
 

@@ -25,6 +25,8 @@ from reciprocam_bench.config import dump_config
 from reciprocam_bench.engine import loop
 from reciprocam_bench.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:

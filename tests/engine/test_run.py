@@ -11,6 +11,8 @@ from tiny_runs import CLASSES, FIXED, METRICS, config, draw_classes, environment
 from reciprocam_bench.config import parse_config
 from reciprocam_bench.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:

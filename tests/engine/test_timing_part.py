@@ -13,6 +13,8 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.reporting.report import report
 
+pytestmark = pytest.mark.slow
+
 
 def test_timing_has_a_row_per_method_and_scope(pictures: Path, tmp_path: Path) -> None:
     timing = {"repeats": 3, "warmup": 0, "batch_size": 2, "relative_to": "reciprocam"}

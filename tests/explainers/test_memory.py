@@ -14,6 +14,8 @@ from reciprocam_bench.explainers.forward_pass import forward_pass
 from reciprocam_bench.explainers.registry import EXPLAINERS, Method, make_method
 from reciprocam_bench.peers.methods import PeerError
 
+pytestmark = pytest.mark.slow
+
 CLASSES = torch.tensor([4, 0])
 # Options that make a method cheap, or make it use the head where a closed form would do without.
 CHEAP: dict[str, dict] = {

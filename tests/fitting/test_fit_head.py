@@ -12,6 +12,8 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.fitting import fit_head as module
 from reciprocam_bench.fitting.fit_linear import average_precision, fit_linear
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = FitHeadConfig.model_validate({"epochs": 60})
 
 

@@ -22,6 +22,8 @@ from reciprocam_bench.explainers.methods.liftcam import contributions
 from reciprocam_bench.explainers.registry import make_method
 from reciprocam_bench.protocols.protocol import load_protocol
 
+pytestmark = pytest.mark.slow
+
 for module in ("torchcam", "pytorch_grad_cam", "captum"):
     pytest.importorskip(module)
 

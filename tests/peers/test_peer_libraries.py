@@ -12,6 +12,8 @@ from reciprocam_bench.explainers.registry import EXPLAINERS, make_method
 from reciprocam_bench.peers.libraries import LIBRARIES
 from reciprocam_bench.peers.methods import _first_sentence
 
+pytestmark = pytest.mark.slow
+
 REFUSED = [f"{library.prefix}:{name}" for library in LIBRARIES.values() for name in library.refused]
 
 

@@ -17,6 +17,8 @@ from reciprocam_bench.explainers.registry import EXPLAINERS, make_method
 from reciprocam_bench.peers.libraries import LIBRARIES
 from reciprocam_bench.peers.methods import PeerError
 
+pytestmark = pytest.mark.slow
+
 CLASSES = torch.tensor([4, 0, 2])
 # What has no default, and fewer repetitions than the defaults.
 OPTIONS: dict[str, dict] = {

@@ -10,6 +10,8 @@ from torch import nn
 import reciprocam_bench as rb
 from reciprocam_bench.peers.network import whole_network
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_copy_shares_the_weights_and_is_made_once(tiny):
     with whole_network(tiny) as first:

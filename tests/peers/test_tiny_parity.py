@@ -9,6 +9,8 @@ import reciprocam_bench as rb
 from reciprocam_bench.explainers.forward_pass import forward_pass
 from reciprocam_bench.explainers.registry import make_method
 
+pytestmark = pytest.mark.slow
+
 CLASSES = [4, 0, 2]
 
 

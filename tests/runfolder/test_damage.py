@@ -12,6 +12,8 @@ from reciprocam_bench.config import Config
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.report import report
 
+pytestmark = pytest.mark.slow
+
 MADE = ("summary.csv", "timing.csv")  # made whole of the rows, or of measurements
 GROWING = ("per_image.csv", "skipped.csv", "images.csv")
 CASES: list[tuple[str, str, Damage]] = [

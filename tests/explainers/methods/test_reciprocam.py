@@ -20,6 +20,8 @@ from reciprocam_bench.explainers.methods.reciprocam import (
 )
 from reciprocam_bench.explainers.registry import make_method
 
+pytestmark = pytest.mark.slow
+
 MASKS, SCORES = ["one-hot", "gaussian"], ["softmax", "logit"]
 NETWORKS = ["resnet18", "densenet121", "resnext50_32x4d", "vgg11"]
 

@@ -11,6 +11,8 @@ from reciprocam_bench.backbones.weights import read_state
 from reciprocam_bench.datasets.images import preparation, read_picture
 from reciprocam_bench.protocols.protocol import load_protocol
 
+pytestmark = pytest.mark.slow
+
 KERNEL = [[1 / 16, 1 / 8, 1 / 16], [1 / 8, 1 / 4, 1 / 8], [1 / 16, 1 / 8, 1 / 16]]
 CLASS = 207
 

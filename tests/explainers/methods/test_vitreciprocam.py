@@ -11,6 +11,8 @@ from torch import nn
 import reciprocam_bench as rb
 from reciprocam_bench.explainers.registry import EXPLAINERS
 
+pytestmark = pytest.mark.slow
+
 CLASSES = [3, 0]
 
 
