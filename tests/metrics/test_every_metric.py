@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from reciprocam_bench.datasets.sample import Box
 from tester import check, metric_of
 from torch import tensor
 
 import reciprocam_bench as rb
+from reciprocam_bench.datasets.dataset import Box
 from reciprocam_bench.metrics.registry import METRICS
 
 SHIPPED = sorted(METRICS.all())

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from reciprocam_bench.datasets.sample import Box, Target
 from torch import Tensor
 
 import reciprocam_bench as rb
 from reciprocam_bench.config import NamedConfig
+from reciprocam_bench.datasets.dataset import Box, Target
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import forward_pass
 from reciprocam_bench.explainers.registry import make_method
