@@ -2,23 +2,27 @@
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.slow
+from reciprocam_bench import metric
+from reciprocam_bench.metrics.annotated import LOCALISED
+from reciprocam_bench.metrics.evidence import EVIDENCE
 
 PLUGIN = Path(__file__).parent / "plugin"
 CONFIG = """\
 backbone: {model: timm/test_resnet, weights: none}
 dataset: {name: folder, root: pictures}
 methods: [gradcam, {name: normcam, power: 3}]
-metrics: [average_drop, spread]
+metrics: [average_drop, spread, masked_share, {name: masked_share, steps: 7, label: quick}]
 timing: {repeats: 1, warmup: 0}
 device: cpu
 threads: 1
@@ -75,11 +79,15 @@ def test_its_method_and_its_metric_run_like_ours(here: Path, site: Path):
     judged = rows(here / "run/per_image.csv")
     assert [row["method"] for row in judged] == ["gradcam", "normcam[power=3]"] * 2
     assert {row["status"] for row in judged} == {"ok"}
-    assert all(0 < float(row["spread"]) < 1 for row in judged)
+    assert all(0 < float(row[name]) < 1 for row in judged for name in ("spread", "masked_share", "quick"))
+    assert all(row["masked_share"] != row["quick"] for row in judged)
     summary = {row["method"]: row for row in rows(here / "run/summary.csv")}
     mean = sum(float(r["spread"]) for r in judged if r["method"] == "normcam[power=3]") / 2
     assert float(summary["normcam[power=3]"]["spread"]) == pytest.approx(100 * mean, abs=0.01)
     assert {row["method"] for row in rows(here / "run/timing.csv")} == {"gradcam", "normcam[power=3]"}
+    # Its title and direction are in the folder, so that a reader needs no plug-in.
+    done = rcam_bench(here, None, "report", "run")
+    assert done.returncode == 0 and "Masked ↓" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -87,6 +95,7 @@ def test_its_method_and_its_metric_run_like_ours(here: Path, site: Path):
     [
         ("methods", "normcam  ``(sum_k |A_k|^p)^(1/p)``: how strongly each position is active, whatever the class. "),
         ("metrics", "spread  ↓ Share of the image where the normalised map ``(N, H, W)`` is above one half"),
+        ("metrics", "masked_share  ↓ Mean probability of the class while the most salient k/steps of the pixels are"),
     ],
 )
 def test_they_are_listed(here: Path, site: Path, what: str, line: str):
@@ -128,6 +137,19 @@ def test_a_broken_plug_in_is_told_in_one_line(here: Path, site: Path, words: lis
     assert told in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("{name: masked_share, steps: 0}", "option 'steps': Input should be greater than or equal to 1, not 0"),
+        ("{name: masked_share, stepps: 2}", "unknown option 'stepps'; did you mean 'steps'?"),
+    ],
+)
+def test_the_options_of_its_metric_are_checked_like_ours(here: Path, site: Path, asked: str, told: str):
+    done = rcam_bench(here, site, "run", "-c", "mine.yaml", "--set", f"metrics=[{asked}]")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"rcam-bench: metric 'masked_share': {told}\n"
+
+
 def test_a_method_that_fails_on_an_image_is_told_in_its_row(here: Path, site: Path):
     failing = shutil.copytree(site, here / "failing")
     text = (PLUGIN / "rcam_bench_example.py").read_text()
@@ -137,6 +159,16 @@ def test_a_method_that_fails_on_an_image_is_told_in_its_row(here: Path, site: Pa
     status = {row["method"]: row["status"] for row in rows(here / "run/per_image.csv")}
     assert status["gradcam"] == "ok"
     assert status["normcam[power=3]"].startswith("error: AttributeError: 'ForwardPass' object has no attribute")
+
+
+def test_the_page_names_all_that_a_metric_may_ask_for():
+    page = (PLUGIN.parents[1] / "docs/plugins.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = {word.partition("(")[0] for row in rows for word in re.findall(r"`([^`]+)`", row)}
+    assert named >= EVIDENCE | LOCALISED
+    assert {p for p in signature(metric).parameters if p not in ("name", "higher_is_better")} <= {
+        word.partition("=")[0] for word in named
+    }
 
 
 def test_the_page_on_plug_ins_shows_the_tested_files():

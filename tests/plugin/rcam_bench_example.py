@@ -32,7 +32,7 @@ def masked_share(
     images: Tensor, saliency: Tensor, ask: Callable[..., Tensor], *, steps: Annotated[int, Field(ge=1)] = 28
 ) -> Tensor:
     """Mean probability of the class while the most salient k/steps of the pixels are masked, k = 1 to steps."""
-    rank = saliency.flatten(1).argsort(1, descending=True, stable=True).argsort(1).view_as(saliency)
+    rank = saliency.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).view_as(saliency)
     rows = torch.arange(len(images), device=images.device)
     left = (rank[:, None] >= saliency[0].numel() * k / steps for k in range(1, steps + 1))
     return torch.stack([ask(images * seen, rows) for seen in left]).mean(0)
