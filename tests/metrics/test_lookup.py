@@ -22,10 +22,10 @@ def refused(*asked: str | dict) -> str:
 
 
 def test_a_metric_of_means_brings_its_parts_in_front_of_it() -> None:
-    parts = ["coherency", "complexity", "average_drop"]
+    parts = ["average_drop", "coherency", "complexity"]
     assert list(made("adcc")) == [*parts, "adcc"]
     assert list(made("complexity", "adcc", "increase")) == [
-        *("complexity", "coherency", "average_drop", "adcc", "increase")
+        *("complexity", "average_drop", "coherency", "adcc", "increase")
     ]
 
 
