@@ -1,0 +1,123 @@
+"""The tables made of rows: counts, published values, and what is said of bad maps."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.reporting.report import report
+from reciprocam_bench.reporting.summary import summarise, warnings_of, write_tables
+from reciprocam_bench.runfolder.record import read_record
+
+CONFIG = "backbone: {model: torchvision/resnet50, weights: IMAGENET1K_V1}\ndataset: {name: imagenet}\n"
+CONFIG += "protocol: recipro-2024\nmethods: [%s]\nmetrics: [increase]\n"
+ENVIRONMENT = {
+    "format": 2,
+    "dataset": "imagenet",
+    "images": 3,
+    "images_total": 3,
+    "class_source": {"recipro-2024": "label"},
+    "definitions": {
+        "protocols": {"recipro-2024": {"version": 1, "classes": "label"}},
+        "methods": {
+            "reciprocam": {"name": "reciprocam"},
+            "mine": {"name": "reciprocam", "options": {"path": "reference"}},
+        },
+        "metrics": {"increase": {"title": "Increase", "higher_is_better": True, "columns": ["increase"]}},
+    },
+}
+HEADING = "protocol,image,category,difficult,label,predicted,class,probability,method,status,increase\n"
+
+
+def folder(path: Path, statuses: list[str], method: str = "reciprocam", config: str = "", **facts: object) -> Path:
+    """A run folder of one row an image."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "config.yaml").write_text(CONFIG % method + config)
+    (path / "environment.json").write_text(json.dumps({**ENVIRONMENT, **facts}))
+    title, rows = "reciprocam" if method == "reciprocam" else "mine", HEADING
+    for i, status in enumerate(statuses):
+        value = "" if status.startswith("error") else i % 2
+        rows += f'recipro-2024,{i}.png,,,1,{i},1,0.5,{title},"{status}",{value}\n'
+    (path / "per_image.csv").write_text(rows)
+    return path
+
+
+def summary(path: Path) -> pd.DataFrame:
+    record = read_record(path)
+    return summarise(record, record.rows())
+
+
+def test_every_kind_of_map_is_counted(tmp_path: Path) -> None:
+    statuses = ["ok", "constant", "nan", "error: a, b", "constant; error in other: no", "ok; error in other: no"]
+    row = summary(folder(tmp_path / "run", statuses)).iloc[0]
+    assert row[["images", "constant", "nan", "errors"]].tolist() == [5, 2, 1, 1]
+    assert row["increase"] == pytest.approx(100 * 2 / 5)
+    assert row["top1"] == pytest.approx(100 / 5)
+    assert row["classes"] == "label"
+
+
+def test_warnings_name_method_and_kinds(tmp_path: Path) -> None:
+    path = folder(tmp_path / "run", ["ok", "constant", "nan", "error: a"])
+    write_tables(path)
+    assert warnings_of(path) == [
+        "reciprocam (recipro-2024): 1 errors, 1 nan, 1 constant of 4 maps; see per_image.csv",
+    ]
+    write_tables(folder(tmp_path / "run", ["ok"]))
+    assert warnings_of(path) == []
+
+
+@pytest.mark.parametrize(
+    "change, is_published",
+    [
+        ({}, True),
+        ({"method": "{name: reciprocam, path: reference, label: mine}"}, True),
+        ({"config": "limit: 3\n"}, True),  # all there are
+        ({"config": "limit: 3\n", "images_total": 50000}, False),
+        ({"config": "classes: predicted\n"}, False),
+        ({"config": "classes: label\n"}, True),
+        ({"config": "preprocess: model\n"}, False),
+        ({"dataset": "samples"}, False),
+    ],
+)
+def test_published_values_stand_beside_this_very_variant_alone(
+    tmp_path: Path, change: dict, is_published: bool
+) -> None:
+    row = summary(folder(tmp_path / "run", ["ok", "ok", "ok"], **change)).iloc[0]
+    assert pd.notna(row["increase_published"]) == is_published
+    assert bool(row["published_note"]) == is_published
+
+
+def test_an_option_that_changes_values_is_another_variant(tmp_path: Path) -> None:
+    definitions = json.loads(json.dumps(ENVIRONMENT["definitions"]))
+    definitions["methods"]["reciprocam"]["options"] = {"mask": "gaussian"}
+    row = summary(folder(tmp_path / "run", ["ok"], definitions=definitions)).iloc[0]
+    assert pd.isna(row["increase_published"])
+
+
+def test_a_method_without_rows_yet_has_a_row_without_values(tmp_path: Path) -> None:
+    path = folder(tmp_path / "run", ["ok", "ok"])
+    (path / "config.yaml").write_text(CONFIG % "reciprocam, {name: reciprocam, path: reference, label: mine}")
+    table = summary(path).set_index("method")
+    assert table.loc["mine", "images"] == 0 and pd.isna(table.loc["mine", "increase"])
+
+
+def test_an_unfinished_run_is_reported_as_one(tmp_path: Path) -> None:
+    path = folder(tmp_path / "run", ["ok", "ok"])
+    write_tables(path)
+    assert "; the run is not finished\n" in report(path, "markdown")
+    folder(path, ["ok", "ok"], finished="today")
+    text = report(path, "markdown")
+    assert text.startswith(
+        "torchvision/resnet50 on imagenet, quality, in percent (protocol recipro-2024); top-1 of the labelled images: "
+        "50.0 %\n"
+    )
+    assert "| reciprocam | 2 of 3 |" in text
+
+
+def test_no_rows_are_a_mistake(tmp_path: Path) -> None:
+    path = folder(tmp_path / "run", ["ok"])
+    (path / "per_image.csv").unlink()
+    with pytest.raises(UserError, match=r"run has no per_image.csv yet; run it first"):
+        write_tables(path)
