@@ -113,13 +113,13 @@ def test_other_data_is_refused_in_one_line(here: Path, finished: bool, change: C
     assert contents(here / "run") == before
 
 
-def test_images_that_come_behind_the_others_are_judged_and_no_other(place: Path, tmp_path: Path) -> None:
-    everything = settings(place, str(place), limit=None)
-    run(everything, tmp_path / "run")
-    before = (tmp_path / "run/per_image.csv").read_text()
-    add(place)  # second images of their classes, which stand behind the first of every class
-    run(everything, tmp_path / "run")
-    after = (tmp_path / "run/per_image.csv").read_text()
+def test_images_that_come_behind_the_others_are_judged_and_no_other(here: Path, tmp_path: Path) -> None:
+    everything = settings(here, str(here), limit=None)
+    run(everything, tmp_path / "all")
+    before = (tmp_path / "all/per_image.csv").read_text()
+    add(here)  # second images of their classes, which stand behind the first of every class
+    run(everything, tmp_path / "all")
+    after = (tmp_path / "all/per_image.csv").read_text()
     assert after.startswith(before.rsplit("\n", 2)[0]) and after.count("\n") == before.count("\n") + 3
     run(everything, tmp_path / "whole")
     assert (tmp_path / "whole/per_image.csv").read_text() == after
