@@ -1,7 +1,9 @@
 """Networks, images and places that several tests share."""
 
+import importlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +43,19 @@ def method() -> Iterator[Callable[..., str]]:
 def new_metric() -> Iterator[Callable[..., str]]:
     """Registers metrics for one test."""
     yield from _registering(METRICS, metric)
+
+
+@pytest.fixture
+def example_plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The example plug-in is installed for one test."""
+    before = {registry: registry.all().keys() for registry in (EXPLAINERS, METRICS)}
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "plugin"))
+    importlib.import_module("rcam_bench_example")
+    yield
+    del sys.modules["rcam_bench_example"]
+    for registry, names in before.items():
+        for name in registry.all().keys() - names:
+            del registry._specs[name]
 
 
 def _registering(registry: Registry, decorator: Callable) -> Iterator[Callable[..., str]]:

@@ -1,6 +1,5 @@
 """Every command line that README and docs show runs as it is shown, or is checked as far as it can be without hours."""
 
-import importlib
 import re
 import shlex
 import shutil
@@ -19,8 +18,6 @@ from reciprocam_bench.backbones.fitted_head import save_linear_head
 from reciprocam_bench.cli import main
 from reciprocam_bench.config import Config
 from reciprocam_bench.engine.experiment import set_up
-from reciprocam_bench.explainers.registry import EXPLAINERS
-from reciprocam_bench.metrics.registry import METRICS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / page for page in ("README.md", "CONTRIBUTING.md", "results/README.md")] + sorted(
@@ -95,20 +92,13 @@ def voc(folder: Path, picture: Image.Image) -> None:
 
 
 @pytest.fixture
-def reader(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def reader(place: Path, monkeypatch: pytest.MonkeyPatch, example_plugin: None) -> Path:
     """A reader in that folder, with the variables set that the pages export, and the example plug-in installed."""
     monkeypatch.chdir(place)
     for name, folder in (("IMAGENET_ROOT", "imagenet"), ("VOC_ROOT", "VOCdevkit"), ("IMAGES", "imagenet")):
         monkeypatch.setenv(name, str(place / folder))
     monkeypatch.setenv("RCAM_WEIGHTS_DIR", str(place / "weights"))
-    monkeypatch.syspath_prepend(str(ROOT / "tests/plugin"))
-    methods, metrics = dict(EXPLAINERS.all()), dict(METRICS.all())
-    importlib.import_module("rcam_bench_example")
-    yield place
-    sys.modules.pop("rcam_bench_example")
-    for registry, before in ((EXPLAINERS, methods), (METRICS, metrics)):
-        for name in registry.all().keys() - before.keys():
-            del registry._specs[name]
+    return place
 
 
 @pytest.fixture

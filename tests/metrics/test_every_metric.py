@@ -1,8 +1,5 @@
 """Every metric, shipped or in the example of a plug-in, under the one tester."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 from tester import check, metric_of
@@ -68,12 +65,9 @@ def test_a_shipped_metric_on_a_gpu(name: str, tiny_net: torch.nn.Module, images:
 
 
 @pytest.mark.parametrize("name, options", [("spread", {}), ("masked_share", {}), ("masked_share", {"steps": 7})])
-def test_the_metrics_of_the_example(name: str, options: dict, tiny: rb.Backbone, images: torch.Tensor) -> None:
-    path = Path(__file__).parents[1] / "plugin/rcam_bench_example.py"
-    spec = importlib.util.spec_from_file_location("rcam_bench_example", path)
-    assert spec is not None and spec.loader is not None
-    if name not in METRICS.all():
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+def test_the_metrics_of_the_example(
+    name: str, options: dict, tiny: rb.Backbone, images: torch.Tensor, example_plugin: None
+) -> None:
     check(metric_of(name, **options), tiny, images)
 
 
