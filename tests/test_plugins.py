@@ -17,6 +17,8 @@ from reciprocam_bench import metric
 from reciprocam_bench.metrics.annotated import LOCALISED
 from reciprocam_bench.metrics.evidence import EVIDENCE
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = Path(__file__).parent / "plugin"
 CONFIG = """\
 backbone: {model: timm/test_resnet, weights: none}

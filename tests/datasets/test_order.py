@@ -52,6 +52,7 @@ def test_only_ids_labels_and_seed_decide() -> None:
     assert [s.label for s in spread(samples, 4)] != [s.label for s in spread(samples, 3)]
 
 
+@pytest.mark.slow
 def test_another_process_has_the_same_order() -> None:
     code = (
         "from pathlib import Path; from reciprocam_bench.datasets.dataset import Sample; "

@@ -53,9 +53,9 @@ def fp(backbone: rb.Backbone, data: Path) -> ForwardPass:
 
 @pytest.fixture(scope="module")
 def small(fp: ForwardPass) -> ForwardPass:
-    """The first photograph at 80 pixels, for methods that run the network once a channel."""
+    """The first photograph at 80 pixels and a layer of few channels, for methods with a forward pass a channel."""
     images = F.interpolate(fp.images[:1], size=(80, 80), mode="bilinear", antialias=True)
-    return forward_pass(fp.backbone, images)
+    return forward_pass(fp.backbone, images).at(LAYERS[fp.backbone.name][0])
 
 
 def run(fp: ForwardPass, name: str, **options) -> Tensor:

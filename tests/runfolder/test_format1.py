@@ -26,6 +26,7 @@ def test_there_are_some() -> None:
     assert FOLDERS
 
 
+@pytest.mark.slow
 def test_rows_summarise_to_the_committed_tables(folder: Path) -> None:
     record = read_record(folder)
     rows = record.rows()

@@ -63,6 +63,7 @@ def test_a_holder_that_cannot_be_read_is_another_process(tmp_path: Path, holder,
         pytest.fail("it was opened")
 
 
+@pytest.mark.slow
 def test_of_two_runs_at_once_one_ends_as_if_alone(tmp_path: Path) -> None:
     root = draw_plain(tmp_path / "pictures", 6)
     settings = config(root, methods=[{"name": "reciprocam", "path": "reference"}], metrics=["complexity"])

@@ -11,6 +11,9 @@ HEAVY = "('torch', 'torchvision', 'timm', 'sklearn', 'captum', 'reciprocam_bench
 HEAVY += "'reciprocam_bench.metrics.registry', 'reciprocam_bench.backbones.load', 'reciprocam_bench.datasets.registry')"
 
 
+pytestmark = pytest.mark.slow
+
+
 def loaded_by(program: str) -> str:
     """The heavy modules that a program ends with."""
     program += f"\nimport sys\nprint('LOADED', [m for m in {HEAVY} if m in sys.modules])"
