@@ -104,13 +104,24 @@ Named = Annotated[NamedConfig, BeforeValidator(_named)]
 class TimingConfig(_Strict):
     """How methods are timed."""
 
-    repeats: int = Field(10, ge=1, description="measured rounds; each round runs every method once")
+    repeats: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        10, description="measured rounds; each runs every method once. auto: until every speed-up is known to 5 %"
+    )
     warmup: int = Field(1, ge=0, description="rounds that are not counted")
-    batch_size: int = Field(1, ge=1, description="images a call")
+    batch_size: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
+        1, description="images a call; several sizes as a list"
+    )
+    processes: int = Field(1, ge=1, le=64, description="processes that take turns with blocks of rounds")
+    budget_s: float = Field(600.0, gt=0, le=1e6, description="seconds after which repeats: auto stops")
     relative_to: Annotated[str | None, BeforeValidator(_as_tables_name_it)] = Field(
         None, description="the method that speed-ups are given against, as tables name it"
     )
     methods: list[Named] | None = Field(None, description="the methods to time, if not all")
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Each size once, in the config's order."""
+        return list(dict.fromkeys([self.batch_size] if isinstance(self.batch_size, int) else self.batch_size))
 
 
 def _listed(value: Any) -> Any:

@@ -13,7 +13,7 @@ from reciprocam_bench.engine.resume import check_conditions
 from reciprocam_bench.engine.run import Run, Screen, open_run
 from reciprocam_bench.engine.timing import is_timed, time_experiment
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.schema import SUMMARY, TIMING
+from reciprocam_bench.runfolder.schema import SUMMARY, TIMING, TIMING_ROUNDS
 
 
 def complete(config: Config, path: Path, *, fresh: bool, screen: Screen, summarise: Callable[[Path], None]) -> None:
@@ -32,7 +32,7 @@ def complete(config: Config, path: Path, *, fresh: bool, screen: Screen, summari
         check_conditions(experiment, run.before)
         _introduce(experiment, screen)
         if not timed:
-            run.folder.remove(TIMING)
+            run.folder.remove(TIMING, TIMING_ROUNDS)
         run.begin()
         if not screen.quiet and (todo or not timed):
             screen.say(forecast(run, todo, timed))
@@ -55,7 +55,7 @@ def only_time(config: Config, path: Path, *, fresh: bool, screen: Screen) -> Non
         whole = run.before is not None and run.before.environment.finished is not None
         finished = whole and not plan(experiment, run.done)
         _introduce(experiment, screen)
-        run.folder.remove(TIMING)
+        run.folder.remove(TIMING, TIMING_ROUNDS)
         run.begin()
         _time(run)
         run.record(finished=finished)
@@ -77,8 +77,10 @@ def _show(run: Run, summarise: Callable[[Path], None]) -> None:
 
 def _time(run: Run) -> None:
     with run.phases("timing"):
-        table = time_experiment(run.experiment, run.screen)
-    run.folder.write_table(TIMING, table, "%.6g")
+        timing = time_experiment(run.experiment, run.screen)
+    run.machine.update(timing.machine)
+    run.folder.write_table(TIMING_ROUNDS, timing.rounds, "%.6g")
+    run.folder.write_table(TIMING, timing.table, "%.6g")
 
 
 def _introduce(experiment: Experiment, screen: Screen) -> None:

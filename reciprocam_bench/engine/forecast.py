@@ -26,8 +26,11 @@ def forecast(run: Run, todo: list[Work], timed: bool) -> str:
     )
     rounds = 0.0
     if config.timing is not None and not timed:
-        calls = sum(1 + method.forwards(backbone) for method in run.experiment.timed)
-        rounds = calls * config.timing.batch_size * (1 + config.timing.warmup + config.timing.repeats)
+        timing = config.timing
+        calls = 1 + sum(1 + method.forwards(backbone) for method in run.experiment.timed)
+        # How many rounds `auto` takes shows only as it goes; ten are a fair guess.
+        repeats = 10 if timing.repeats == "auto" else timing.repeats
+        rounds = calls * sum(timing.batch_sizes) * (timing.processes + timing.warmup + repeats)
     parts = [f"{_clock(n * each)} to {what}" for n, what in ((judged, "judge"), (rounds, "time")) if n]
     return f"about {' and '.join(parts)}, from a measured forward pass of {1000 * each:.3g} ms an image"
 

@@ -11,7 +11,12 @@ from reciprocam_bench.runfolder.schema import Definitions
 
 
 def environment_of(
-    experiment: Experiment, before: RunRecord | None, seconds: Mapping[str, float], *, finished: bool
+    experiment: Experiment,
+    before: RunRecord | None,
+    seconds: Mapping[str, float],
+    machine: Mapping[str, Any],
+    *,
+    finished: bool,
 ) -> dict[str, Any]:
     """The content of ``environment.json``: facts for people, and what readers and a later start rely on."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -30,6 +35,7 @@ def environment_of(
         "difficult_by": experiment.dataset.hard_by,
         "class_source": {name: choice.source for name, choice in experiment.classes.items()},
         "seconds": {name: round(s, 3) for name, s in seconds.items()},
+        **({"machine": dict(machine)} if machine else {}),
         "fingerprint": fingerprint(experiment.backbone),
         "metrics": list(experiment.metrics),
         "definitions": definitions.model_dump(exclude_defaults=True),

@@ -35,6 +35,7 @@ class Run:
     Attributes:
         before: the run that the folder held when this start opened it, None where it held none.
         done: what the folder holds of this experiment.
+        machine: what the machine did while it was timed; filled by timing.
     """
 
     experiment: Experiment
@@ -43,6 +44,7 @@ class Run:
     screen: Screen
     before: RunRecord | None
     done: Done
+    machine: dict[str, Any]
 
     def begin(self) -> None:
         """Make the folder a run of this config."""
@@ -61,7 +63,7 @@ class Run:
             self.record(finished=False)
 
     def _environment(self, *, finished: bool) -> dict[str, Any]:
-        return environment_of(self.experiment, self.before, self.phases.seconds, finished=finished)
+        return environment_of(self.experiment, self.before, self.phases.seconds, self.machine, finished=finished)
 
 
 @contextmanager
@@ -70,4 +72,5 @@ def open_run(experiment: Experiment, path: Path, fresh: bool, screen: Screen) ->
     with opened(path, fresh) as folder:
         before = before_of(experiment, folder)
         seconds = before.environment.seconds if before else {}
-        yield Run(experiment, folder, Phases(seconds), screen, before, read_done(experiment, folder, before))
+        machine = dict(before.environment.machine) if before else {}
+        yield Run(experiment, folder, Phases(seconds), screen, before, read_done(experiment, folder, before), machine)

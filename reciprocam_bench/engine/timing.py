@@ -1,16 +1,44 @@
 """The timing part of a run."""
 
+import itertools
 import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
+from reciprocam_bench.config import TimingConfig
 from reciprocam_bench.datasets.images import PreparedImages
 from reciprocam_bench.engine.experiment import Experiment
+from reciprocam_bench.engine.processes import OtherTimer, started
+from reciprocam_bench.engine.progress import Progress
 from reciprocam_bench.engine.run import Run, Screen
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import Method
-from reciprocam_bench.timing.measure import peaks, rows, time_methods
+from reciprocam_bench.timing.load import Reading, between, warning
+from reciprocam_bench.timing.measure import Call, Timed, peaks
+from reciprocam_bench.timing.table import frame, timing_table, uncertainty
+from reciprocam_bench.timing.timer import Timer
+
+# A fixed number of rounds is divided into at most so many blocks; with `auto` there are at least so many.
+_MOST_BLOCKS, _FEWEST_BLOCKS = 10, 5
+# With `auto` a block is about so long, and so many rounds at most; rounds go on until the intervals are so narrow.
+_BLOCK_SECONDS, _MOST_ROUNDS, _NARROW = 2.0, 20, 0.05
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What was timed: ``timing.csv``, ``timing_rounds.csv``, and what the machine did meanwhile."""
+
+    table: pd.DataFrame
+    rounds: pd.DataFrame
+    machine: dict[str, Any]
 
 
 def is_timed(run: Run) -> bool:
@@ -21,31 +49,101 @@ def is_timed(run: Run) -> bool:
     return {m.title for m in run.experiment.timed} <= set(table["method"])
 
 
-def time_experiment(experiment: Experiment, screen: Screen) -> pd.DataFrame:
-    """Time the experiment's methods on its first readable images; the content of ``timing.csv``."""
-    timing = experiment.config.timing
+def time_experiment(experiment: Experiment, screen: Screen) -> Timing:
+    """Time the experiment's methods on its first readable images."""
+    timing, backbone = experiment.config.timing, experiment.backbone
     if timing is None:
         raise UserError("the config has no 'timing:' part; add one, for example --set timing.repeats=10")
-    images = _first_images(experiment, timing.batch_size)
-    methods = experiment.timed
-    costs = {m.title: 1 + m.forwards(experiment.backbone) for m in methods}
-    # A slow method's call is most of a round; the first round measures memory.
-    share = {title: cost / sum(costs.values()) for title, cost in costs.items()}
-    with screen.progress(1 + timing.warmup + timing.repeats, "rounds", "timing") as progress:
+    sizes = timing.batch_sizes
+    images = _first_images(experiment, max(sizes))
+    batches = {size: backbone.prepare(images[:size]) for size in sizes}
+    begin = Reading.now()
+    with _progress(timing, screen) as progress:
+        count = _Count(experiment, progress, sizes)
+        memory, failed = _peaks(experiment, batches, count)
+        able = [m for m in experiment.timed if m.title not in failed]
+        reference = None if timing.relative_to in failed else timing.relative_to
+        timer = Timer(backbone, able, batches, on_done=count)
+        warmed = time.perf_counter()
+        timer.warm_up(timing.warmup)
+        calls: list[Call] = []
 
-        def count(method: Method) -> None:
-            progress.advance(share[method.title])
+        def table() -> pd.DataFrame:
+            return timing_table(backbone, experiment.timed, frame(calls), memory, reference, failed)
 
-        memory, failed = peaks(experiment.backbone, methods, images, count)
-        able = [m for m in methods if m.title not in failed]
-        samples = time_methods(
-            experiment.backbone, able, images, repeats=timing.repeats, warmup=timing.warmup, on_done=count
-        )
+        with started(experiment.config, timing.processes - 1, able, batches, count.rounds) as others:
+            timers: list[Timer | OtherTimer] = [timer, *others]
+            seconds = (time.perf_counter() - warmed) / max(1, timing.warmup)
+            for block, rounds in enumerate(_schedule(timing, seconds, lambda: uncertainty(table()))):
+                calls += timers[block % len(timers)].block(block, rounds)
+    machine = between(begin, Reading.now(), backbone.device)
+    _tell(failed, timing, machine)
+    return Timing(table(), frame(calls), machine)
+
+
+class _Count:
+    """Counts finished rounds: a slow method's call is most of one."""
+
+    def __init__(self, experiment: Experiment, progress: Progress, sizes: Sequence[int]) -> None:
+        costs = {m.title: 1 + m.forwards(experiment.backbone) for m in experiment.timed}
+        whole = (1 + sum(costs.values())) * sum(sizes)
+        self._share = {(title, b): cost * b / whole for title, cost in costs.items() for b in sizes}
+        self._alone = {b: b / whole for b in sizes}
+        self._progress = progress
+
+    def __call__(self, method: Method | None, size: int) -> None:
+        self._progress.advance(self._alone[size] if method is None else self._share[method.title, size])
+
+    def rounds(self, number: int) -> None:
+        """That many whole rounds."""
+        self._progress.advance(number)
+
+
+def _schedule(timing: TimingConfig, seconds_of_round: float, uncertain: Callable[[], float]) -> Iterator[range]:
+    """The rounds of each block.
+
+    With ``auto`` blocks go on until no ratio is more uncertain than 5 % or the budget is used. ``uncertain`` says how
+    uncertain the ratios of the blocks so far are.
+    """
+    if timing.repeats != "auto":
+        edges = np.linspace(0, timing.repeats, min(timing.repeats, _MOST_BLOCKS) + 1).round().astype(int).tolist()
+        yield from (range(a, b) for a, b in pairwise(edges))
+        return
+    size = max(1, min(_MOST_ROUNDS, round(_BLOCK_SECONDS / seconds_of_round)))
+    begun = time.perf_counter()
+    for block in itertools.count():
+        if block >= _FEWEST_BLOCKS and uncertain() <= _NARROW:
+            return
+        if block >= 2 and time.perf_counter() - begun > timing.budget_s:
+            return
+        yield range(block * size, (block + 1) * size)
+
+
+def _progress(timing: TimingConfig, screen: Screen) -> Progress:
+    # The first round measures memory. How many rounds `auto` takes is not known before.
+    rounds = _FEWEST_BLOCKS * _MOST_ROUNDS if timing.repeats == "auto" else timing.repeats
+    return screen.progress(1 + timing.warmup + rounds, "rounds", "timing")
+
+
+def _peaks(
+    experiment: Experiment, batches: dict[int, torch.Tensor], count: "_Count"
+) -> tuple[dict[int, dict[Timed, int]], dict[str, str]]:
+    """Peak memory by batch size, and why methods failed."""
+    memory: dict[int, dict[Timed, int]] = {}
+    failed: dict[str, str] = {}
+    for size, batch in batches.items():
+        able = [m for m in experiment.timed if m.title not in failed]
+        memory[size], reasons = peaks(experiment.backbone, able, batch, partial(count, size=size))
+        failed |= reasons
+    return memory, failed
+
+
+def _tell(failed: dict[str, str], timing: TimingConfig, machine: dict[str, Any]) -> None:
     for title, reason in failed.items():
         lost = "; nothing is timed against it" if title == timing.relative_to else ""
         print(f"note: {title} could not be timed: {reason}{lost}", file=sys.stderr)
-    reference = None if timing.relative_to in failed else timing.relative_to
-    return pd.DataFrame(rows(experiment.backbone, methods, len(images), samples, memory, reference, failed))
+    if line := warning(machine):
+        print(f"note: {line}", file=sys.stderr)
 
 
 def _first_images(experiment: Experiment, count: int) -> torch.Tensor:
@@ -60,4 +158,4 @@ def _first_images(experiment: Experiment, count: int) -> torch.Tensor:
     if not images:
         raise UserError("none of the images could be read, so there is nothing to time")
     # Fewer images than asked for are repeated; what they show does not change the time.
-    return experiment.backbone.prepare(torch.stack([images[i % len(images)] for i in range(count)]))
+    return torch.stack([images[i % len(images)] for i in range(count)])

@@ -12,7 +12,7 @@ from reciprocam_bench.reporting.latex import to_latex
 from reciprocam_bench.reporting.tables import readable_summary, readable_timing, to_markdown
 from reciprocam_bench.reporting.terminal import to_terminal
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import ERROR, PER_IMAGE, SUMMARY, Definitions
+from reciprocam_bench.runfolder.schema import ERROR, FORWARD, PER_IMAGE, SUMMARY, Definitions
 
 FORMATS = ("markdown", "latex", "csv", "terminal")
 PARTS = ("summary", "timing")
@@ -111,7 +111,7 @@ def _table(record: RunRecord, part: str) -> pd.DataFrame | None:
             raise UserError(f"{record.path} has no {part}.csv; run again, which makes it anew")
         return None
     methods = config.timing.methods or config.methods if part == "timing" and config.timing else config.methods
-    wanted = frame["method"].isin([m.title for m in methods])
+    wanted = frame["method"].isin([FORWARD, *(m.title for m in methods)])
     if part == "summary":
         wanted &= frame["protocol"].isin(config.protocol)
     return frame[wanted].reset_index(drop=True)

@@ -44,17 +44,27 @@ def readable_summary(summary: pd.DataFrame, definitions: Definitions) -> pd.Data
 def readable_timing(timing: pd.DataFrame) -> pd.DataFrame:
     """Timing rows for a reader: milliseconds, images a second, memory, speed-up with its interval."""
     table = timing[["method", "implementation", "scope"]].astype(object).fillna("")
+    if timing["batch_size"].nunique() > 1:
+        table["batch"] = timing["batch_size"].map(_count)
     table["median ms"] = timing["median_ms"].map(_three)
     quartiles = zip(timing["q25_ms"], timing["q75_ms"], strict=True)
     table["quartiles ms"] = ["failed" if pd.isna(a) else f"{_three(a)} to {_three(b)}" for a, b in quartiles]
     table["images/s"] = timing["images_per_s"].map(_three)
     table["peak MB"] = timing["peak_memory_mb"].map(_three)
+    if "forwards" in timing:
+        table["forwards"] = _ratios(timing, "forwards")
     if timing["speedup"].notna().any():
-        table[f"speed-up over {timing['relative_to'].dropna().iloc[0]}"] = [
-            "" if pd.isna(s) else f"{_three(s)} ({_three(a)} to {_three(b)})"
-            for s, a, b in zip(timing["speedup"], timing["speedup_low"], timing["speedup_high"], strict=True)
-        ]
+        table[f"speed-up over {timing['relative_to'].dropna().iloc[0]}"] = _ratios(timing, "speedup")
     return table
+
+
+def _ratios(timing: pd.DataFrame, name: str) -> list[str]:
+    """Ratios with their intervals; none of a single block of rounds."""
+    columns = (timing[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return [
+        "" if pd.isna(s) else _three(s) if pd.isna(a) else f"{_three(s)} ({_three(a)} to {_three(b)})"
+        for s, a, b in zip(*columns, strict=True)
+    ]
 
 
 def to_markdown(table: pd.DataFrame) -> str:

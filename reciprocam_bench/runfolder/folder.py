@@ -68,9 +68,10 @@ class RunFolder:
         path = self.path / CONFIG
         return path.is_file() and path.read_bytes() == config.encode()
 
-    def remove(self, name: str) -> None:
-        """Remove a table that no longer is what the config asks for."""
-        (self.path / name).unlink(missing_ok=True)
+    def remove(self, *names: str) -> None:
+        """Remove tables that no longer are what the config asks for."""
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
 
     def write_environment(self, content: Mapping[str, Any]) -> None:
         """Replace ``environment.json``."""

@@ -19,12 +19,15 @@ from reciprocam_bench.runfolder.schema import (
     ERROR,
     FIXED,
     FORMAT,
+    FORWARD,
     IMAGES,
     IMAGES_COLUMNS,
     PENDING,
     PER_IMAGE,
+    SCOPES,
     SUMMARY,
     TIMING,
+    TIMING_ROUNDS,
     Definitions,
     Environment,
     MetricDefinition,
@@ -40,13 +43,14 @@ _SUMMARY_NEEDED = ("backbone", "dataset", "protocol", "method", "images", "const
 _SUMMARY_TEXT = ("backbone", "dataset", "protocol", "method", "classes", "difficult_by", "published_note")
 _SUMMARY_NUMBERS = ("images", "images_total", "constant", "nan", "errors", "top1", "trials", "trials_difficult")
 _ENDS = ("_low", "_high", "_published")
-_SCOPES = ("end-to-end", "explainer")
+_ROUNDS_NUMBERS = ("batch_size", "process", "block", "round", "wall_ms", "device_ms")
 _TIMING_TEXT = ("backbone", "method", "implementation", "scope", "relative_to", "status")
 _TIMING_NUMBERS = (
     *("batch_size", "repeats", "median_ms", "q25_ms", "q75_ms", "device_median_ms", "images_per_s"),
     *("speedup", "speedup_low", "speedup_high", "peak_memory_mb"),
 )
 _TIMING_NEEDED = (*_TIMING_TEXT[:-1], *_TIMING_NUMBERS)  # format 1 had no status
+_TIMING_LATER = ("blocks", "forwards", "forwards_low", "forwards_high")
 
 
 @dataclass(frozen=True)
@@ -120,13 +124,21 @@ class RunRecord:
 
     def timing(self) -> pd.DataFrame | None:
         """``timing.csv``, None where there is none; a damaged one is a ``UserError``."""
-        table, path = self._made(TIMING, _TIMING_NEEDED, _TIMING_TEXT, _TIMING_NUMBERS), self.path / TIMING
+        known = [*_TIMING_NUMBERS, *_TIMING_LATER]
+        return self._timed(TIMING, self._made(TIMING, _TIMING_NEEDED, _TIMING_TEXT, known))
+
+    def timing_rounds(self) -> pd.DataFrame | None:
+        """``timing_rounds.csv``, None where there is none; a damaged one is a ``UserError``."""
+        needed = ("method", "scope", *_ROUNDS_NUMBERS)
+        return self._timed(TIMING_ROUNDS, self._made(TIMING_ROUNDS, needed, needed[:2], _ROUNDS_NUMBERS))
+
+    def _timed(self, name: str, table: pd.DataFrame | None) -> pd.DataFrame | None:
         if table is None:
             return None
-        one_of(path, table, "scope", _SCOPES.__contains__, _TABLE_CURE)
+        one_of(self.path / name, table, "scope", SCOPES.__contains__, _TABLE_CURE)
         if self.config.timing:
-            titles = {m.title for m in self.config.timing.methods or ()} | self.definitions.methods.keys()
-            one_of(path, table, "method", titles.__contains__, _TABLE_CURE)
+            titles = {FORWARD, *(m.title for m in self.config.timing.methods or ())} | self.definitions.methods.keys()
+            one_of(self.path / name, table, "method", titles.__contains__, _TABLE_CURE)
         return table
 
     def _summed(self, metric: str, subset: str = "") -> list[str]:

@@ -11,8 +11,9 @@ FORMAT = 2
 
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 PER_IMAGE, SUMMARY, PER_CLASS, TIMING = "per_image.csv", "summary.csv", "per_class.csv", "timing.csv"
+TIMING_ROUNDS = "timing_rounds.csv"
 SKIPPED, IMAGES = "skipped.csv", "images.csv"
-FILES = (CONFIG, ENVIRONMENT, PER_IMAGE, SUMMARY, PER_CLASS, TIMING, SKIPPED, IMAGES)
+FILES = (CONFIG, ENVIRONMENT, PER_IMAGE, SUMMARY, PER_CLASS, TIMING, TIMING_ROUNDS, SKIPPED, IMAGES)
 # Pictures of the first images, and the raw maps of a run with save_maps.
 FOLDERS = ("maps", "raw_maps")
 
@@ -32,6 +33,10 @@ FIXED = (
 )
 SKIPPED_COLUMNS = ("protocol", "image", "reason")
 IMAGES_COLUMNS = ("image", "bytes", "modified", "sha256", "truth")
+
+# The row of the network alone in timing tables, and its scope.
+FORWARD = "forward"
+SCOPES = (FORWARD, "end-to-end", "explainer")
 
 # A cell whose metric joined the run after the row was written and has not been measured yet.
 PENDING = "pending"
@@ -109,6 +114,7 @@ class Environment(BaseModel):
     difficult_by: str = ""
     class_source: dict[str, str] = {}
     seconds: dict[str, float] = {}
+    machine: dict[str, Any] = {}
     finished: str | None = None
 
     @model_validator(mode="after")

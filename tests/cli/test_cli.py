@@ -128,14 +128,16 @@ def test_time_writes_timing_alone(cli: Cli, here: Path) -> None:
     assert code == 0
     assert "timm/test_resnet on folder, time" in out
     assert "timing: 3/3 rounds" in err
-    assert sorted(p.name for p in (here / "out").iterdir()) == ["config.yaml", "environment.json", "timing.csv"]
+    assert sorted(p.name for p in (here / "out").iterdir()) == [
+        *("config.yaml", "environment.json", "timing.csv", "timing_rounds.csv")
+    ]
 
 
 def test_report_in_three_formats(cli: Cli, here: Path) -> None:
     cli("run", "-c", "tiny", "-q")
     code, markdown, err = cli("report", "runs/tiny")
     assert (code, err) == (0, "")
-    assert markdown.count("\n|") == 4 + 6
+    assert markdown.count("\n|") == 4 + 7
     latex = cli("report", "runs/tiny", "--format", "latex")[1]
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 2
     assert r"$\uparrow$" in latex
@@ -144,7 +146,7 @@ def test_report_in_three_formats(cli: Cli, here: Path) -> None:
     assert [row["method"] for row in summary] == ["gradcam", "reciprocam"]
     assert float(summary[0]["adcc"]) > 0
     timing = list(csv.DictReader(io.StringIO(cli("report", "runs/tiny", "-f", "csv", "--part", "timing")[1])))
-    assert {row["method"] for row in timing} == {"gradcam", "reciprocam"}
+    assert {row["method"] for row in timing} == {"forward", "gradcam", "reciprocam"}
 
 
 def test_report_of_several_runs_is_one_table(cli: Cli, here: Path) -> None:

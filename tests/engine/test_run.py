@@ -28,7 +28,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_the_files_it_promises(finished: Path) -> None:
     assert sorted(p.name for p in finished.iterdir()) == [
         *("config.yaml", "environment.json", "images.csv", "maps"),
-        *("per_image.csv", "skipped.csv", "summary.csv", "timing.csv"),
+        *("per_image.csv", "skipped.csv", "summary.csv", "timing.csv", "timing_rounds.csv"),
     ]
 
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 from tiny_runs import config, environment, run, table, time_only
 
+from reciprocam_bench.config import TimingConfig
+from reciprocam_bench.engine.timing import _schedule
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.reporting.report import report
@@ -22,20 +24,68 @@ def test_timing_has_a_row_per_method_and_scope(pictures: Path, tmp_path: Path) -
     timing = table(tmp_path / "run", "timing")
     assert list(timing.columns) == [
         *("backbone", "method", "implementation", "scope", "batch_size", "relative_to", "repeats"),
-        *("median_ms", "q25_ms", "q75_ms", "device_median_ms", "images_per_s"),
-        *("speedup", "speedup_low", "speedup_high", "peak_memory_mb", "status"),
+        *("blocks", "median_ms", "q25_ms", "q75_ms", "device_median_ms", "images_per_s"),
+        *("speedup", "speedup_low", "speedup_high", "forwards", "forwards_low", "forwards_high"),
+        *("peak_memory_mb", "status"),
     ]
-    pairs = [(m, s) for m in ("gradcam", "reciprocam") for s in ("end-to-end", "explainer")]
+    pairs = [("forward", "forward")]
+    pairs += [(m, s) for m in ("gradcam", "reciprocam") for s in ("end-to-end", "explainer")]
     assert list(zip(timing["method"], timing["scope"], strict=True)) == pairs
     assert set(timing["repeats"]) == {3}
-    assert set(timing["batch_size"]) == {2}
+    assert set(timing["blocks"]) == {3} and set(timing["batch_size"]) == {2}
     assert (timing["q25_ms"] <= timing["median_ms"]).all()
     assert (timing["median_ms"] <= timing["q75_ms"]).all()
     assert np.allclose(timing["images_per_s"], 2000 / timing["median_ms"], rtol=1e-4)
     assert (timing["peak_memory_mb"] > 0).all()
     own = timing[timing["method"] == "reciprocam"]
-    assert (own[["speedup", "speedup_low", "speedup_high"]] == 1).all(axis=None)
+    assert (own[["speedup", "speedup_low", "speedup_high"]].astype(float) == 1).all(axis=None)
     assert environment(tmp_path / "run")["seconds"]["timing"] > 0
+    machine = environment(tmp_path / "run")["machine"]
+    assert 0 <= machine["others"] <= 1 and len(machine["load_average"]) == 2
+
+
+def test_every_measured_call_is_kept(pictures: Path, tmp_path: Path) -> None:
+    run(config(pictures, timing={"repeats": 12, "batch_size": [1, 3]}, limit=2), tmp_path / "run")
+    rounds, timing = table(tmp_path / "run", "timing_rounds"), table(tmp_path / "run", "timing")
+    assert len(rounds) == 12 * len(timing) and set(timing["batch_size"]) == {1, 3}
+    assert set(rounds["block"]) == set(range(10)) and set(rounds["round"]) == set(range(12))
+    for key, calls in rounds.groupby(["batch_size", "method", "scope"]):
+        row = timing.set_index(["batch_size", "method", "scope"]).loc[key]
+        assert row["median_ms"] == pytest.approx(calls["wall_ms"].median(), rel=1e-4)
+
+
+def test_other_processes_take_turns(pictures: Path, tmp_path: Path) -> None:
+    timing = {"repeats": 4, "processes": 2, "relative_to": "gradcam"}
+    run(config(pictures, timing=timing, limit=1), tmp_path / "run")
+    rounds = table(tmp_path / "run", "timing_rounds")
+    assert rounds.groupby("block")["process"].unique().map(list).to_dict() == {0: [0], 1: [1], 2: [0], 3: [1]}
+    assert set(rounds.groupby("process").size()) == {2 * 5}
+
+
+def test_what_goes_wrong_in_another_process_is_told(pictures: Path, tmp_path: Path, method: Callable) -> None:
+    method("test-here-alone", lambda fp: fp.features.mean(1))  # the other process does not know it
+    timing = {"repeats": 2, "processes": 2, "methods": ["test-here-alone"]}
+    with pytest.raises(UserError, match="timing in another process failed: unknown method 'test-here-alone'"):
+        run(config(pictures, timing=timing, limit=1), tmp_path / "run")
+    assert (tmp_path / "run/per_image.csv").is_file()
+
+
+@pytest.mark.parametrize(("repeats", "blocks"), [(1, [1]), (3, [1, 1, 1]), (10, [1] * 10), (25, [2, 3] * 5)])
+def test_rounds_are_divided_into_blocks(repeats: int, blocks: list[int]) -> None:
+    rounds = list(_schedule(TimingConfig(repeats=repeats), 1.0, lambda: 0.0))
+    assert sorted(map(len, rounds)) == sorted(blocks)
+    assert [i for block in rounds for i in block] == list(range(repeats))
+
+
+def test_auto_goes_on_until_ratios_are_known() -> None:
+    known = iter([0.3, 0.06, 0.05])
+    rounds = list(_schedule(TimingConfig(repeats="auto"), 0.5, lambda: next(known)))
+    assert [len(r) for r in rounds] == [4] * 7  # five blocks of two seconds, then until 5 %
+
+
+def test_auto_ends_with_its_budget() -> None:
+    rounds = list(_schedule(TimingConfig(repeats="auto", budget_s=1e-9), 100.0, lambda: 1.0))
+    assert [len(r) for r in rounds] == [1, 1]
 
 
 def test_a_slow_method_takes_as_long_as_it_takes(pictures: Path, tmp_path: Path, method: Callable) -> None:
@@ -49,7 +99,7 @@ def test_a_slow_method_takes_as_long_as_it_takes(pictures: Path, tmp_path: Path,
     rows = table(tmp_path / "run", "timing").set_index(["method", "scope"])
     own, other = (rows.loc[(name, "explainer")] for name in ("test-slow", "cam"))
     assert 200 <= own["q25_ms"] <= own["median_ms"]
-    assert other["median_ms"] < 100 and other["speedup"] > 2
+    assert other["median_ms"] < 100 and float(other["speedup"]) > 2
     forward = rows.loc[("cam", "end-to-end"), "median_ms"] - other["median_ms"]
     assert rows.loc[("test-slow", "end-to-end"), "median_ms"] == pytest.approx(200 + forward, rel=0.5)
 
@@ -76,7 +126,7 @@ def test_a_method_that_fails_everywhere_keeps_its_timing_rows_without_times(
 def test_timing_alone(pictures: Path, tmp_path: Path) -> None:
     settings = config(pictures, timing={"repeats": 1, "warmup": 0, "methods": ["gradcam"]}, limit=1)
     time_only(settings, tmp_path / "run")
-    assert table(tmp_path / "run", "timing")["method"].tolist() == ["gradcam"] * 2
+    assert table(tmp_path / "run", "timing")["method"].tolist() == ["forward", "gradcam", "gradcam"]
     assert not (tmp_path / "run/per_image.csv").exists()
     assert "finished" not in environment(tmp_path / "run")
     run(settings, tmp_path / "run")

@@ -113,6 +113,7 @@ def test_readable_timing_keeps_three_digits():
             "method": ["cam"],
             "implementation": [None],
             "scope": ["end-to-end"],
+            "batch_size": [1],
             "median_ms": [12.3456],
             "q25_ms": [12.0],
             "q75_ms": [1234.5],

@@ -1,0 +1,43 @@
+"""What the processors' counters say of a machine."""
+
+import time
+from dataclasses import replace
+
+import torch
+
+from reciprocam_bench.timing.load import Reading, between, warning
+
+CPU = torch.device("cpu")
+BEGIN = Reading(total=100, idle=50, steal=1, own=10, load_average=0.5, clock_mhz=2000)
+
+
+def later(idle: float, steal: float, own: float) -> Reading:
+    return replace(BEGIN, total=120, idle=50 + idle, steal=1 + steal, own=10 + own, load_average=1.5)
+
+
+def test_work_of_others_is_told_from_ones_own() -> None:
+    machine = between(BEGIN, later(idle=4, steal=0, own=10), CPU)
+    assert machine["others"] == 0.3 and machine["steal"] == 0.0
+    assert machine["load_average"] == [0.5, 1.5] and machine["clock_mhz"] == [2000, 2000]
+    assert "used 30 % of the processors" in (warning(machine) or "")
+
+
+def test_an_idle_machine_is_not_warned_of() -> None:
+    assert warning(between(BEGIN, later(idle=9, steal=0, own=10), CPU)) is None
+
+
+def test_stolen_time_is_warned_of() -> None:
+    machine = between(BEGIN, later(idle=9, steal=1, own=10), CPU)
+    assert machine["steal"] == 0.05 and machine["others"] == 0.0
+    assert "the host took 5 %" in (warning(machine) or "")
+
+
+def test_it_is_read_from_this_machine() -> None:
+    begin = Reading.now()
+    until = time.process_time() + 0.3
+    while time.process_time() < until:
+        pass
+    end = Reading.now()
+    assert end.own - begin.own >= 0.25 and end.total > begin.total
+    machine = between(begin, end, CPU)
+    assert 0 <= machine["others"] <= 1 and 0 <= machine["steal"] <= 1
