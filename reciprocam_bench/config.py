@@ -91,7 +91,8 @@ def _named(value: Any) -> Any:
         raise ValueError(str(error)) from None  # parse_config says where
 
 
-def _as_tables_name_it(title: Any) -> Any:
+def as_tables_name_it(title: Any) -> Any:
+    """A title in the form that tables give it; what is no title stays as it is."""
     try:
         return NamedConfig.model_validate(parse_title(title)).title if isinstance(title, str) else title
     except (UserError, ValidationError):
@@ -107,7 +108,7 @@ class TimingConfig(_Strict):
     repeats: int = Field(10, ge=1, description="measured rounds; each round runs every method once")
     warmup: int = Field(1, ge=0, description="rounds that are not counted")
     batch_size: int = Field(1, ge=1, description="images a call")
-    relative_to: Annotated[str | None, BeforeValidator(_as_tables_name_it)] = Field(
+    relative_to: Annotated[str | None, BeforeValidator(as_tables_name_it)] = Field(
         None, description="the method that speed-ups are given against, as tables name it"
     )
     methods: list[Named] | None = Field(None, description="the methods to time, if not all")
