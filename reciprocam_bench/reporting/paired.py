@@ -39,11 +39,12 @@ def differences(pairs: Sequence[Pair], seed: int = 0, tests: int | None = None) 
     The interval is ``d ± t s``: ``s`` is the standard deviation of the difference over the resamples of the images that
     `estimate` uses, times ``sqrt(n / (n - 1))``, and ``t`` the 97.5 % quantile of Student's distribution with ``n - 1``
     degrees of freedom, for ``n`` images. For a mean this is the paired t-interval. (Hesterberg 2015, "What teachers
-    should know about the bootstrap", section 5.2: percentile intervals are too narrow for few images.)
+    should know about the bootstrap", arXiv 1411.5279: percentile intervals are too narrow for few images.)
 
     The p-value is that of a permutation test: under no difference the two methods' rows of any image might as well be
     swapped. All swaps are tried where they are few, else ``max(10000, 40 tests)`` with what was observed among them.
-    More than 2,000 images are swapped in 2,000 random bundles, which is as exact: a bundle has two sides as well.
+    More than 2,000 images are swapped in 2,000 random bundles, which is as exact: a bundle has two sides as well
+    (Hemerik and Goeman 2018, arXiv 1411.7565: tests by a group of swaps).
 
     Args:
         pairs: the samples, each the same object wherever it is the same sample.
