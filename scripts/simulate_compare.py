@@ -30,8 +30,8 @@ PAGE = """# What `rcam-bench compare` finds where the truth is known
 
 Made by `scripts/simulate_compare.py`: {simulations} simulated pairs a row, seed {seed}. Differences are in percentage
 points, shares in percent; a coverage of 95 has a standard error of {error:.1f}. KS is the p-value of a
-Kolmogorov-Smirnov test that p-values are uniform where there is no difference; for metrics of 0 and 1, whose p-values are
-coarse, that they are not smaller.
+Kolmogorov-Smirnov test that p-values are uniform where there is no difference; for metrics of 0 and 1, whose p-values
+are coarse, that they are not smaller.
 
 """
 _AT_ONCE = 250
