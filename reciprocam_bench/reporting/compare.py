@@ -85,6 +85,7 @@ def _family(record: RunRecord, protocol: str, found: Sequence[Match], metrics: S
     samples = [match.samples(name) for match, name in tests]
     made = iter(differences([pair for pair in samples if pair is not None], record.config.seed))
     results = [None if pair is None else next(made) for pair in samples]
+    valued = sum(result is not None for result in results)
     adjusted = iter(holm([r.p for r in results if r is not None]))
     fixed = {"backbone": record.config.backbone.model, "dataset": record.dataset, "protocol": protocol}
     rows = []
@@ -94,7 +95,7 @@ def _family(record: RunRecord, protocol: str, found: Sequence[Match], metrics: S
         row |= {"method": match.first.method, "run": match.first.run}
         row |= {"against": match.second.method, "against_run": match.second.run}
         p_holm = next(adjusted) if result else None
-        row |= _numbers(result, match.images) | {"p_holm": p_holm, "tests": len(tests) - results.count(None)}
+        row |= _numbers(result, match.images) | {"p_holm": p_holm, "tests": valued}
         rows.append(row | {"verdict": verdict(result, p_holm, up)})
     return rows
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,11 @@ class Judged:
     _trials: dict[str, np.ndarray] = field(default_factory=dict)
     _samples: dict[tuple[str, bytes], Sample | None] = field(default_factory=dict)
 
+    @cached_property
+    def images(self) -> np.ndarray:
+        """The images that it has rows of."""
+        return self.rows["image"].unique()
+
     def trials(self, metric: str) -> np.ndarray:
         """The trials that have a value of the metric, ``(T,)``, sorted."""
         if metric not in self._trials:
@@ -46,7 +51,8 @@ class Judged:
         return self._samples[key]
 
 
-class Match(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Match:
     """One method against another, or against itself in another run."""
 
     family: str
@@ -58,10 +64,10 @@ class Match(NamedTuple):
         """The metrics that both were judged by."""
         return [name for name in self.first.record.metrics if name in self.second.record.metrics]
 
-    @property
+    @cached_property
     def images(self) -> int:
         """How many images one of the two has rows of."""
-        return len(np.union1d(self.first.rows["image"].unique(), self.second.rows["image"].unique()))
+        return len(np.union1d(self.first.images, self.second.images))
 
     def samples(self, metric: str) -> tuple[Sample, Sample] | None:
         """Both on the trials that both have values for; None where there are none."""
