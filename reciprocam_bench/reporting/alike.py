@@ -1,5 +1,6 @@
 """Which runs can be compared: one network, the same images prepared alike, the same rules."""
 
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -8,6 +9,7 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.record import RunRecord, read_images
 from reciprocam_bench.runfolder.schema import IMAGES
 
+_DIGEST = re.compile(r"[0-9a-f]{40,64}")
 # What makes a value of a metric; its title does not.
 _RULES = {"higher_is_better", "aggregation", "terms", "columns"}
 
@@ -40,17 +42,17 @@ def _facts(record: RunRecord) -> dict[str, Any]:
         "factory": backbone.factory,
         "options of the model": backbone.options,
         # Two names may stand for one file.
-        "weights": str(fingerprint.get("weights") or backbone.weights)[:12],
-        "head": str(fingerprint.get("head") or backbone.head or "")[:12],
+        "weights": fingerprint.get("weights") or backbone.weights,
+        "head": fingerprint.get("head") or backbone.head or "",
         "multi_label": backbone.multi_label,
         "data set": record.dataset,
         "preprocess": config.preprocess,
     }
     for name in config.protocol:
         protocol = rules.protocols[name]
-        source = record.environment.class_source.get(name, "")
+        asked = protocol.classes if config.classes is None else config.classes
         facts[f"version of {name}"] = protocol.version
-        facts[f"class under {name}"] = config.classes if config.classes is not None else source or protocol.classes
+        facts[f"class under {name}"] = record.environment.class_source.get(name) or str(asked)
     for name, metric in record.metrics.items():
         facts |= {f"{rule} of {name}": value for rule, value in metric.model_dump(include=_RULES).items()}
     return facts
@@ -58,12 +60,17 @@ def _facts(record: RunRecord) -> dict[str, Any]:
 
 def _circumstances(record: RunRecord) -> dict[str, Any]:
     found = {name: value for name, value in record.environment.fingerprint.items() if name not in ("weights", "head")}
-    return found | {"layer": record.config.backbone.layer, "commit": (record.environment.commit or "unknown")[:8]}
+    return found | {"layer": record.config.backbone.layer, "commit": record.environment.commit or "unknown"}
 
 
 def _differing(first: dict[str, Any], other: dict[str, Any]) -> str:
     """``weights (a, not b)``; what only one of them has is no difference."""
-    return ", ".join(f"{k} ({other[k]}, not {first[k]})" for k in first if k in other and first[k] != other[k])
+    keys = [key for key in first if key in other and first[key] != other[key]]
+    return ", ".join(f"{key} ({_shown(other[key])}, not {_shown(first[key])})" for key in keys)
+
+
+def _shown(value: Any) -> str:
+    return _DIGEST.sub(lambda digest: digest[0][:12], str(value)) or "none"
 
 
 def _check_images(a: RunRecord, b: RunRecord) -> None:

@@ -168,9 +168,10 @@ def _write(folder: Path, text: str) -> None:
 def _text(records: Sequence[RunRecord], part: pd.DataFrame, definitions: Definitions, form: str, width: int) -> str:
     first = part.iloc[0]
     what = "one method in several runs" if first["family"] == RUNS else "methods"
+    tests = f"{first['tests']} test" + ("" if first["tests"] == 1 else "s")
     title = (
         f"{first['backbone']} on {first['dataset']}, paired differences of {what} in percentage points "
-        f"(protocol {first['protocol']}); {first['tests']} tests, p adjusted by Holm{unfinished(records)}"
+        f"(protocol {first['protocol']}); {tests}, p adjusted by Holm{unfinished(records)}"
     )
     if first["family"] == RUNS and (differing := noted(records)):
         title += f"; the runs differ in {differing}"

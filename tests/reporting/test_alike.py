@@ -35,14 +35,14 @@ def test_methods_meet_in_one_run_where_they_can_and_a_method_meets_itself_across
 
 
 def test_the_same_method_in_two_runs_is_a_family_of_its_own(tmp_path: Path) -> None:
-    old = write(tmp_path / "old", rows(OLD), commit="1234567890")
-    new = write(tmp_path / "new", rows(NEW), commit="abcdefabcdef", fingerprint={"torch": "2.9"})
+    old = write(tmp_path / "old", rows(OLD), commit="1" * 40)
+    new = write(tmp_path / "new", rows(NEW), commit="abcdefab" * 5, fingerprint={"torch": "2.9"})
     table = pd.read_csv(io.StringIO(compare([old, new], "csv"))).set_index(["family", "metric"])
     assert set(table.loc["methods", "tests"]) == {15} and set(table.loc["runs", "tests"]) == {5}
     assert set(table.loc["runs", "verdict"]) == {"better"}
     text = compare([old, new], "markdown").splitlines()
     title = next(line for line in text if "one method in several runs" in line)
-    assert title.endswith("; the runs differ in commit (abcdefab, not 12345678)")
+    assert title.endswith("; the runs differ in commit (abcdefababcd, not 111111111111)")
     assert "| method  | run | against | against run |" in "\n".join(text)
 
 
@@ -86,7 +86,7 @@ def test_a_metric_of_one_run_is_compared_within_it(tmp_path: Path) -> None:
     "changes, message",
     [
         ({"fingerprint": {"weights": "b" * 64}}, r"weights \(bbbbbbbbbbbb, not aaaaaaaaaaaa\)"),
-        ({"fingerprint": {"head": "c" * 64}}, r"head \(cccccccccccc, not \)"),
+        ({"fingerprint": {"head": "c" * 64}}, r"head \(cccccccccccc, not none\)"),
         (
             {"config": {"backbone": {"model": "torchvision/resnet50"}}, "fingerprint": {"weights": "b" * 64}},
             r"model \(torchvision/resnet50, not torchvision/resnet18\), weights \(bbb",
@@ -94,6 +94,7 @@ def test_a_metric_of_one_run_is_compared_within_it(tmp_path: Path) -> None:
         ({"config": {"preprocess": "model"}}, r"preprocess \(model, not protocol\)"),
         ({"dataset": "coco"}, r"data set \(coco, not imagenet\)"),
         ({"protocols": {"poppi-2021": {"version": 2, "classes": "predicted"}}}, r"version of poppi-2021 \(2, not 1\)"),
+        ({"class_source": {"poppi-2021": "wordnet"}}, r"class under poppi-2021 \(wordnet, not predicted\)"),
         ({"config": {"classes": "label"}}, r"class under poppi-2021 \(label, not predicted\)"),
         (
             {"metrics": {"increase": {**small_runs.METRICS["increase"], "higher_is_better": False}}},
@@ -115,6 +116,21 @@ def test_another_layer_or_name_of_the_same_weights_can_be_compared(tmp_path: Pat
     old = write(tmp_path / "old", rows(OLD))
     new = write(tmp_path / "new", rows(OLD), config={"backbone": backbone})
     assert "the runs differ in layer (layer3, not auto)" in compare([old, new], "markdown")
+    assert compare([old, new], "markdown", metrics=["adcc"]).count("; 1 test, p adjusted by Holm\n") == 1
+
+
+def test_weights_without_a_digest_are_told_by_their_names(tmp_path: Path) -> None:
+    old, new = (
+        write(
+            tmp_path / name,
+            rows(OLD),
+            fingerprint={"weights": ""},
+            config={"backbone": {"model": "torchvision/resnet18", "weights": f"weights/of/{name}.pth"}},
+        )
+        for name in ("old", "new")
+    )
+    with pytest.raises(UserError, match=r"weights \(weights/of/new.pth, not weights/of/old.pth\)"):
+        compare([old, new], "csv")
 
 
 @pytest.mark.parametrize(("column", "what"), [("sha256", "another picture"), ("truth", "labelled otherwise")])
