@@ -91,7 +91,8 @@ def _named(value: Any) -> Any:
         raise ValueError(str(error)) from None  # parse_config says where
 
 
-def _as_tables_name_it(title: Any) -> Any:
+def as_tables_name_it(title: Any) -> Any:
+    """A title in the form that tables give it; what is no title stays as it is."""
     try:
         return NamedConfig.model_validate(parse_title(title)).title if isinstance(title, str) else title
     except (UserError, ValidationError):
@@ -113,7 +114,7 @@ class TimingConfig(_Strict):
     )
     processes: int = Field(1, ge=1, le=64, description="processes that take turns with blocks of rounds")
     budget_s: float = Field(600.0, gt=0, le=1e6, description="seconds after which repeats: auto stops")
-    relative_to: Annotated[str | None, BeforeValidator(_as_tables_name_it)] = Field(
+    relative_to: Annotated[str | None, BeforeValidator(as_tables_name_it)] = Field(
         None, description="the method that speed-ups are given against, as tables name it"
     )
     methods: list[Named] | None = Field(None, description="the methods to time, if not all")

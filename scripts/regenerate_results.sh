@@ -32,4 +32,7 @@ for model in resnet18 resnet50; do
       --set "dataset.annotations=${COCO_ANNOTATIONS:-annotations/instances_val2017.json}"
   fi
 done
+if [ -d "$output/resnet18_imagenet_subset" ]; then
+  rcam-bench compare "$output/resnet18_imagenet_subset" --format csv > /dev/null
+fi
 python scripts/update_readme.py

@@ -143,7 +143,7 @@ def test_a_long_command_is_right_as_shown(
 @pytest.mark.parametrize(("page", "command"), [c for c in COMMANDS if shlex.split(c[1])[0] not in _LONG])
 def test_a_command_runs_as_shown(reader: Path, monkeypatch: pytest.MonkeyPatch, page: str, command: str) -> None:
     words = shlex.split(command)
-    if words[0] == "report":
+    if words[0] in ("report", "compare"):
         for name in (word for word in words[1:] if word.startswith("runs/")):
             shutil.copytree(ROOT / "results/resnet18_imagenet_subset", name, dirs_exist_ok=True)
     call(monkeypatch, words)

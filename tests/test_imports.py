@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reciprocam_bench"
 HEAVY = {"torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib"}
 READERS = ["reporting", "runfolder", "aggregation", "config", "errors", "titles", "overrides"]
-READERS += ["protocols.protocol", "protocols.published", "cli.report"]
+READERS += ["protocols.protocol", "protocols.published", "cli.report", "cli.compare"]
 
 
 def module_name(path: Path) -> str:

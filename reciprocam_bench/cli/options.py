@@ -24,6 +24,9 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: --set backbone.weights=none. Repeatable.")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Replace the run that is in the folder.")]
+Format = Annotated[
+    str | None, typer.Option("--format", "-f", help="markdown, latex, csv or terminal. [default: as stdout is]")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")]
 
 
@@ -55,9 +58,13 @@ def screen(quiet: bool) -> "Screen":
 
 
 def show(folders: Path | Sequence[Path], form: str | None = None, parts: Sequence[str] = ("summary", "timing")) -> None:
-    """Print the tables of run folders, in the width of a terminal where there is one."""
+    """Print the tables of run folders."""
     from reciprocam_bench.reporting.report import report
 
-    on_terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns
-    print(report(folders, form or ("terminal" if on_terminal else "markdown"), parts, width).rstrip("\n"))
+    form, width = form_and_width(form)
+    print(report(folders, form, parts, width).rstrip("\n"))
+
+
+def form_and_width(form: str | None) -> tuple[str, int]:
+    """The format asked for, or the one for where stdout goes; and the width of a terminal where there is one."""
+    return form or ("terminal" if sys.stdout.isatty() else "markdown"), shutil.get_terminal_size().columns

@@ -10,10 +10,7 @@ from reciprocam_bench.cli import options
 
 def command(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Run folders; one table of all.")],
-    form: Annotated[
-        str | None,
-        typer.Option("--format", "-f", help="markdown, latex, csv or terminal. [default: as stdout is]"),
-    ] = None,
+    form: options.Format = None,
     part: Annotated[
         list[str] | None, typer.Option("--part", help="summary or timing. [default: both; csv: the summary]")
     ] = None,

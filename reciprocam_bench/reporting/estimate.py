@@ -39,6 +39,15 @@ class Sample:
         columns = [*self.values.T, np.ones(len(self.values))]
         return np.stack([np.bincount(self.image, column, len(self.images)) for column in columns], axis=1)
 
+    def shares(self) -> np.ndarray:
+        """What each image adds to the mean of each column, ``(images, columns)``: by category, then over categories.
+
+        Their sum over images, aggregated, is the data set value: only a mean is taken over categories.
+        """
+        counts = np.bincount(self.category)
+        weight = 1 / (counts[self.category] * len(counts))
+        return np.stack([np.bincount(self.image, c * weight, len(self.images)) for c in self.values.T], axis=1)
+
     def of_totals(self, totals: np.ndarray) -> np.ndarray:
         """Totals of resamples, ``(B, columns + 1)``, to data set values in percent."""
         return 100 * self.aggregation((totals[:, :-1] / totals[:, -1:])[:, None])
@@ -55,12 +64,17 @@ class Sample:
             return 100 * self.aggregation(np.stack([column / counts for column in columns], axis=2))
 
 
+def columns_of(metric: MetricDefinition, metrics: dict[str, MetricDefinition]) -> list[str]:
+    """The columns of ``per_image.csv`` that a trial must have values in to count for the metric."""
+    return [metrics[column_of(term)].columns[0] for term in metric.terms] or metric.columns
+
+
 def sample_of(metric: MetricDefinition, rows: pd.DataFrame, metrics: dict[str, MetricDefinition]) -> Sample | None:
     """The trials that have a value of the metric; None where none has.
 
     ``metrics`` are those it may be made of; the rows' images are numbers.
     """
-    columns = [metrics[column_of(term)].columns[0] for term in metric.terms] or metric.columns
+    columns = columns_of(metric, metrics)
     rows = rows[rows[columns].notna().all(axis=1)]
     if rows.empty:
         return None
@@ -87,12 +101,22 @@ def estimate(samples: Sequence[Sample | None]) -> list[Value]:
             of_images[sample.images.tobytes()].append(place)
     for places in of_images.values():
         chosen = [s for p in places if (s := samples[p]) is not None]
-        for place, value in zip(places, _of_same_images(chosen, len(chosen[0].images)), strict=True):
+        values, resampled = resample(chosen)
+        if len(chosen[0].images) < 2:
+            low = high = [None] * len(chosen)
+        else:
+            low, high = np.nanquantile(resampled, [0.025, 0.975], axis=1).tolist()
+        for place, value in zip(places, zip(values.tolist(), low, high, strict=True), strict=True):
             found[place] = value
     return found
 
 
-def _of_same_images(samples: list[Sample], images: int) -> Iterator[Value]:
+def resample(samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
+    """Data set values in percent of samples of the same images, ``(samples,)``, and of their resamples.
+
+    The latter are ``(samples, 2000)``; a column is one resample of the images, shared by all samples.
+    """
+    images = len(samples[0].images)
     plain = [s for s in samples if not s.category.any()]
     # One product for all of these: reading the weights is what it costs.
     totals = np.concatenate([s.by_image() for s in plain], axis=1) if plain else np.empty((images, 0))
@@ -102,14 +126,9 @@ def _of_same_images(samples: list[Sample], images: int) -> Iterator[Value]:
         of_plain = iter(np.split(weights @ totals, cuts, axis=1))
         return [s.of_categories(weights) if s.category.any() else s.of_totals(next(of_plain)) for s in samples]
 
-    values = [float(v[0]) for v in statistics(np.ones((1, images)))]
-    if images < 2:
-        yield from ((value, None, None) for value in values)
-        return
-    blocks = [statistics(weights) for weights in _resamples(images)]
-    resampled = np.array([np.concatenate(of_sample) for of_sample in zip(*blocks, strict=True)])
-    low, high = np.nanquantile(resampled, [0.025, 0.975], axis=1)
-    yield from zip(values, low.tolist(), high.tolist(), strict=True)
+    values = np.concatenate(statistics(np.ones((1, images))))
+    blocks = [np.stack(statistics(weights)) for weights in _resamples(images)]
+    return values, np.concatenate(blocks, axis=1)
 
 
 def _resamples(images: int) -> Iterator[np.ndarray]:

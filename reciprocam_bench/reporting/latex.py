@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from reciprocam_bench.reporting.tables import is_numeric
+
 _ESCAPES = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -13,8 +15,10 @@ _ESCAPES = {
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "±": r"$\pm$",
+    "<": "$<$",
 }
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 
 def to_latex(table: pd.DataFrame, caption: str, label: str, groups: Sequence[str] = ()) -> str:
@@ -22,13 +26,13 @@ def to_latex(table: pd.DataFrame, caption: str, label: str, groups: Sequence[str
 
     Values compete within the rows that agree in the columns ``groups``; arrows in the headings say which way.
     """
-    cells = table.astype(str).map(_escaped)
+    cells = table.astype(str).map(lambda cell: _MINUS.sub("$-$", _escaped(cell)))
     for column in table.columns:
         if "↑" in column or "↓" in column:
             values = table[column].map(_number)
             best = _best(table, values, groups, highest="↑" in column)
             cells[column] = [f"\\textbf{{{c}}}" if b else c for c, b in zip(cells[column], best, strict=True)]
-    numeric = [bool(table[c].map(_number).notna().any()) and c != "method" for c in table.columns]
+    numeric = [is_numeric(table[c]) for c in table.columns]
     lines = [
         r"\begin{table}",
         r"\centering",

@@ -38,10 +38,8 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
     Raises ``UserError`` for another format, runs that cannot stand in one table, and a folder that holds no tables, or
     damaged ones.
     """
-    for given, known, option in (([form], FORMATS, "format"), (parts, PARTS, "part")):
-        wrong = next((word for word in given if word not in known), None)
-        if wrong is not None:
-            raise UserError(f"--{option} {wrong}: choose one of {', '.join(known)}")
+    check_format(form)
+    _check_words("part", parts, PARTS)
     records = [_checked(folder) for folder in ([folders] if isinstance(folders, Path) else folders)]
     found = [part for name in parts if (part := _part(records, name)) is not None]
     if not found:
@@ -51,10 +49,21 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
     return "\n".join(_text(part, form, width) for part in found)
 
 
+def check_format(form: str) -> None:
+    """Refuse a word that is none of the formats."""
+    _check_words("format", [form], FORMATS)
+
+
+def _check_words(option: str, given: Sequence[str], known: Sequence[str]) -> None:
+    wrong = next((word for word in given if word not in known), None)
+    if wrong is not None:
+        raise UserError(f"--{option} {wrong}: choose one of {', '.join(known)}")
+
+
 def _checked(folder: Path) -> RunRecord:
     record = read_record(folder)
     if record.environment.finished or (folder / PER_IMAGE).exists():
-        _check_agreement(record)
+        check_agreement(record, record.rows())
     return record
 
 
@@ -87,9 +96,9 @@ def _one_meaning(records: Sequence[RunRecord]) -> Definitions:
     return joined
 
 
-def _check_agreement(record: RunRecord) -> None:
-    """A table of rows that are damaged, or are other rows, is not to be believed."""
-    rows, summary = record.rows(), record.summary()
+def check_agreement(record: RunRecord, rows: pd.DataFrame) -> None:
+    """Refuse rows that are fewer than were judged: a table of rows that are damaged is not to be believed."""
+    summary = record.summary()
     if summary is None or record.environment.finished is None:
         return
     judged = rows[~rows["status"].str.startswith(ERROR)].groupby(["protocol", "method"])["image"].nunique()
@@ -126,10 +135,15 @@ def _title(records: Sequence[RunRecord], part: str, frame: pd.DataFrame) -> str:
         title += f" (protocol {frame['protocol'].iloc[0]})"
     if len(records) == 1 and frame["top1"].notna().any():
         title += f"; top-1 of the labelled images: {frame['top1'].dropna().iloc[0]:.1f} %"
-    unfinished = [str(r.path) for r in records if r.environment.finished is None]
-    if unfinished and len(records) == 1:
-        return f"{title}; the run is not finished"
-    return title + (f"; not finished: {', '.join(unfinished)}" if unfinished else "")
+    return title + unfinished(records)
+
+
+def unfinished(records: Sequence[RunRecord]) -> str:
+    """What a title says of runs that are not finished; nothing where all are."""
+    found = [str(r.path) for r in records if r.environment.finished is None]
+    if found and len(records) == 1:
+        return "; the run is not finished"
+    return f"; not finished: {', '.join(found)}" if found else ""
 
 
 def _names(names: Sequence[str]) -> str:

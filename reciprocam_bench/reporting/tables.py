@@ -1,9 +1,13 @@
 """Tables to read, from the frames that the CSV files hold, and as Markdown."""
 
+import re
+
 import pandas as pd
 
 from reciprocam_bench.runfolder.schema import Definitions
 
+_NAMES = {"method", "run", "against", "against run"}
+_NUMERIC = re.compile(r"[+-]?\d")
 _ARROWS = {True: "↑", False: "↓", None: ""}
 
 
@@ -67,11 +71,32 @@ def _ratios(timing: pd.DataFrame, name: str) -> list[str]:
     ]
 
 
+def readable_comparison(comparison: pd.DataFrame, definitions: Definitions) -> pd.DataFrame:
+    """The columns that a reader wants of ``comparison.csv``: a difference, its interval, and what can be told."""
+    table = pd.DataFrame(index=comparison.index)
+    runs = pd.concat([comparison["run"], comparison["against_run"]]).nunique() > 1
+    for key in ("method", "against"):
+        table[key] = comparison[key]
+        if runs:
+            table["run" if key == "method" else "against run"] = comparison["run" if key == "method" else "against_run"]
+    specs = [definitions.metrics[name] for name in comparison["metric"]]
+    table["metric"] = [f"{spec.title} {_ARROWS[spec.higher_is_better]}".rstrip() for spec in specs]
+    table["images"] = comparison["images"].map(_count)
+    if comparison["left_out"].any():
+        table["left out"] = comparison["left_out"].map(_count)
+    table["difference"] = comparison["difference"].map(_signed)
+    bounds = zip(comparison["low"], comparison["high"], strict=True)
+    table["95 % interval"] = ["" if pd.isna(a) else f"{_signed(a)} to {_signed(b)}" for a, b in bounds]
+    table["p (Holm)"] = comparison["p_holm"].map(_probability)
+    table["verdict"] = comparison["verdict"]
+    return table
+
+
 def to_markdown(table: pd.DataFrame) -> str:
     """A Markdown table whose columns are also aligned when read as text."""
     cells = [list(map(str, table.columns)), *[[str(v) for v in row] for row in table.itertuples(index=False)]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    left = [not any(_is_number(row[i]) for row in cells[1:]) for i in range(len(widths))]
+    left = [not is_numeric(table[name]) for name in table.columns]
     lines = [
         "| " + " | ".join(c.ljust(w) if x else c.rjust(w) for c, w, x in zip(row, widths, left, strict=True)) + " |"
         for row in cells
@@ -98,6 +123,20 @@ def _number(value: float | None) -> str:
     return "" if value is None or pd.isna(value) else f"{value:.2f}"
 
 
+def _signed(value: float | None) -> str:
+    """A difference with its sign; what rounds to nothing has none."""
+    if value is None or pd.isna(value):
+        return ""
+    text = f"{value:+.2f}"
+    return "0.00" if float(text) == 0 else text
+
+
+def _probability(p: float | None) -> str:
+    if p is None or pd.isna(p):
+        return ""
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
 def _three(value: float | None) -> str:
     """Three significant digits: a timing holds no more."""
     if value is None or pd.isna(value):
@@ -105,5 +144,6 @@ def _three(value: float | None) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _is_number(text: str) -> bool:
-    return text[:1].isdigit()
+def is_numeric(column: pd.Series) -> bool:
+    """Whether cells of a readable column begin with a number; names may too."""
+    return column.name not in _NAMES and any(_NUMERIC.match(str(cell)) for cell in column)

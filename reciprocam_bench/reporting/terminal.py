@@ -6,10 +6,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from reciprocam_bench.reporting.tables import is_numeric
+
 # What can be spared, the first first; all of it stays in the CSV files and the other formats.
 _SPARED = (
     *("mean ADCC", "peak MB", "quartiles ms", "images/s", "implementation"),
-    *("Complexity ↓", "Coherency ↑", "Increase ↑", "trials", "95 % interval", "dataset", "Drop ↓"),
+    *("Complexity ↓", "Coherency ↑", "Increase ↑", "trials", "p (Holm)", "95 % interval", "dataset", "Drop ↓"),
 )
 
 
@@ -31,8 +33,7 @@ def to_terminal(table: pd.DataFrame, width: int) -> str:
 def _drawn(table: pd.DataFrame) -> Table:
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in table.columns:
-        numeric = any(str(cell)[:1].isdigit() for cell in table[name]) and name != "method"
-        drawn.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+        drawn.add_column(Text(name), justify="right" if is_numeric(table[name]) else "left", overflow="fold")
     for row in table.itertuples(index=False):
         drawn.add_row(*(Text(str(cell)) for cell in row))  # brackets are titles here, not markup
     return drawn

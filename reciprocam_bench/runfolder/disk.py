@@ -5,15 +5,20 @@ from pathlib import Path
 
 from reciprocam_bench.errors import UserError
 
+_KEPT = "what is done is kept, and the same command goes on from there"
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file by ``text``, whole or not at all, also when the machine stops: write, fsync, rename."""
+
+def write_whole(path: Path, text: str, cure: str = _KEPT) -> None:
+    """Replace a file by ``text``, whole or not at all, also when the machine stops: write, fsync, rename.
+
+    Where it cannot be written a ``UserError`` says why, and ``cure``: what to do.
+    """
     partial = path.with_name(f".{path.name}.part")
     try:
         _write(partial, text, "w")
         partial.replace(path)
     except OSError as error:
-        raise _not_written(path, error) from None
+        raise _not_written(path, error, cure) from None
     _sync_folder(path.parent)
 
 
@@ -22,7 +27,7 @@ def append(path: Path, text: str) -> None:
     try:
         _write(path, text, "a")
     except OSError as error:
-        raise _not_written(path, error) from None
+        raise _not_written(path, error, _KEPT) from None
 
 
 def read_text(path: Path, cure: str) -> str:
@@ -57,10 +62,8 @@ def _write(path: Path, text: str, mode: str) -> None:
         os.fsync(file.fileno())
 
 
-def _not_written(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"{path} cannot be written: {error.strerror}; what is done is kept, and the same command goes on from there"
-    )
+def _not_written(path: Path, error: OSError, cure: str) -> UserError:
+    return UserError(f"{path} cannot be written: {error.strerror}; {cure}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -159,6 +159,23 @@ def test_report_of_several_runs_is_one_table(cli: Cli, here: Path) -> None:
     assert cli("report", "out0", "out1", "-f", "latex")[1].count(r"\begin{tabular}") == 1
 
 
+def test_compare_in_every_format(cli: Cli, here: Path) -> None:
+    cli("run", "-c", "tiny", "-q", "--set", "timing=null")
+    code, markdown, err = cli("compare", "runs/tiny")
+    assert (code, err) == (0, "") and markdown.count("\n| reciprocam | gradcam | ") == 5
+    text = cli("compare", "runs/tiny", "-f", "csv", "-b", "reciprocam", "-m", "adcc", "-m", "increase")[1]
+    table = pd.read_csv(io.StringIO(text))
+    assert table[["method", "metric", "against"]].to_numpy().tolist() == [
+        ["gradcam", "increase", "reciprocam"],
+        ["gradcam", "adcc", "reciprocam"],
+    ]
+    assert (here / "runs/tiny/comparison.csv").read_text() == text
+    assert "not shown for want of width" in cli("compare", "runs/tiny", "-f", "terminal", "-o", "out")[1]
+    assert (here / "out/comparison.csv").read_text().count("\n") == 6
+    cli("run", "-c", "tiny", "-q", "--set", "timing=null", "--fresh")
+    assert not (here / "runs/tiny/comparison.csv").exists()
+
+
 def test_validate_prints_what_a_run_would_use_and_writes_nothing(cli: Cli, here: Path) -> None:
     code, out, err = cli("validate", "tiny")
     assert (code, err) == (0, "")
@@ -204,7 +221,7 @@ def test_version(cli: Cli) -> None:
     assert cli("--version") == (0, f"{rb.__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", ["run", "time", "report", "explain", "ls", "validate"])
+@pytest.mark.parametrize("verb", ["run", "time", "report", "compare", "explain", "ls", "validate"])
 def test_every_verb_has_help(cli: Cli, verb: str) -> None:
     code, out, err = cli(verb, "--help")
     assert (code, err) == (0, "")
@@ -227,7 +244,8 @@ def test_help_answers_without_torch() -> None:
         "import sys\n"
         "from typer.testing import CliRunner\n"
         "from reciprocam_bench.cli import app\n"
-        "for words in ([], ['--version'], *([v, '--help'] for v in ('run', 'time', 'explain', 'report', 'ls'))):\n"
+        "verbs = ('run', 'time', 'explain', 'report', 'compare', 'ls')\n"
+        "for words in ([], ['--version'], *([v, '--help'] for v in verbs)):\n"
         "    CliRunner().invoke(app, [*words] or ['--help'])\n"
         "print([name for name in ('torch', 'timm', 'pandas', 'matplotlib') if name in sys.modules])\n"
     )

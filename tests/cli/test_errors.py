@@ -142,6 +142,7 @@ def test_a_device_that_is_not_there(mistake: Callable[..., str], monkeypatch: py
         ("run",),
         ("bogus",),
         ("report",),
+        ("compare",),
         ("explain", "pictures/n01440764/a.png"),
         (*EXPLAIN, "--class", -1),
         ("ls",),
@@ -303,6 +304,8 @@ def test_timing_without_a_timing_part(mistake: Callable[..., str], here: Path) -
             "file is not a run folder: it has no config.yaml; give the folder that a run was written to",
         ),
         (("report", "pictures", "--format", "pdf"), "--format pdf: choose one of markdown, latex, csv, terminal"),
+        (("compare", "pictures", "--format", "pdf"), "--format pdf: choose one of markdown, latex, csv, terminal"),
+        (("compare", "file"), f"file {NO_RUN}"),
     ],
 )
 def test_ls_and_report(mistake: Callable[..., str], words: tuple, message: str) -> None:

@@ -21,13 +21,20 @@ def loaded_by(program: str) -> str:
     return done.stdout.rpartition("LOADED ")[2].strip()
 
 
+def program_of(*words: str) -> str:
+    """A program that calls ``rcam-bench`` with these words, which must end well."""
+    program = f"import sys\nsys.argv = {['rcam-bench', *words]}\nfrom reciprocam_bench.cli import main\n"
+    return program + "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
+
+
 @pytest.mark.parametrize("folder", sorted(p.parent.name for p in (ROOT / "results").glob("*/config.yaml")))
 def test_report_of_a_run_loads_no_torch(folder: str) -> None:
-    program = f"import sys\nsys.argv = ['rcam-bench', 'report', 'results/{folder}']\n"
-    program += (
-        "from reciprocam_bench.cli import main\ntry:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
-    )
-    assert loaded_by(program) == "[]"
+    assert loaded_by(program_of("report", f"results/{folder}")) == "[]"
+
+
+def test_compare_loads_no_torch(tmp_path: Path) -> None:
+    assert loaded_by(program_of("compare", "results/quickstart", "--output", str(tmp_path))) == "[]"
+    assert (tmp_path / "comparison.csv").is_file()
 
 
 def test_summaries_are_made_without_torch(tmp_path: Path) -> None:

@@ -1,0 +1,30 @@
+"""``rcam-bench compare``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reciprocam_bench.cli import options
+
+
+def command(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Run folders of one network and data.")],
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", "-b", help="Compare all methods with this one, as tables name it. [default: all]"),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", "-m", help="Only this metric. Repeatable. [default: all]")
+    ] = None,
+    form: options.Format = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for comparison.csv. [default: the first RUN_DIR]")
+    ] = None,
+) -> None:
+    """Print paired differences of methods, and of runs, with intervals and p-values, and write comparison.csv."""
+    from reciprocam_bench.reporting.compare import compare
+
+    form, width = options.form_and_width(form)
+    text = compare(folders, form, baseline=baseline, metrics=metric or (), output=output, width=width)
+    print(text.rstrip("\n"))

@@ -1,0 +1,85 @@
+"""Which runs can be compared: one network, the same images prepared alike, the same rules."""
+
+import re
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder.record import RunRecord, read_images
+from reciprocam_bench.runfolder.schema import IMAGES
+
+_DIGEST = re.compile(r"[0-9a-f]{40,64}")
+# What makes a value of a metric; its title does not.
+_RULES = {"higher_is_better", "aggregation", "terms", "columns"}
+
+
+def check_alike(records: Sequence[RunRecord]) -> None:
+    """``UserError`` that says what differs where runs are not of one network, data set, preparation and protocol."""
+    first = records[0]
+    for other in records[1:]:
+        differing = _differing(_facts(first), _facts(other))
+        if differing:
+            raise UserError(
+                f"{other.path} cannot be compared with {first.path}: {differing}; "
+                "compare runs of the same network, images, preprocessing and protocol version"
+            )
+    for a, b in combinations(records, 2):
+        _check_images(a, b)
+
+
+def noted(records: Sequence[RunRecord]) -> str:
+    """What else differs between runs that can be compared: for the reader to judge."""
+    found = [_differing(_circumstances(records[0]), _circumstances(other)) for other in records[1:]]
+    return "; ".join(dict.fromkeys(text for text in found if text))
+
+
+def _facts(record: RunRecord) -> dict[str, Any]:
+    config, fingerprint, rules = record.config, record.environment.fingerprint, record.definitions
+    backbone = config.backbone
+    facts: dict[str, Any] = {
+        "model": backbone.model,
+        "factory": backbone.factory,
+        "options of the model": backbone.options,
+        # Two names may stand for one file.
+        "weights": fingerprint.get("weights") or backbone.weights,
+        "head": fingerprint.get("head") or backbone.head or "",
+        "multi_label": backbone.multi_label,
+        "data set": record.dataset,
+        "preprocess": config.preprocess,
+    }
+    for name in config.protocol:
+        protocol = rules.protocols[name]
+        asked = protocol.classes if config.classes is None else config.classes
+        facts[f"version of {name}"] = protocol.version
+        facts[f"class under {name}"] = record.environment.class_source.get(name) or str(asked)
+    for name, metric in record.metrics.items():
+        facts |= {f"{rule} of {name}": value for rule, value in metric.model_dump(include=_RULES).items()}
+    return facts
+
+
+def _circumstances(record: RunRecord) -> dict[str, Any]:
+    found = {name: value for name, value in record.environment.fingerprint.items() if name not in ("weights", "head")}
+    return found | {"layer": record.config.backbone.layer, "commit": record.environment.commit or "unknown"}
+
+
+def _differing(first: dict[str, Any], other: dict[str, Any]) -> str:
+    """``weights (a, not b)``; what only one of them has is no difference."""
+    keys = [key for key in first if key in other and first[key] != other[key]]
+    return ", ".join(f"{key} ({_shown(other[key])}, not {_shown(first[key])})" for key in keys)
+
+
+def _shown(value: Any) -> str:
+    return _DIGEST.sub(lambda digest: digest[0][:12], str(value)) or "none"
+
+
+def _check_images(a: RunRecord, b: RunRecord) -> None:
+    """Refuse an image of one name that is two pictures, or is labelled in two ways."""
+    both = read_images(a.path).merge(read_images(b.path), on="image", suffixes=("", "_other"))
+    for column, what in (("sha256", "another picture"), ("truth", "labelled otherwise")):
+        given = (both[column] != "") & (both[f"{column}_other"] != "")
+        changed = both["image"][given & (both[column] != both[f"{column}_other"])]
+        if len(changed):
+            raise UserError(
+                f"{b.path / IMAGES}: '{changed.iloc[0]}' is {what} than in {a.path}; compare runs on the same images"
+            )
