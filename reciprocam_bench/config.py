@@ -54,15 +54,31 @@ class BackboneConfig(_Strict):
         return self
 
 
+class SubsetConfig(_Strict):
+    """Which images of a data set alone; one of the three."""
+
+    file: str | None = Field(None, description="a list: an image's id or file name on each line, # for comments")
+    random: int | None = Field(None, ge=1, description="so many, drawn with the config's seed")
+    per_class: int | None = Field(None, ge=1, description="so many of each class, drawn with the config's seed")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        given = [key for key, value in self if value is not None]
+        if len(given) != 1:
+            raise ValueError(f"set one of file, random and per_class, not {' and '.join(given) or 'none'}")
+        return self
+
+
 class DatasetConfig(BaseModel):
     """Which images. Further keys are the options of the data set's loader."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
+    subset: SubsetConfig | None = None
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keys beside ``name``, with ``${VARIABLES}`` filled in."""
+        """The loader's keys, with ``${VARIABLES}`` filled in."""
         return {key: fill_environment(value) for key, value in (self.model_extra or {}).items()}
 
 
@@ -98,7 +114,12 @@ def _as_tables_name_it(title: Any) -> Any:
         return title  # a label
 
 
-Named = Annotated[NamedConfig, BeforeValidator(_named)]
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+# Methods or metrics; a single name is a list of one.
+ListOfNamed = Annotated[list[Annotated[NamedConfig, BeforeValidator(_named)]], BeforeValidator(_listed)]
 
 
 class TimingConfig(_Strict):
@@ -110,11 +131,7 @@ class TimingConfig(_Strict):
     relative_to: Annotated[str | None, BeforeValidator(_as_tables_name_it)] = Field(
         None, description="the method that speed-ups are given against, as tables name it"
     )
-    methods: list[Named] | None = Field(None, description="the methods to time, if not all")
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    methods: ListOfNamed | None = Field(None, description="the methods to time, if not all")
 
 
 class FitHeadConfig(_Strict):
@@ -144,8 +161,8 @@ class Config(_Strict):
     preprocess: Literal["protocol", "model"] = Field(
         "protocol", description="who decides resize and crop: the protocol, or the model's own settings"
     )
-    methods: list[Named] = Field(min_length=1)
-    metrics: list[Named] = Field([NamedConfig.model_validate({"name": n}) for n in _METRICS], min_length=1)
+    methods: ListOfNamed = Field(min_length=1)
+    metrics: ListOfNamed = Field([NamedConfig.model_validate({"name": n}) for n in _METRICS], min_length=1)
     timing: TimingConfig | None = None
     fit_head: FitHeadConfig = Field(default_factory=lambda: FitHeadConfig.model_validate({}))
     limit: int | None = Field(None, ge=1, description="only the first images of the order that seed gives")
@@ -262,6 +279,7 @@ def _keys_at(location: tuple[int | str, ...]) -> set[str]:
     models: dict[tuple[int | str, ...], type[BaseModel]] = {
         (): Config,
         ("backbone",): BackboneConfig,
+        ("dataset", "subset"): SubsetConfig,
         ("timing",): TimingConfig,
         ("fit_head",): FitHeadConfig,
     }

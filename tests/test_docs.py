@@ -73,6 +73,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (here / "imagenet" / wnid).mkdir(parents=True)
         picture.save(here / "imagenet" / wnid / "a.jpg")
     voc(here / "VOCdevkit/VOC2007", picture)
+    (here / "hundred.txt").write_text(f"{WNIDS[0]}/a.jpg\n")
     torch.save(torchvision.models.resnet50(num_classes=20).state_dict(), here / "mine.pth")
     about = {"model": "torchvision/resnet50", "layer": "layer4"}
     save_linear_head(here / "heads/resnet50_voc07.safetensors", torch.randn(20, 2048), torch.zeros(20), about)

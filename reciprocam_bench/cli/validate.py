@@ -1,18 +1,15 @@
 """``rcam-bench validate``."""
 
-from typing import Annotated
-
-import typer
-
 from reciprocam_bench.cli import options
 
 
 def command(
-    config: Annotated[str, typer.Argument(help="A config file, or the name of one in configs/.")],
+    config: options.ConfigName = None,
+    config_option: options.ConfigOption = None,
     set: options.Set = None,
 ) -> None:
     """Check a config without running it: data, weights, layer, split, methods."""
-    settings = options.read(config, None, None, set)
+    settings = options.read(options.one_config(config, config_option), None, None, set)
     from reciprocam_bench.engine.experiment import set_up
 
     experiment = set_up(settings)

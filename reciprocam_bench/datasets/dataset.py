@@ -64,7 +64,7 @@ class Dataset:
 
     ``categories`` are the names of a data set with several categories an image, in the order of a multi-label head's
     outputs; None where an image has one label. ``hard_by`` says where the targets' ``hard`` flags come from.
-    ``beyond_limit`` counts the samples that a limit left out.
+    ``beyond_subset`` and ``beyond_limit`` count the samples that a subset, and then a limit, left out.
     """
 
     name: str
@@ -72,12 +72,18 @@ class Dataset:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     categories: tuple[str, ...] | None = None
     hard_by: str = ""
+    beyond_subset: int = 0
     beyond_limit: int = 0
 
     @property
-    def total(self) -> int:
+    def chosen(self) -> int:
         """How many samples there are without a limit."""
         return len(self.samples) + self.beyond_limit
+
+    @property
+    def total(self) -> int:
+        """How many samples there are without subset and limit."""
+        return self.chosen + self.beyond_subset
 
     def require_labels(self) -> None:
         """Raise ``UserError`` if a sample has no label."""

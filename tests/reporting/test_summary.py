@@ -75,6 +75,8 @@ def test_warnings_name_method_and_kinds(tmp_path: Path) -> None:
         ({"method": "{name: reciprocam, path: reference, label: mine}"}, True),
         ({"config": "limit: 3\n"}, True),  # all there are
         ({"config": "limit: 3\n", "images_total": 50000}, False),
+        ({"config": "dataset: {name: imagenet, subset: {random: 3}}\n"}, True),  # all there are
+        ({"config": "dataset: {name: imagenet, subset: {random: 3}}\n", "images_total": 50000}, False),
         ({"config": "classes: predicted\n"}, False),
         ({"config": "classes: label\n"}, True),
         ({"config": "preprocess: model\n"}, False),
