@@ -12,7 +12,7 @@ from reciprocam_bench.reporting.summary import summarise, warnings_of, write_tab
 from reciprocam_bench.runfolder.record import read_record
 
 CONFIG = "backbone: {model: torchvision/resnet50, weights: IMAGENET1K_V1}\ndataset: {name: imagenet}\n"
-CONFIG += "protocol: recipro-2024\nmethods: [%s]\nmetrics: [increase]\n"
+CONFIG += "protocol: recipro-2024\nmethods: [%s]\nmetrics: [increase]\nseed: 0\n"
 ENVIRONMENT = {
     "format": 2,
     "dataset": "imagenet",
