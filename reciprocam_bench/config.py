@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from reciprocam_bench.config_backbone import BackboneConfig, Strict
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.overrides import apply_overrides, set_keys
 from reciprocam_bench.regular import not_a_file
@@ -20,41 +21,7 @@ from reciprocam_bench.titles import parse_title, title_of
 _METRICS = ("average_drop", "increase", "coherency", "complexity", "adcc")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BackboneConfig(_Strict):
-    """Which network, which weights, and where it is split."""
-
-    model: str = Field(
-        description="library/name: torchvision/resnet50, timm/resnet50.tv_in1k; beside a factory, the name in tables"
-    )
-    factory: str | None = Field(None, description="package.module:function that makes a network of your own")
-    options: dict[str, Any] = Field({}, description="the factory's keyword arguments")
-    weights: str = Field("default", description="default | none | a named set | a file")
-    layer: str = Field("auto", description="auto, the name of a layer, or image for a model that can only be called")
-    head: str | None = Field(None, description="a linear head from rcam-bench fit-head, in place of the network's own")
-    num_classes: int | None = Field(None, ge=1, description="outputs of a weights file of your own")
-    multi_label: bool = Field(False, description="the outputs do not exclude one another: sigmoid, not softmax")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named_after_its_factory(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("factory"), str) and data.get("model") is None:
-            return data | {"model": data["factory"]}
-        return data
-
-    @model_validator(mode="after")
-    def _of_one_kind(self) -> Self:
-        if self.factory is None and self.options:
-            raise ValueError("options are the factory's; set backbone.factory too")
-        if self.factory is not None and self.num_classes is not None:
-            raise ValueError("num_classes is for models of a library; give it to the factory through backbone.options")
-        return self
-
-
-class SubsetConfig(_Strict):
+class SubsetConfig(Strict):
     """Which images of a data set alone; one of the three."""
 
     file: str | None = Field(None, description="a list: an image's id or file name on each line, # for comments")
@@ -122,7 +89,7 @@ def _listed(value: Any) -> Any:
 ListOfNamed = Annotated[list[Annotated[NamedConfig, BeforeValidator(_named)]], BeforeValidator(_listed)]
 
 
-class TimingConfig(_Strict):
+class TimingConfig(Strict):
     """How methods are timed."""
 
     repeats: int = Field(10, ge=1, description="measured rounds; each round runs every method once")
@@ -134,7 +101,7 @@ class TimingConfig(_Strict):
     methods: ListOfNamed | None = Field(None, description="the methods to time, if not all")
 
 
-class FitHeadConfig(_Strict):
+class FitHeadConfig(Strict):
     """How ``rcam-bench fit-head`` fits a linear multi-label head on the data set's categories."""
 
     split: str | None = Field(None, description="the data set's training split; dataset.split if left out")
@@ -147,7 +114,7 @@ class FitHeadConfig(_Strict):
     weight_decay: float = Field(0.01, ge=0)
 
 
-class Config(_Strict):
+class Config(Strict):
     """A runnable experiment."""
 
     backbone: BackboneConfig
@@ -177,6 +144,14 @@ class Config(_Strict):
         False, description="keep raw maps under raw_maps/, so that new metrics or protocols need not explain again"
     )
     seed: int = Field(0, ge=0, lt=2**63)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_networks_size(cls, data: Any) -> Any:
+        backbone = data.get("backbone") if isinstance(data, dict) else None
+        if isinstance(backbone, dict) and backbone.get("size") and data.get("preprocess") is None:
+            return data | {"preprocess": "model"}
+        return data
 
 
 # Keys that change what a row says. The others add or leave out rows, or change nothing that is in one; device and

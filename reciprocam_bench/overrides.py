@@ -10,7 +10,10 @@ import yaml
 from reciprocam_bench.errors import UserError
 
 # What a file says of its own network and of no other.
-_OF_THE_MODEL = ("model", "factory", "options", "weights", "layer", "head", "num_classes", "multi_label")
+_OF_THE_MODEL = (
+    *("model", "factory", "options", "weights", "layer", "head", "num_classes", "multi_label"),
+    *("class_names", "channels", "mean", "std", "size"),
+)
 _OF_ANY_MODEL: tuple[Any, ...] = (None, False, {}, "auto", "image", "default", "none")
 # ``reciprocam[mask=gaussian]``, which is not YAML inside a list; a value may be a list itself.
 _TITLE = re.compile(r"""[^\s,\[\]{}"']+\[\s*\w+\s*=(?:[^\[\]]|\[[^\[\]]*\])*\]""")

@@ -13,7 +13,8 @@ from reciprocam_bench.runfolder.record import RunRecord, read_images
 from reciprocam_bench.runfolder.schema import Definitions
 
 # Where images and annotations lie is no value: they are compared by what they hold.
-_PLACES = tuple(f"dataset.{key}" for key in ("root", "labels", "boxes", "annotations", "difficult", "subset.file"))
+_PLACES: tuple[str, ...] = ("backbone.class_names",)  # nor is what people call a class
+_PLACES += tuple(f"dataset.{key}" for key in ("root", "labels", "boxes", "annotations", "difficult", "subset.file"))
 # What was computed with other weights is wrong; with other versions it is only not to be mixed with new rows.
 _OF_WEIGHTS = ("weights", "head")
 _CURE = "give --output another folder, or --fresh to replace it"
