@@ -10,10 +10,11 @@ from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.config import NamedConfig
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
-from reciprocam_bench.explainers.registry import make_method
+from reciprocam_bench.explainers.registry import Method, make_method
 from reciprocam_bench.metrics.evidence import Evidence
 from reciprocam_bench.metrics.lookup import make_metrics
 from reciprocam_bench.protocols.protocol import load_protocol
+from reciprocam_bench.titles import parse_title
 
 Classes = Tensor | list[int] | int | str | None
 
@@ -28,7 +29,7 @@ def explain(
         images: ``(N, 3, H, W)``, preprocessed for the backbone.
         classes: an index for each image, one for all, None for the predicted classes, or ``"all"`` for the maps of
             every class (methods that have them cheaply: cam, reciprocam).
-        method: a method's name; ``options`` are its options.
+        method: a method's name, or a table's title such as ``reciprocam[mask=gaussian]``; ``options`` are its options.
 
     Returns:
         Raw maps ``(N, h, w)``, or ``(N, K, h, w)`` for ``classes="all"``, on the backbone's device.
@@ -42,7 +43,7 @@ def explain(
         >>> rb.explain(backbone, torch.zeros(2, 3, 224, 224), classes=[3, 7]).shape
         torch.Size([2, 7, 7])
     """
-    chosen = make_method(method, options, method, backbone)
+    chosen = _method(method, options, backbone)
     _check_images(backbone, images)
     if isinstance(classes, str):
         if classes != "all" or chosen.spec.class_maps is None:
@@ -90,12 +91,17 @@ def evaluate(
         raise UserError(f"maps must be (N, h, w) with one map an image; they are {tuple(maps.shape)}")
     if method is None and options:
         raise UserError(f"options {', '.join(options)} are of a method; name it with method=")
-    again = make_method(method, options, method, backbone) if method else None
-    chosen = make_metrics(NamedConfig.model_validate({"name": m} if isinstance(m, str) else m) for m in metrics)
+    again = _method(method, options, backbone) if method else None
+    chosen = make_metrics(NamedConfig.model_validate(parse_title(m) if isinstance(m, str) else m) for m in metrics)
     if again is None and any(m.explains_again for m in chosen.values()):
         raise UserError("coherency explains the masked image again; name the method the maps were made with (method=)")
     evidence = Evidence(_forward(backbone, images, classes), maps.to(backbone.device), load_protocol(protocol), again)
     return {column: evidence.measure(metric) for column, metric in chosen.items()}
+
+
+def _method(title: str, options: dict[str, Any], backbone: Backbone) -> Method:
+    named = parse_title(title) | options
+    return make_method(named.pop("name"), named, title, backbone)
 
 
 def _check_images(backbone: Backbone, images: Tensor) -> None:

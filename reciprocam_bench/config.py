@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from reciprocam_bench.config_backbone import BackboneConfig, Strict
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.overrides import apply_overrides, set_keys
 from reciprocam_bench.regular import not_a_file
@@ -20,37 +21,18 @@ from reciprocam_bench.titles import parse_title, title_of
 _METRICS = ("average_drop", "increase", "coherency", "complexity", "adcc")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class SubsetConfig(Strict):
+    """Which images of a data set alone; one of the three."""
 
-
-class BackboneConfig(_Strict):
-    """Which network, which weights, and where it is split."""
-
-    model: str = Field(
-        description="library/name: torchvision/resnet50, timm/resnet50.tv_in1k; beside a factory, the name in tables"
-    )
-    factory: str | None = Field(None, description="package.module:function that makes a network of your own")
-    options: dict[str, Any] = Field({}, description="the factory's keyword arguments")
-    weights: str = Field("default", description="default | none | a named set | a file")
-    layer: str = Field("auto", description="auto, the name of a layer, or image for a model that can only be called")
-    head: str | None = Field(None, description="a linear head from rcam-bench fit-head, in place of the network's own")
-    num_classes: int | None = Field(None, ge=1, description="outputs of a weights file of your own")
-    multi_label: bool = Field(False, description="the outputs do not exclude one another: sigmoid, not softmax")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named_after_its_factory(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("factory"), str) and data.get("model") is None:
-            return data | {"model": data["factory"]}
-        return data
+    file: str | None = Field(None, description="a list: an image's id or file name on each line, # for comments")
+    random: int | None = Field(None, ge=1, description="so many, drawn with the config's seed")
+    per_class: int | None = Field(None, ge=1, description="so many of each class, drawn with the config's seed")
 
     @model_validator(mode="after")
-    def _of_one_kind(self) -> Self:
-        if self.factory is None and self.options:
-            raise ValueError("options are the factory's; set backbone.factory too")
-        if self.factory is not None and self.num_classes is not None:
-            raise ValueError("num_classes is for models of a library; give it to the factory through backbone.options")
+    def _one_way(self) -> Self:
+        given = [key for key, value in self if value is not None]
+        if len(given) != 1:
+            raise ValueError(f"set one of file, random and per_class, not {' and '.join(given) or 'none'}")
         return self
 
 
@@ -59,10 +41,11 @@ class DatasetConfig(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
+    subset: SubsetConfig | None = None
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keys beside ``name``, with ``${VARIABLES}`` filled in."""
+        """The loader's keys, with ``${VARIABLES}`` filled in."""
         return {key: fill_environment(value) for key, value in (self.model_extra or {}).items()}
 
 
@@ -99,10 +82,15 @@ def as_tables_name_it(title: Any) -> Any:
         return title  # a label
 
 
-Named = Annotated[NamedConfig, BeforeValidator(_named)]
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
-class TimingConfig(_Strict):
+# Methods or metrics; a single name is a list of one.
+ListOfNamed = Annotated[list[Annotated[NamedConfig, BeforeValidator(_named)]], BeforeValidator(_listed)]
+
+
+class TimingConfig(Strict):
     """How methods are timed."""
 
     repeats: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
@@ -117,7 +105,7 @@ class TimingConfig(_Strict):
     relative_to: Annotated[str | None, BeforeValidator(as_tables_name_it)] = Field(
         None, description="the method that speed-ups are given against, as tables name it"
     )
-    methods: list[Named] | None = Field(None, description="the methods to time, if not all")
+    methods: ListOfNamed | None = Field(None, description="the methods to time, if not all")
 
     @property
     def batch_sizes(self) -> list[int]:
@@ -125,11 +113,7 @@ class TimingConfig(_Strict):
         return list(dict.fromkeys([self.batch_size] if isinstance(self.batch_size, int) else self.batch_size))
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-class FitHeadConfig(_Strict):
+class FitHeadConfig(Strict):
     """How ``rcam-bench fit-head`` fits a linear multi-label head on the data set's categories."""
 
     split: str | None = Field(None, description="the data set's training split; dataset.split if left out")
@@ -142,7 +126,7 @@ class FitHeadConfig(_Strict):
     weight_decay: float = Field(0.01, ge=0)
 
 
-class Config(_Strict):
+class Config(Strict):
     """A runnable experiment."""
 
     backbone: BackboneConfig
@@ -156,8 +140,8 @@ class Config(_Strict):
     preprocess: Literal["protocol", "model"] = Field(
         "protocol", description="who decides resize and crop: the protocol, or the model's own settings"
     )
-    methods: list[Named] = Field(min_length=1)
-    metrics: list[Named] = Field([NamedConfig.model_validate({"name": n}) for n in _METRICS], min_length=1)
+    methods: ListOfNamed = Field(min_length=1)
+    metrics: ListOfNamed = Field([NamedConfig.model_validate({"name": n}) for n in _METRICS], min_length=1)
     timing: TimingConfig | None = None
     fit_head: FitHeadConfig = Field(default_factory=lambda: FitHeadConfig.model_validate({}))
     limit: int | None = Field(None, ge=1, description="only the first images of the order that seed gives")
@@ -172,6 +156,14 @@ class Config(_Strict):
         False, description="keep raw maps under raw_maps/, so that new metrics or protocols need not explain again"
     )
     seed: int = Field(0, ge=0, lt=2**63)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_networks_size(cls, data: Any) -> Any:
+        backbone = data.get("backbone") if isinstance(data, dict) else None
+        if isinstance(backbone, dict) and backbone.get("size") and data.get("preprocess") is None:
+            return data | {"preprocess": "model"}
+        return data
 
 
 # Keys that change what a row says. The others add or leave out rows, or change nothing that is in one; device and
@@ -274,6 +266,7 @@ def _keys_at(location: tuple[int | str, ...]) -> set[str]:
     models: dict[tuple[int | str, ...], type[BaseModel]] = {
         (): Config,
         ("backbone",): BackboneConfig,
+        ("dataset", "subset"): SubsetConfig,
         ("timing",): TimingConfig,
         ("fit_head",): FitHeadConfig,
     }

@@ -1,5 +1,7 @@
 """``--set key=value`` over the content of a config file, and what of the file then no longer fits."""
 
+import json
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -8,8 +10,13 @@ import yaml
 from reciprocam_bench.errors import UserError
 
 # What a file says of its own network and of no other.
-_OF_THE_MODEL = ("model", "factory", "options", "weights", "layer", "head", "num_classes", "multi_label")
+_OF_THE_MODEL = (
+    *("model", "factory", "options", "weights", "layer", "head", "num_classes", "multi_label"),
+    *("class_names", "channels", "mean", "std", "size"),
+)
 _OF_ANY_MODEL: tuple[Any, ...] = (None, False, {}, "auto", "image", "default", "none")
+# ``reciprocam[mask=gaussian]``, which is not YAML inside a list; a value may be a list itself.
+_TITLE = re.compile(r"""[^\s,\[\]{}"']+\[\s*\w+\s*=(?:[^\[\]]|\[[^\[\]]*\])*\]""")
 
 
 def apply_overrides(data: dict[str, Any], overrides: tuple[str, ...]) -> list[str]:
@@ -39,7 +46,7 @@ def _put(data: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise UserError(f"--set {override}: write key=value, for example --set backbone.weights=none")
     try:
-        value = yaml.safe_load(text)
+        value = _value(text)
     except (yaml.YAMLError, ValueError):
         raise UserError(f"--set {override}: '{text}' is not a YAML value") from None
     *parents, last = key.split(".")
@@ -50,6 +57,16 @@ def _put(data: dict[str, Any], override: str) -> None:
         if not isinstance(data, dict):
             raise UserError(f"--set {override}: '{parent}' is not a mapping")
     data[last] = value
+
+
+def _value(text: str) -> Any:
+    """The YAML value of a text, in which titles of methods may stand in a list as tables print them."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        if not _TITLE.search(text):
+            raise
+    return yaml.safe_load(_TITLE.sub(lambda title: json.dumps(title[0], ensure_ascii=False), text))
 
 
 def set_keys(overrides: tuple[str, ...]) -> set[str]:

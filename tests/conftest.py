@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import draw_classes
+from tiny_runs import draw_classes, draw_plain
 from torch import nn
 
 import reciprocam_bench as rb
@@ -130,6 +130,14 @@ def make_pipe() -> Iterator[Callable[[Path], None]]:
 def pictures(tmp_path: Path) -> Path:
     """Six pictures of 40x40 in the folders of three classes of ImageNet."""
     return draw_classes(tmp_path / "pictures")
+
+
+@pytest.fixture(scope="module")
+def seven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven images without labels, the second of which cannot be read."""
+    root = draw_plain(tmp_path_factory.mktemp("seven") / "pictures", 7)
+    (root / "001.png").write_text("no image")
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -85,6 +85,14 @@ def test_all_classes_at_once_behind_any_head(nonlinear, images):
         torch.testing.assert_close(every[:, c], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_tables_title_is_a_method_with_its_options(tiny, images):
+    gaussian = rb.explain(tiny, images, method="reciprocam", mask="gaussian")
+    assert torch.equal(rb.explain(tiny, images, method="reciprocam[mask=gaussian]"), gaussian)
+    assert torch.equal(rb.explain(tiny, images, method="reciprocam[mask=one-hot]", mask="gaussian"), gaussian)
+    judged = rb.evaluate(tiny, images, gaussian, method="reciprocam[mask=gaussian]")
+    torch.testing.assert_close(judged, rb.evaluate(tiny, images, gaussian, method="reciprocam", mask="gaussian"))
+
+
 def test_options_reach_the_method(tiny, images):
     logits = rb.explain(tiny, images, 1, "reciprocam", score="logit", mask="gaussian", path="reference")
     assert (logits - rb.explain(tiny, images, 1)).abs().max() > 1e-2

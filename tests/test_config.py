@@ -109,7 +109,7 @@ def test_unset_variable_is_reported_when_it_is_needed(value: str | None, monkeyp
         ("dataset={root: x}", "c.yaml: 'dataset.name' is missing"),
         ("dataset=folder", "c.yaml: dataset: "),
         ("dataset={3: x, name: folder}", "c.yaml: dataset.3"),
-        ("methods=cam", "c.yaml: methods: Input should be a valid list, not 'cam'"),
+        ("methods=3", "c.yaml: methods: Input should be a valid list, not 3"),
         ("methods=[]", "c.yaml: methods: List should have at least 1 item"),
         ("methods=[{mask: gaussian}]", "c.yaml: 'methods.0.name' is missing"),
         ("methods=[cam, 3]", "c.yaml: methods.1: "),

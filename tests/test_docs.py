@@ -73,6 +73,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (here / "imagenet" / wnid).mkdir(parents=True)
         picture.save(here / "imagenet" / wnid / "a.jpg")
     voc(here / "VOCdevkit/VOC2007", picture)
+    for _, text in blocks(ROOT / "docs/backbones.md"):
+        if "def make(" in text:
+            (here / "scan_nets.py").write_text(text)
+        if "factory: scan_nets:make" in text:
+            (here / "scans.yaml").write_text(text)
+    (here / "hundred.txt").write_text(f"{WNIDS[0]}/a.jpg\n")
     torch.save(torchvision.models.resnet50(num_classes=20).state_dict(), here / "mine.pth")
     about = {"model": "torchvision/resnet50", "layer": "layer4"}
     save_linear_head(here / "heads/resnet50_voc07.safetensors", torch.randn(20, 2048), torch.zeros(20), about)
@@ -95,6 +101,7 @@ def voc(folder: Path, picture: Image.Image) -> None:
 def reader(place: Path, monkeypatch: pytest.MonkeyPatch, example_plugin: None) -> Path:
     """A reader in that folder, with the variables set that the pages export, and the example plug-in installed."""
     monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(str(place))
     for name, folder in (("IMAGENET_ROOT", "imagenet"), ("VOC_ROOT", "VOCdevkit"), ("IMAGES", "imagenet")):
         monkeypatch.setenv(name, str(place / folder))
     monkeypatch.setenv("RCAM_WEIGHTS_DIR", str(place / "weights"))

@@ -37,12 +37,23 @@ def test_the_last_of_several_sets_wins() -> None:
     assert load(save(), ("seed=1", "seed=2")).seed == 2
 
 
+def titles(config: Config) -> list[str]:
+    return [m.title for m in config.methods]
+
+
 @pytest.mark.parametrize(
     "override, read",
     [
         ("backbone.weights=none", lambda c: c.backbone.weights == "none"),
         ("backbone.model=timm/resnet50", lambda c: (c.backbone.model, c.backbone.layer) == ("timm/resnet50", "auto")),
         ("methods=[cam, {name: scorecam, channels: 8}]", lambda c: c.methods[1].options == {"channels": 8}),
+        ("methods=[a[b=c], x:Y[n=[1, 2],m=z], cam]", lambda c: titles(c) == ["a[b=c]", "x:Y[n=[1, 2],m=z]", "cam"]),
+        ("methods=['a[b=c]', {name: a, b: d}]", lambda c: titles(c) == ["a[b=c]", "a[b=d]"]),
+        ("methods=reciprocam[mask=gaussian]", lambda c: titles(c) == ["reciprocam[mask=gaussian]"]),
+        ("methods=gradcam", lambda c: titles(c) == ["gradcam"]),
+        ("metrics=increase", lambda c: [m.title for m in c.metrics] == ["increase"]),
+        ("timing.methods=[a[b=c]]", lambda c: [m.title for m in c.timing.methods] == ["a[b=c]"]),
+        ("timing={relative_to: a[b=c]}", lambda c: c.timing.relative_to == "a[b=c]"),
         ("metrics=[increase]", lambda c: [m.title for m in c.metrics] == ["increase"]),
         ("limit=null", lambda c: c.limit is None),
         ("dataset.root=a=b", lambda c: c.dataset.options == {"root": "a=b"}),
@@ -67,7 +78,9 @@ def test_set_without_key_or_value_says_how_it_is_written(override: str) -> None:
     assert mistake(override).startswith(f"--set {override}: write key=value")
 
 
-@pytest.mark.parametrize("text", ["[a", "{a: b", "!!python/object:os.system 1", "2024-13-45", "!!int seven", "0b_"])
+@pytest.mark.parametrize(
+    "text", ["[a", "[a[b=c", "{a: b", "!!python/object:os.system 1", "2024-13-45", "!!int seven", "0b_"]
+)
 def test_set_with_a_broken_yaml_value(text: str) -> None:
     assert mistake(f"limit={text}") == f"--set limit={text}: '{text}' is not a YAML value"
 

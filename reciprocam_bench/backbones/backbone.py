@@ -13,14 +13,29 @@ SplitKind = Literal["graph", "replace", "call"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How the model wants its images: channel statistics always, geometry where a run asks for the model's own."""
+    """How the model wants its images: channel statistics always, geometry where a run asks for the model's own.
 
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    Attributes:
+        mean: of each channel, of values from 0 to 1: three for RGB, one for grey.
+        std: as ``mean``.
+        resize: what the shorter side becomes, in pixels.
+        crop: side of the square cut from the centre, in pixels.
+        interpolation: of the resize: ``bilinear``, ``bicubic`` or ``nearest``.
+        squash: resize both sides, not the shorter one.
+    """
+
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
     resize: int = 256
     crop: int = 224
     interpolation: str = "bilinear"
-    squash: bool = False  # resize both sides, not the shorter one
+    squash: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or not self.mean or min(self.std) <= 0:
+            raise UserError(
+                f"preprocessing: mean and std are a value for each channel, std above 0; not {self.mean} and {self.std}"
+            )
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,7 @@ class Backbone:
         weights: where the weights came from, for the record of a run.
         folded_batch_norms: how many batch norms went into their convolutions.
         multi_label: the classes do not exclude one another; their probabilities are sigmoids, not a softmax.
+        class_names: a name for each output, where they are known.
         cuts: where else the network can be cut, where that is known.
     """
 
@@ -90,6 +106,7 @@ class Backbone:
     prefix_tokens: int = 0
     memory_budget: int | None = None  # bytes; see chunk_size
     multi_label: bool = False
+    class_names: tuple[str, ...] | None = None
     cuts: Cuts | None = None
 
     def __call__(self, images: Tensor) -> Tensor:

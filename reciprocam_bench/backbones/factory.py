@@ -4,7 +4,8 @@ import contextlib
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ def load_factory(
     image_size: int | None = None,
     fold: bool = True,
     multi_label: bool = False,
+    preprocessing: dict[str, Any] | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Backbone:
     """Call ``package.module:function`` with ``options``, and split the module it returns at ``layer``.
 
@@ -43,6 +46,8 @@ def load_factory(
         image_size: side of the images that will be explained, in pixels.
         fold: fold batch norms where exact.
         multi_label: the outputs do not exclude one another: probabilities are sigmoids.
+        preprocessing: attributes of `Preprocessing` that are not those timm knows of its model, or the default.
+        class_names: a name for each output.
 
     Raises:
         UserError: for a function that is not there, fails, or returns no module, and weights that do not fit.
@@ -51,12 +56,12 @@ def load_factory(
     module = _made(factory, options or {})
     # A model of timm's knows how it wants its images.
     known = isinstance(getattr(module, "pretrained_cfg", None), dict)
-    preprocessing = timm_preprocessing(module) if known else Preprocessing()
+    wanted = replace(timm_preprocessing(module) if known else Preprocessing(), **(preprocessing or {}))
     if weights in ("default", "none"):
         record = {"source": factory, "sha256": _digest(module)}
     else:
         record = load_file_into(module, Path(weights).expanduser(), name) | {"factory": factory}
-    info = ModelInfo(name, preprocessing, record, multi_label)
+    info = ModelInfo(name, wanted, record, multi_label, None if class_names is None else tuple(class_names))
     return split_loaded(module, info, layer, device, image_size=image_size, fold=fold)
 
 

@@ -27,6 +27,7 @@ def with_linear_head(backbone: Backbone, weight: Tensor, bias: Tensor, *, multi_
         num_classes=classes,
         split_error=0.0,  # features and head are all there is
         multi_label=multi_label,
+        class_names=None,
         cuts=None,  # elsewhere the network still has its own head
     )
 
@@ -69,7 +70,9 @@ def load_linear_head(backbone: Backbone, path: Path) -> Backbone:
     if about.get("weights_sha256", mine) != mine:
         raise UserError(f"backbone.head: {path} was fitted on other weights of {backbone.name}; fit it on these")
     fitted = with_linear_head(backbone, weight, bias)
+    names = tuple(filter(None, about.get("categories", "").split(",")))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    fitted = replace(fitted, class_names=names if len(names) == fitted.num_classes else None)
     return replace(fitted, weights=backbone.weights | {"head": path.name, "head_sha256": digest, **_prefixed(about)})
 
 

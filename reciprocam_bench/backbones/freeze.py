@@ -28,12 +28,14 @@ class ModelInfo:
         preprocessing: how it wants its images.
         weights: where they came from, for the record of a run.
         multi_label: the outputs do not exclude one another.
+        class_names: a name for each output, where they are known.
     """
 
     name: str
     preprocessing: Preprocessing
     weights: dict[str, str]
     multi_label: bool = False
+    class_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ def freeze(module: Any, info: ModelInfo, example_input: Any, layer: str, device:
     name, place = info.name, _device(device)
     if not isinstance(example_input, Tensor):
         raise UserError(f"{name}: example_input must be images (N, 3, H, W); it is a {type(example_input).__name__}")
+    channels = len(info.preprocessing.mean)
+    if example_input.ndim == 4 and example_input.shape[1] != channels:
+        raise UserError(f"{name}: example_input has {example_input.shape[1]} channels, its preprocessing {channels}")
     module = _frozen(module, layer, name, place)
     _check_weights(module, name)
     example = example_input.detach().to(place)
@@ -72,6 +77,8 @@ def freeze(module: Any, info: ModelInfo, example_input: Any, layer: str, device:
         raise UserError(f"{name}: the logits of the example are NaN or infinite; check example_input and the network")
     if logits.shape[1] == 1 and not info.multi_label:
         raise UserError(f"{name}: the softmax of one output is always 1; set multi_label to take its sigmoid")
+    if info.class_names is not None and len(info.class_names) != logits.shape[1]:
+        raise UserError(f"{name}: class_names has {len(info.class_names)} names for {logits.shape[1]} outputs")
     return FrozenNetwork(module, info, example, logits, sizes.bytes_per_image(example))
 
 

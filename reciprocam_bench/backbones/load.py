@@ -1,6 +1,7 @@
 """Load a torchvision or timm classifier with its weights, and split it."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def load_backbone(
     fold: bool = True,
     num_classes: int | None = None,
     multi_label: bool = False,
+    class_names: Sequence[str] | None = None,
 ) -> Backbone:
     """Load ``library/name``, put its weights in, and split it at ``layer``.
 
@@ -42,6 +44,7 @@ def load_backbone(
         fold: fold batch norms where exact.
         num_classes: outputs of the network, where a weights file of your own has others than the library's.
         multi_label: the outputs do not exclude one another: probabilities are sigmoids.
+        class_names: a name for each output; ImageNet's for 1,000 if left out.
 
     Raises:
         UserError: for an unknown model, layer or set of weights, and for weights that cannot be had or do not fit.
@@ -56,7 +59,7 @@ def load_backbone(
     if not slash or library not in loaders:
         raise UserError(f"model '{model}': write torchvision/NAME or timm/NAME{did_you_mean(library, loaders)}")
     module, info = loaders[library](name, weights, num_classes)
-    info = replace(info, multi_label=multi_label)
+    info = replace(info, multi_label=multi_label, class_names=None if class_names is None else tuple(class_names))
     return split_loaded(module, info, layer, device, image_size=image_size, fold=fold)
 
 
@@ -65,7 +68,7 @@ def split_loaded(
 ) -> Backbone:
     """Split a loaded module for images of ``image_size`` pixels (the model's own if None)."""
     size = image_size or info.preprocessing.crop
-    example = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    example = torch.randn(2, len(info.preprocessing.mean), size, size, generator=torch.Generator().manual_seed(0))
     return split_backbone(module, example, layer, device=device, fold=fold, **vars(info))
 
 

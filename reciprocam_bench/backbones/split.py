@@ -1,7 +1,8 @@
 """Split a classifier into features and head, by the first way that works."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ def split_backbone(
     preprocessing: Preprocessing | None = None,
     weights: dict[str, str] | None = None,
     multi_label: bool = False,
+    class_names: Sequence[str] | None = None,
 ) -> Backbone:
     """Split ``module`` at ``layer``; the module itself is left untouched (a frozen copy in ``eval`` mode is split).
 
@@ -41,10 +43,12 @@ def split_backbone(
         device: where the copy lives.
         name: the model's id in tables.
         fold: fold batch norms into convolutions where that is exact (graph splits only).
-        preprocessing: how the model wants its images; ImageNet's usual statistics if left out.
+        preprocessing: how the model wants its images. If left out, ImageNet's usual statistics for three channels,
+            and none for another number (values from 0 to 1 as they are).
         weights: where the weights came from, for the record.
         multi_label: the outputs do not exclude one another: probabilities are sigmoids. A network with one output
             needs it.
+        class_names: a name for each output.
 
     Raises:
         UserError: if the module gives no logits, its weights are not finite, or the layer is unknown or not a cut.
@@ -56,13 +60,19 @@ def split_backbone(
         >>> backbone.feature_shape, backbone.num_classes, backbone.split
         ((96, 14, 14), 7, 'graph')
     """
-    info = ModelInfo(name, preprocessing or Preprocessing(), weights or {}, multi_label)
+    names = None if class_names is None else tuple(class_names)
+    info = ModelInfo(name, preprocessing or _usual(example_input), weights or {}, multi_label, names)
     network = freeze(module, info, example_input, layer, device)
     splitter = _Splitter(network, fold)
     backbone = splitter.split(layer)
     if layer == IMAGE:
         return backbone
     return NetworkCuts(network.module, network.example, splitter.split, backbone).of_own()
+
+
+def _usual(example: Any) -> Preprocessing:
+    channels = example.shape[1] if isinstance(example, Tensor) and example.ndim == 4 else 3
+    return Preprocessing() if channels == 3 else Preprocessing((0.0,) * channels, (1.0,) * channels)
 
 
 @dataclass(frozen=True)

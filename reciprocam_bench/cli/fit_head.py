@@ -10,7 +10,8 @@ from reciprocam_bench.cli import options
 
 
 def command(
-    config: options.ConfigName,
+    config: options.ConfigName = None,
+    config_option: options.ConfigOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The head's file. [default: runs/CONFIG_head.safetensors]")
     ] = None,
@@ -20,8 +21,9 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Fit a linear multi-label head for a VOC or COCO config, to be used as backbone.head."""
-    settings = options.read(config, limit, device, set)
-    folder = options.run_folder(config, None, set)
+    name = options.one_config(config, config_option)
+    settings = options.read(name, limit, device, set)
+    folder = options.run_folder(name, None, set)
     path = output or folder.with_name(f"{folder.name}_head.safetensors")
     from reciprocam_bench.fitting.fit_head import fit_head
 

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reciprocam_bench.config import OF_VALUES, Config, find_config, load_config
+from reciprocam_bench.errors import UserError
 from reciprocam_bench.titles import file_name
 
 if TYPE_CHECKING:
     from reciprocam_bench.engine.run import Screen
 
-ConfigName = Annotated[str, typer.Option("--config", "-c", help="A config file, or the name of one in configs/.")]
+ConfigName = Annotated[
+    str | None,
+    typer.Argument(metavar="CONFIG", show_default=False, help="A config file, or the name of one in configs/."),
+]
+ConfigOption = Annotated[str | None, typer.Option("--config", "-c", help="The same, as an option.")]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Run folder. [default: runs/CONFIG, and what --set changes]")
 ]
@@ -28,6 +33,16 @@ Format = Annotated[
     str | None, typer.Option("--format", "-f", help="markdown, latex, csv or terminal. [default: as stdout is]")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")]
+
+
+def one_config(config: str | None, option: str | None) -> str:
+    """The config's name, given as an argument or with ``--config``."""
+    if config and option and config != option:
+        raise UserError(f"two configs are given, '{config}' and '{option}'; give one")
+    name = config or option
+    if not name:
+        raise UserError("no config is given; give a file or a name, for example quickstart (rcam-bench ls configs)")
+    return name
 
 
 def read(config: str, limit: int | None, device: str | None, overrides: list[str] | None) -> Config:

@@ -4,7 +4,8 @@ from reciprocam_bench.cli import options
 
 
 def command(
-    config: options.ConfigName,
+    config: options.ConfigName = None,
+    config_option: options.ConfigOption = None,
     output: options.Output = None,
     limit: options.Limit = None,
     device: options.Device = None,
@@ -13,8 +14,9 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Run an experiment: judge, time, and write the tables. A stopped run continues; a finished one can grow."""
-    settings = options.read(config, limit, device, set)
-    folder = options.run_folder(config, output, set)
+    name = options.one_config(config, config_option)
+    settings = options.read(name, limit, device, set)
+    folder = options.run_folder(name, output, set)
     from reciprocam_bench.engine.complete import complete
     from reciprocam_bench.reporting.summary import warnings_of, write_tables
 

@@ -1,33 +1,32 @@
 """``rcam-bench validate``."""
 
-from typing import Annotated
-
-import typer
-
 from reciprocam_bench.cli import options
 
 
 def command(
-    config: Annotated[str, typer.Argument(help="A config file, or the name of one in configs/.")],
+    config: options.ConfigName = None,
+    config_option: options.ConfigOption = None,
     set: options.Set = None,
 ) -> None:
     """Check a config without running it: data, weights, layer, split, methods."""
-    settings = options.read(config, None, None, set)
+    settings = options.read(options.one_config(config, config_option), None, None, set)
     from reciprocam_bench.engine.experiment import set_up
 
     experiment = set_up(settings)
-    b = experiment.backbone
+    b, p = experiment.backbone, experiment.preparation(experiment.protocols[0])
+    names = f" ({', '.join(b.class_names)})" if b.class_names else ""
     lines = {
         "model": f"{b.name}, weights: {b.weights.get('source', 'own')}",
         "layer": f"{b.layer}, split: {b.split}, map: {'x'.join(map(str, b.feature_shape))}",
         "head": "pooled linear" if b.linear is not None else "not pooled linear",
         "head(features(x))": f"differs from the model by {b.split_error:.2g}",
+        "images": f"{p.geometry.crop or p.geometry.size} pixels, {'RGB' if len(p.mean) == 3 else 'grey'}, "
+        f"mean {', '.join(map(str, p.mean))}, std {', '.join(map(str, p.std))}",
+        "outputs": f"{b.num_classes}{names}",
         "batch norms folded": b.folded_batch_norms,
         "data set": f"{experiment.dataset.name}, {len(experiment.dataset.samples)} images, "
         f"{len(experiment.dataset.skipped)} left out",
-        "protocol": ", ".join(
-            f"{p.name} (explains: {experiment.classes[p.name].source})" for p in experiment.protocols
-        ),
+        "protocol": ", ".join(f"{name} (explains: {choice.source})" for name, choice in experiment.classes.items()),
         "methods": ", ".join(m.title for m in experiment.methods),
         "metrics": ", ".join(experiment.metrics),
     }

@@ -1,5 +1,6 @@
 """What a data set is to the rest of the code: a list of samples."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -64,7 +65,7 @@ class Dataset:
 
     ``categories`` are the names of a data set with several categories an image, in the order of a multi-label head's
     outputs; None where an image has one label. ``hard_by`` says where the targets' ``hard`` flags come from.
-    ``beyond_limit`` counts the samples that a limit left out.
+    ``beyond_subset`` and ``beyond_limit`` count the samples that a subset, and then a limit, left out.
     """
 
     name: str
@@ -72,12 +73,18 @@ class Dataset:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     categories: tuple[str, ...] | None = None
     hard_by: str = ""
+    beyond_subset: int = 0
     beyond_limit: int = 0
 
     @property
-    def total(self) -> int:
+    def chosen(self) -> int:
         """How many samples there are without a limit."""
         return len(self.samples) + self.beyond_limit
+
+    @property
+    def total(self) -> int:
+        """How many samples there are without subset and limit."""
+        return self.chosen + self.beyond_subset
 
     def require_labels(self) -> None:
         """Raise ``UserError`` if a sample has no label."""
@@ -94,8 +101,10 @@ def imagenet_wnids() -> dict[str, int]:
     return {wnid: index for index, wnid in enumerate(ImageNetInfo("imagenet-1k").label_names())}
 
 
-def class_name(index: int, num_classes: int) -> str:
-    """A short English name where the classes are ImageNet's 1,000, else ``class 12``."""
+def class_name(index: int, num_classes: int, names: Sequence[str] | None = None) -> str:
+    """The network's own name of the class, or a short English one of ImageNet's 1,000, else ``class 12``."""
+    if names is not None:
+        return names[index]
     if num_classes != 1000:
         return f"class {index}"
     return str(ImageNetInfo("imagenet-1k").index_to_description(index)).split(",")[0]

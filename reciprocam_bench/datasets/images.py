@@ -36,8 +36,8 @@ class Preparation:
     """Resize, centre crop, and channel statistics: from a picture to a network's input."""
 
     geometry: Geometry
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     def picture(self, original: Picture) -> Image.Image:
         """The RGB picture the network sees, before normalisation."""
@@ -47,8 +47,9 @@ class Preparation:
         return resized if g.crop is None else T.center_crop(resized, [g.crop, g.crop])
 
     def tensor(self, picture: Image.Image) -> Tensor:
-        """``(3, H, W)``, normalised."""
-        return T.normalize(T.to_tensor(picture), list(self.mean), list(self.std))
+        """``(C, H, W)``, normalised; a network of one channel gets grey."""
+        seen = picture.convert("L") if len(self.mean) == 1 else picture
+        return T.normalize(T.to_tensor(seen), list(self.mean), list(self.std))
 
 
 def preparation(geometry: Geometry, model: Preprocessing, use_model_geometry: bool = False) -> Preparation:
@@ -112,7 +113,7 @@ def _on_the_page(image: Image.Image) -> Image.Image:
 
 
 class PreparedImage(NamedTuple):
-    """An input ``(3, H, W)``, the (width, height) of the file it was made from, and its `Picture`'s ``stretched``."""
+    """An input ``(C, H, W)``, the (width, height) of the file it was made from, and its `Picture`'s ``stretched``."""
 
     tensor: Tensor
     size: tuple[int, int]

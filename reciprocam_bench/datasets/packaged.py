@@ -13,15 +13,13 @@ from reciprocam_bench.errors import UserError
 
 @dataset("samples")
 def samples() -> Dataset:
-    """Needs ``pip install 'rcam-bench[samples]'``.
+    """The 20 ImageNet images of the package foolbox (``pip install foolbox``), with boxes.
 
     Boxes are of the labelled class, in pixels of the files; one image shows no such object.
     """
     spec = find_spec("foolbox")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError(
-            "the package foolbox, which ships the sample images, is not installed; pip install 'rcam-bench[samples]'"
-        )
+        raise UserError("the package foolbox, which ships the sample images, is not installed; pip install foolbox")
     folder = Path(spec.submodule_search_locations[0]) / "data"
     boxes = json.loads((files("reciprocam_bench.datasets") / "samples_boxes.json").read_text(encoding="utf-8"))
     return Dataset("samples", [_sample(path, boxes[path.name]) for path in sorted(folder.glob("imagenet_*.jpg"))])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from reciprocam_bench.config import DatasetConfig
 from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.order import spread
+from reciprocam_bench.datasets.subset import take_subset
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.registry import Registry, check_options, keyword_options
 
@@ -25,18 +26,24 @@ def dataset(name: str) -> Callable[[Loader], Loader]:
 
 
 def load_dataset(config: DatasetConfig, limit: int | None = None, seed: int = 0) -> Dataset:
-    """Load the data set a config names: the first ``limit`` samples of the order that ``seed`` gives (`spread`).
+    """Load the data set a config names: of its subset the first ``limit`` samples of ``seed``'s order (`spread`).
 
     A larger limit only adds samples behind. An empty data set is a ``UserError``.
     """
     loader = DATASETS.get(config.name)
     options = check_options(f"dataset '{config.name}'", loader, _known_missing(config, loader))
-    found = loader(**options)
-    if not found.samples:
-        reason = f" ({found.skipped[0][0]}: {found.skipped[0][1]})" if found.skipped else ""
-        raise UserError(f"dataset '{config.name}' has no images at {options.get('root', 'its place')}{reason}")
+    found = _not_empty(loader(**options), options)
+    if config.subset:
+        found = _not_empty(take_subset(found, config.subset, seed), options)
     first = spread(found.samples, seed)[:limit]
     return replace(found, samples=first, beyond_limit=len(found.samples) - len(first))
+
+
+def _not_empty(found: Dataset, options: dict) -> Dataset:
+    if not found.samples:
+        reason = f" ({found.skipped[0][0]}: {found.skipped[0][1]})" if found.skipped else ""
+        raise UserError(f"dataset '{found.name}' has no images at {options.get('root', 'its place')}{reason}")
+    return found
 
 
 def _known_missing(config: DatasetConfig, loader: Loader) -> dict:

@@ -35,7 +35,7 @@ def what_changed(recorded: pd.DataFrame, dataset: Dataset) -> str | None:
     """
     pairs = list(zip(recorded.to_dict("records"), dataset.samples, strict=False))
     before, now = [row["image"] for row, _ in pairs], [sample.id for _, sample in pairs]
-    if len(recorded) > dataset.total:
+    if len(recorded) > dataset.chosen:
         gone = next(image for image in recorded["image"] if image not in {s.id for s in dataset.samples})
         return f"the data set no longer holds an image that the run had ({gone})"
     if before != now:

@@ -75,6 +75,7 @@ def describe(config: Config, backbone: Backbone) -> dict[str, Any]:
             "feature_shape": list(backbone.feature_shape),
             "linear_head": backbone.linear is not None,
             "folded_batch_norms": backbone.folded_batch_norms,
+            "class_names": backbone.class_names,
         },
     }
 

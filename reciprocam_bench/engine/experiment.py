@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.backbones.class_names import read_class_names
 from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.fitted_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
@@ -90,15 +91,14 @@ def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) ->
     c, geometry = config.backbone, protocol.preprocess
     weights = fill_environment(c.weights)
     size = None if config.preprocess == "model" else geometry.crop or geometry.size
+    names = read_class_names(fill_environment(c.class_names)) if isinstance(c.class_names, str) else c.class_names
+    common: dict[str, Any] = {"image_size": size, "multi_label": c.multi_label, "class_names": names}
     if c.factory:
         options = {key: fill_environment(value) for key, value in c.options.items()}
-        backbone = load_factory(
-            c.factory, options, weights, c.layer, device, model=c.model, image_size=size, multi_label=c.multi_label
-        )
+        common |= {"model": c.model, "preprocessing": c.preprocessing}
+        backbone = load_factory(c.factory, options, weights, c.layer, device, **common)
     else:
-        backbone = load_backbone(
-            c.model, weights, c.layer, device, image_size=size, num_classes=c.num_classes, multi_label=c.multi_label
-        )
+        backbone = load_backbone(c.model, weights, c.layer, device, num_classes=c.num_classes, **common)
     if c.head:
         backbone = load_linear_head(backbone, Path(fill_environment(c.head)).expanduser())
     return replace(backbone, memory_budget=config.memory_mb << 20) if config.memory_mb else backbone

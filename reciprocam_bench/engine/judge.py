@@ -12,7 +12,7 @@ from reciprocam_bench.datasets.images import PreparedImage
 from reciprocam_bench.engine.forecast import passes_of
 from reciprocam_bench.engine.plan import Unit, Work
 from reciprocam_bench.engine.progress import Progress
-from reciprocam_bench.engine.raw_maps import RawMaps
+from reciprocam_bench.engine.raw_maps import RawMaps, raw_maps_of
 from reciprocam_bench.engine.run import Run
 from reciprocam_bench.engine.sheets import save_sheets
 from reciprocam_bench.engine.status import reason, with_notes
@@ -91,7 +91,7 @@ def _judge_group(run: Run, work: Work, group: Group, images: int, progress: Prog
     for unit, cost in zip(work.units, costs, strict=True):
         task = progress.task([share * passes for passes in cost])
         watched = replace(group, fp=replace(group.fp, progress=task))
-        evidence, values = _judge_unit(run, watched, unit, RawMaps(run, work, unit))
+        evidence, values = _judge_unit(run, watched, unit, raw_maps_of(run, work, unit))
         task.finish()
         rows.append([{**f, "method": unit.method.title, **v} for f, v in zip(fixed, values, strict=True)])
         if evidence is not None and work.batch.first < run.experiment.config.maps:
@@ -119,7 +119,7 @@ def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Evid
         raise
     except Exception as error:  # a plug-in or a full GPU: any error, and it must reach the table
         if len(group) > 1 and not isinstance(error, WrongMaps):
-            alone = [_judge_unit(run, group.only(i), unit, kept.off())[1] for i in range(len(group))]
+            alone = [_judge_unit(run, group.only(i), unit, RawMaps())[1] for i in range(len(group))]
             return None, [row for rows in alone for row in rows]
         return None, [_blank(unit) | {"status": f"{ERROR}: {reason(error)}"}] * len(group)
     with run.phases("metrics"), torch.no_grad():

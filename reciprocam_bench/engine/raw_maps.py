@@ -1,6 +1,7 @@
 """Raw maps on disk (``save_maps``), so that metrics and protocols that join a run need not explain again."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -15,23 +16,15 @@ from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.titles import file_name
 
 
+@dataclass(frozen=True)
 class RawMaps:
     """The raw maps of one method for the batches of one view (how images are prepared), a file for each batch.
 
-    Protocols that prepare images alike share them; a file's name is made of the trials and classes it holds.
+    Protocols that prepare images alike share them; a file's name is made of the trials and classes it holds. Without a
+    ``folder`` they are neither read nor written.
     """
 
-    def __init__(self, run: Run, work: Work, unit: Unit) -> None:
-        experiment = run.experiment
-        view = _short(repr(experiment.preparation(work.batch.protocol)))
-        title = unit.method.title
-        name = f"{file_name(title)[:60]}_{_short(title)}"
-        self._folder: Path | None = run.folder.path / "raw_maps" / view / name if experiment.config.save_maps else None
-
-    def off(self) -> "RawMaps":
-        """The same, neither read nor written: trials that are judged alone are no batch."""
-        self._folder = None
-        return self
+    folder: Path | None = None
 
     def read(self, trials: list[Trial], fp: ForwardPass) -> Tensor | None:
         """The maps ``(N, h, w)`` of these trials, on the device of the features; None where they are not kept."""
@@ -60,10 +53,19 @@ class RawMaps:
             ) from None
 
     def _path(self, trials: list[Trial], fp: ForwardPass) -> Path | None:
-        if self._folder is None:
+        if self.folder is None:
             return None
         asked = [(t.sample.id, t.target.category if t.target else "") for t in trials]
-        return self._folder / f"{_short(repr((asked, fp.classes.tolist())))}.safetensors"
+        return self.folder / f"{_short(repr((asked, fp.classes.tolist())))}.safetensors"
+
+
+def raw_maps_of(run: Run, work: Work, unit: Unit) -> RawMaps:
+    """Where a run keeps the maps of a unit; nowhere without ``save_maps``."""
+    experiment, title = run.experiment, unit.method.title
+    if not experiment.config.save_maps:
+        return RawMaps()
+    view = _short(repr(experiment.preparation(work.batch.protocol)))
+    return RawMaps(run.folder.path / "raw_maps" / view / f"{file_name(title)[:60]}_{_short(title)}")
 
 
 def _short(text: str) -> str:

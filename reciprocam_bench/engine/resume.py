@@ -12,11 +12,9 @@ from reciprocam_bench.runfolder.folder import RunFolder
 from reciprocam_bench.runfolder.record import RunRecord, read_images
 from reciprocam_bench.runfolder.schema import Definitions
 
-# Keys that change what a row says. The others add or leave out rows, or change nothing that is in one; device and
-# threads are compared as they came out, by fingerprint.
-_OF_VALUES = ("backbone", "dataset", "classes", "preprocess", "batch_size", "memory_mb", "seed")
 # Where images and annotations lie is no value: they are compared by what they hold.
-_PLACES = tuple(f"dataset.{key}" for key in ("root", "labels", "boxes", "annotations", "difficult"))
+_PLACES: tuple[str, ...] = ("backbone.class_names",)  # nor is what people call a class
+_PLACES += tuple(f"dataset.{key}" for key in ("root", "labels", "boxes", "annotations", "difficult", "subset.file"))
 # What was computed with other weights is wrong; with other versions it is only not to be mixed with new rows.
 _OF_WEIGHTS = ("weights", "head")
 _CURE = "give --output another folder, or --fresh to replace it"

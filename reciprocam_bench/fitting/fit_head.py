@@ -105,16 +105,17 @@ def cached_features(
 
 
 def _training_set(config: Config) -> Dataset:
-    wanted = config.dataset
-    if config.fit_head.split is not None:
-        key = "split" if wanted.name == "voc" else "annotations"
-        wanted = DatasetConfig.model_validate(wanted.model_dump() | {key: config.fit_head.split})
-    try:
+    wanted, split = config.dataset, config.fit_head.split
+    if split is None:
         dataset = load_dataset(wanted, config.limit, config.seed)
-    except UserError as error:
-        if config.fit_head.split is None:
-            raise
-        raise UserError(f"{error} (the split for fitting is fit_head.split: {config.fit_head.split})") from None
+    else:
+        key = "split" if wanted.name == "voc" else "annotations"
+        # A subset is one of the split that is judged.
+        other = DatasetConfig.model_validate(wanted.model_dump() | {key: split, "subset": None})
+        try:
+            dataset = load_dataset(other, config.limit, config.seed)
+        except UserError as error:
+            raise UserError(str(error).replace(f"dataset.{key}", "fit_head.split")) from None
     if dataset.categories is None:
         raise UserError(f"fit-head: data set '{dataset.name}' has one label an image; it needs categories (voc, coco)")
     if len(dataset.samples) < 8:

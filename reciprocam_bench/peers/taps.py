@@ -48,8 +48,8 @@ class _Search(Interpreter):
 
 def _find(backbone: Backbone, features: GraphModule, layer: str) -> Node:
     """By its values: names are lost where batch norms are folded."""
-    side = backbone.preprocessing.crop
-    noise = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(backbone.device)
+    channels, side = len(backbone.preprocessing.mean), backbone.preprocessing.crop
+    noise = torch.randn(1, channels, side, side, generator=torch.Generator().manual_seed(0)).to(backbone.device)
     with torch.no_grad():
         search = _Search(features, backbone.at(layer).features(noise))
         search.run(noise)

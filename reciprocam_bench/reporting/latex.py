@@ -15,7 +15,11 @@ _ESCAPES = {
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "±": r"$\pm$",
-    "<": "$<$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "[": "{[}",  # at the beginning of a row it would be an option of the line break before
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
 }
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
@@ -24,6 +28,7 @@ _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 def to_latex(table: pd.DataFrame, caption: str, label: str, groups: Sequence[str] = ()) -> str:
     """A floating table with caption and label, numbers to the right, the best value of each metric in bold.
 
+    It is scaled down to the line where it is wider, and needs the packages of its first line.
     Values compete within the rows that agree in the columns ``groups``; arrows in the headings say which way.
     """
     cells = table.astype(str).map(lambda cell: _MINUS.sub("$-$", _escaped(cell)))
@@ -34,17 +39,19 @@ def to_latex(table: pd.DataFrame, caption: str, label: str, groups: Sequence[str
             cells[column] = [f"\\textbf{{{c}}}" if b else c for c, b in zip(cells[column], best, strict=True)]
     numeric = [is_numeric(table[c]) for c in table.columns]
     lines = [
+        r"% \usepackage{booktabs, graphicx}",
         r"\begin{table}",
         r"\centering",
         f"\\caption{{{_escaped(caption)}}}",
         f"\\label{{{label}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         f"\\begin{{tabular}}{{{''.join('r' if n else 'l' for n in numeric)}}}",
         r"\toprule",
         _row(map(_escaped, table.columns)),
         r"\midrule",
         *(_row(row) for row in cells.itertuples(index=False)),
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"

@@ -163,6 +163,6 @@ def _published(record: RunRecord, protocol: str, title: str) -> Published | None
         return None
     if c.classes not in (None, record.definitions.protocols[protocol].classes):
         return None
-    if c.limit is not None and facts.images != facts.images_total:
+    if (c.limit is not None or c.dataset.subset) and facts.images != facts.images_total:
         return None
     return published(protocol, record.dataset).get((c.backbone.model, method.name))

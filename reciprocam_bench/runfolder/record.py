@@ -38,6 +38,8 @@ _CURE = "restore the file, or run with --fresh"
 ROWS_CURE = "correct it, or delete the file and run again to have its rows made anew"
 _TABLE_CURE = "delete the file and run again, which makes it anew from the rows"
 
+# A stored config holds every key, this one last; keys have defaults, so that the end is missed where it is not there.
+_LAST_KEY = "seed"
 _DIGEST = re.compile("[0-9a-f]*")
 _SUMMARY_NEEDED = ("backbone", "dataset", "protocol", "method", "images", "constant", "nan", "errors", "top1")
 _SUMMARY_TEXT = ("backbone", "dataset", "protocol", "method", "classes", "difficult_by", "published_note")
@@ -190,10 +192,15 @@ def read_record(folder: Path) -> RunRecord:
 
 def _read_config(path: Path) -> Config:
     text = read_text(path, _CURE)
+    cut = f"{path}, line {text.count(chr(10)) + 1}: the file is empty or cut off"
     if not text.endswith("\n"):
-        raise UserError(f"{path}, line {text.count(chr(10)) + 1}: the file is empty or cut off; {_CURE}")
+        raise UserError(f"{cut}; {_CURE}")
     try:
-        return parse_config(read_yaml(path), str(path))
+        content = read_yaml(path)
+        config = parse_config(content, str(path))
+        if _LAST_KEY not in content:
+            raise UserError(f"{cut}: '{_LAST_KEY}', its last key, is missing")
+        return config
     except UserError as error:
         raise UserError(f"{error}; {_CURE}") from None
     except RecursionError:

@@ -94,6 +94,12 @@ def test_run_prints_the_tables_and_says_where_they_are(cli: Cli, here: Path) -> 
     assert err == "runs/tiny holds this run, finished; --fresh runs it anew\n"
 
 
+@pytest.mark.parametrize("words", [("tiny",), ("--config", "tiny"), ("tiny", "-c", "tiny")])
+def test_a_config_is_an_argument_or_an_option(cli: Cli, here: Path, words: tuple) -> None:
+    assert cli("run", *words, "-l", 1, "-q", "--set", "timing=null", "--set", "methods=gradcam") == (0, "", "")
+    assert (here / "runs/tiny/summary.csv").is_file()
+
+
 def test_quiet_run_prints_nothing(cli: Cli, here: Path) -> None:
     sets = ("--set", "timing=null", "--set", "methods=[gradcam]")
     assert cli("run", "-c", "tiny", "-o", "out", "-l", 1, "-q", *sets) == (0, "", "")

@@ -94,6 +94,10 @@ def mistake(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Ca
         ("backbone.model=timm/test_resnet.a1", "timm/test_resnet has no weights 'a1'; known: r160_in1k"),
         ("backbone.layer=layer9", "timm/test_resnet: layer 'layer9' is not in the network; did you mean 'layer4'?"),
         ("backbone.weights=IMAGENET", "timm/test_resnet: unknown weights 'IMAGENET'; known: default, none, r160_in1k"),
+        (
+            "backbone.weights=r160_in2k",
+            "timm/test_resnet: unknown weights 'r160_in2k'; did you mean 'r160_in1k'?; default takes the library's own",
+        ),
         ("backbone.weights=no/such.pth", "weights file no/such.pth does not exist; correct backbone.weights"),
         ("backbone.weights=pictures", "weights file pictures is a folder; correct backbone.weights"),
         ("backbone.weights=file", "file: not readable as a weights file"),
@@ -126,6 +130,13 @@ def mistake(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Ca
 def test_a_wrong_value(mistake: Callable[..., str], here: Path, override: str, message: str) -> None:
     assert mistake(*RUN, "--set", override).startswith(message)
     assert not (here / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["run", "time", "fit-head", "validate"])
+def test_a_config_is_given_once(mistake: Callable[..., str], verb: str) -> None:
+    assert mistake(verb).startswith("no config is given; give a file or a name, for example quickstart (rcam-bench ls")
+    assert mistake(verb, "c.yaml", "-c", "d.yaml") == "two configs are given, 'c.yaml' and 'd.yaml'; give one"
+    assert mistake(verb, "nowhere", "--config", "nowhere").startswith("config 'nowhere' not found")
 
 
 def test_a_device_that_is_not_there(mistake: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,7 +337,7 @@ def test_ls_and_report(mistake: Callable[..., str], words: tuple, message: str) 
 )
 def test_report_of_a_damaged_run(mistake: Callable[..., str], here: Path, name: str, content: bytes | None) -> None:
     (here / "run").mkdir()
-    (here / "run/config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (here / "run/config.yaml").write_text(yaml.safe_dump(CONFIG | {"seed": 0}))
     if content is not None:
         (here / "run" / name).write_bytes(content)
     assert "run" in mistake("report", "run")

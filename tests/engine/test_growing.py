@@ -49,30 +49,22 @@ GAINS = {
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven images, the second of which cannot be read."""
-    root = draw_plain(tmp_path_factory.mktemp("growing") / "pictures", 7)
-    (root / "001.png").write_text("no image")
-    return root
-
-
-@pytest.fixture(scope="module")
-def small(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(seven: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of three methods, two metrics and four images, to be copied."""
     folder = tmp_path_factory.mktemp("small") / "run"
-    run(config(pictures, **BASE), folder)
+    run(config(seven, **BASE), folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def whole(seven: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The run of a gain, made whole."""
     made: dict[str, Path] = {}
 
     def folder(gain: str) -> Path:
         if gain not in made:
             made[gain] = tmp_path_factory.mktemp("whole") / "run"
-            run(config(pictures, **{**BASE, **GAINS[gain]}), made[gain])
+            run(config(seven, **{**BASE, **GAINS[gain]}), made[gain])
         return made[gain]
 
     return folder
@@ -103,71 +95,71 @@ def explained(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, int]]
 
 @pytest.mark.parametrize("gain", GAINS)
 def test_a_run_that_gains_equals_one_made_whole(
-    pictures: Path, small: Path, whole: Callable[[str], Path], tmp_path: Path, gain: str
+    seven: Path, small: Path, whole: Callable[[str], Path], tmp_path: Path, gain: str
 ) -> None:
     folder = copy_of(small, tmp_path / "run")
-    run(config(pictures, **{**BASE, **GAINS[gain]}), folder)
+    run(config(seven, **{**BASE, **GAINS[gain]}), folder)
     assert tables(folder) == tables(whole(gain))
     grown, made = environment(folder), environment(whole(gain))
     assert grown["definitions"] == made["definitions"]
     assert (len(grown["starts"]), "finished" in grown) == (2, True)
-    assert "holds this run, finished" in run(config(pictures, **{**BASE, **GAINS[gain]}), folder)
+    assert "holds this run, finished" in run(config(seven, **{**BASE, **GAINS[gain]}), folder)
 
 
 def test_a_gained_method_is_all_that_is_explained(
-    pictures: Path, small: Path, tmp_path: Path, explained: list[tuple[str, int]]
+    seven: Path, small: Path, tmp_path: Path, explained: list[tuple[str, int]]
 ) -> None:
-    run(config(pictures, **{**BASE, **GAINS["method"]}), copy_of(small, tmp_path / "run"))
+    run(config(seven, **{**BASE, **GAINS["method"]}), copy_of(small, tmp_path / "run"))
     readable = [len(b) for b in batches(small)]
     assert explained == [("layercam", size) for size in readable]
 
 
 def test_gained_images_are_all_that_is_explained(
-    pictures: Path, small: Path, tmp_path: Path, explained: list[tuple[str, int]], whole: Callable[[str], Path]
+    seven: Path, small: Path, tmp_path: Path, explained: list[tuple[str, int]], whole: Callable[[str], Path]
 ) -> None:
     all_batches = [len(b) for b in batches(whole("images"))]
     explained.clear()
-    run(config(pictures, **{**BASE, **GAINS["images"]}), copy_of(small, tmp_path / "run"))
+    run(config(seven, **{**BASE, **GAINS["images"]}), copy_of(small, tmp_path / "run"))
     added = all_batches[len(batches(small)) :]
     assert explained == [(method, size) for size in added for method in BASE["methods"]]
 
 
-def test_images_that_fill_up_a_batch_are_judged_with_it(pictures: Path, tmp_path: Path) -> None:
-    run(config(pictures, limit=3), tmp_path / "run")
-    run(config(pictures, limit=6), tmp_path / "run")
-    run(config(pictures, limit=6), tmp_path / "whole")
+def test_images_that_fill_up_a_batch_are_judged_with_it(seven: Path, tmp_path: Path) -> None:
+    run(config(seven, limit=3), tmp_path / "run")
+    run(config(seven, limit=6), tmp_path / "run")
+    run(config(seven, limit=6), tmp_path / "whole")
     assert tables(tmp_path / "run") == tables(tmp_path / "whole")
 
 
 def test_a_gained_metric_is_all_that_is_measured(
-    pictures: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured = counted(monkeypatch, Evidence, "measure")
-    run(config(pictures, **{**BASE, **GAINS["metric"]}), copy_of(small, tmp_path / "run"))
+    run(config(seven, **{**BASE, **GAINS["metric"]}), copy_of(small, tmp_path / "run"))
     assert {metric.column for _, metric in measured} == {"complexity"}
 
 
 def test_a_gained_protocol_is_all_that_is_judged(
-    pictures: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged = counted(monkeypatch, loop, "judge_batch")
-    run(config(pictures, **{**BASE, **GAINS["protocol"]}), copy_of(small, tmp_path / "run"))
+    run(config(seven, **{**BASE, **GAINS["protocol"]}), copy_of(small, tmp_path / "run"))
     assert [work.batch.protocol.name for _, work, *_ in judged] == ["recipro-2024"] * 2
 
 
 def test_gained_times_are_all_that_is_computed(
-    pictures: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copy_of(small, tmp_path / "run")
     judged = counted(monkeypatch, loop, "judge_batch")
-    timed = config(pictures, **BASE, timing={"repeats": 1, "warmup": 0})
+    timed = config(seven, **BASE, timing={"repeats": 1, "warmup": 0})
     run(timed, folder)
     assert judged == [] and tables(folder) == tables(small)
     assert set(table(folder, "timing")["method"]) == {"forward", *BASE["methods"]}
     before = contents(folder)
     assert "holds this run, finished" in run(timed, folder)
     assert contents(folder) == before
-    run(config(pictures, **BASE, timing={"repeats": 2, "warmup": 0}), folder)
+    run(config(seven, **BASE, timing={"repeats": 2, "warmup": 0}), folder)
     assert set(table(folder, "timing")["repeats"]) == {2} and judged == []
 
 
@@ -181,27 +173,27 @@ LOSSES = {
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_run_that_loses_only_shows_less_and_regains_without_computing(
-    pictures: Path, whole: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
+    seven: Path, whole: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
 ) -> None:
     large = {**BASE, **GAINS["all at once"], "metrics": ["average_drop", "increase"]}
-    run(config(pictures, **large), tmp_path / "run")
+    run(config(seven, **large), tmp_path / "run")
     first = tables(tmp_path / "run")
     judged = counted(monkeypatch, loop, "judge_batch")
     less = {**large, **LOSSES[loss]}
-    assert "holds this run, finished" in run(config(pictures, **less), tmp_path / "run")
+    assert "holds this run, finished" in run(config(seven, **less), tmp_path / "run")
     assert judged == []
     monkeypatch.undo()
-    run(config(pictures, **less), tmp_path / "less")
+    run(config(seven, **less), tmp_path / "less")
     shown, made = (table(f, "summary") for f in (tmp_path / "run", tmp_path / "less"))
     assert shown.equals(made)
     judged = counted(monkeypatch, loop, "judge_batch")
-    run(config(pictures, **large), tmp_path / "run")
+    run(config(seven, **large), tmp_path / "run")
     assert judged == [] and tables(tmp_path / "run") == first
 
 
 @pytest.mark.parametrize("batch, written", [(0, "half"), (1, "after"), (2, "before"), (4, "half")])
 def test_a_gain_that_is_stopped_goes_on_to_the_same_tables(
-    pictures: Path,
+    seven: Path,
     small: Path,
     whole: Callable[[str], Path],
     tmp_path: Path,
@@ -209,7 +201,7 @@ def test_a_gain_that_is_stopped_goes_on_to_the_same_tables(
     batch: int,
     written: str,
 ) -> None:
-    larger = config(pictures, **{**BASE, **GAINS["all at once"]})
+    larger = config(seven, **{**BASE, **GAINS["all at once"]})
     expected, folder = tables(whole("all at once")), copy_of(small, tmp_path / "run")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_at(patch, batch, written)
@@ -219,14 +211,14 @@ def test_a_gain_that_is_stopped_goes_on_to_the_same_tables(
 
 
 def test_a_metric_that_is_lost_while_images_are_gained_is_measured_on_them_when_it_comes_back(
-    pictures: Path, small: Path, tmp_path: Path
+    seven: Path, small: Path, tmp_path: Path
 ) -> None:
     folder = copy_of(small, tmp_path / "run")
-    run(config(pictures, **{**BASE, "metrics": ["increase"], "limit": 7}), folder)
+    run(config(seven, **{**BASE, "metrics": ["increase"], "limit": 7}), folder)
     assert "average_drop" not in table(folder, "summary")
     assert (table(folder)["average_drop"] == "pending").sum() == len(BASE["methods"]) * 3
-    run(config(pictures, **{**BASE, "limit": 7}), folder)
-    run(config(pictures, **{**BASE, "limit": 7}), tmp_path / "whole")
+    run(config(seven, **{**BASE, "limit": 7}), folder)
+    run(config(seven, **{**BASE, "limit": 7}), tmp_path / "whole")
     assert tables(folder) == tables(tmp_path / "whole")
 
 
@@ -269,13 +261,13 @@ def test_a_gain_that_is_killed_goes_on_to_the_same_tables(tmp_path: Path) -> Non
     ],
 )
 def test_what_changes_values_is_refused_with_what_changed(
-    pictures: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict, told: str
+    seven: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict, told: str
 ) -> None:
     folder = copy_of(small, tmp_path / "run")
     before = contents(folder)
-    root = pictures
+    root = seven
     if change.get("classes") == "label":  # which needs labels
-        (tmp_path / "labels.csv").write_text("".join(f"{p.name},1\n" for p in pictures.iterdir()))
+        (tmp_path / "labels.csv").write_text("".join(f"{p.name},1\n" for p in seven.iterdir()))
         dataset = {"name": "folder", "root": str(root), "labels": str(tmp_path / "labels.csv")}
         run(config(root, **{**BASE, "dataset": dataset}), folder, fresh=True)
         before, change = contents(folder), {**change, "dataset": dataset}

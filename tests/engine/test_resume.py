@@ -29,18 +29,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven images, the second of which cannot be read."""
-    root = draw_plain(tmp_path_factory.mktemp("resume") / "pictures", 7)
-    (root / "001.png").write_text("no image")
-    return root
-
-
-@pytest.fixture(scope="module")
-def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(seven: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run, not stopped."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    run(config(pictures), folder)
+    run(config(seven), folder)
     return folder
 
 
@@ -48,22 +40,22 @@ def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     "batch, written", [(0, "before"), (0, "after"), (1, "half"), (2, "before"), (2, "after"), (3, "half")]
 )
 def test_a_stopped_run_continues_to_the_same_tables(
-    pictures: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, written: str
+    seven: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, written: str
 ) -> None:
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_at(patch, batch, written)
-        run(config(pictures), tmp_path / "run")
+        run(config(seven), tmp_path / "run")
     assert not (tmp_path / "run/summary.csv").exists()
     judged = counted(monkeypatch, loop, "judge_batch")
-    run(config(pictures), tmp_path / "run")
+    run(config(seven), tmp_path / "run")
     assert tables(tmp_path / "run") == tables(whole)
     assert len(judged) == 4 - batch - (written == "after")
 
 
 def test_a_run_stopped_twice_in_the_second_protocol(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = config(pictures, protocol=["poppi-2021", "recipro-2024"], classes="predicted", limit=4)
+    settings = config(seven, protocol=["poppi-2021", "recipro-2024"], classes="predicted", limit=4)
     run(settings, tmp_path / "whole")
     for batch in (1, 1):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -74,9 +66,9 @@ def test_a_run_stopped_twice_in_the_second_protocol(
 
 
 def test_a_run_stopped_while_it_is_timed_does_not_judge_again(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = config(pictures, timing={"repeats": 1, "warmup": 0}, limit=3)
+    settings = config(seven, timing={"repeats": 1, "warmup": 0}, limit=3)
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -91,32 +83,32 @@ def test_a_run_stopped_while_it_is_timed_does_not_judge_again(
     assert (tmp_path / "run/timing.csv").is_file()
 
 
-def test_a_finished_run_asked_for_again_changes_nothing_and_says_so(pictures: Path, whole: Path) -> None:
+def test_a_finished_run_asked_for_again_changes_nothing_and_says_so(seven: Path, whole: Path) -> None:
     before = contents(whole)
-    assert run(config(pictures), whole) == f"{whole} holds this run, finished; --fresh runs it anew"
+    assert run(config(seven), whole) == f"{whole} holds this run, finished; --fresh runs it anew"
     assert contents(whole) == before
 
 
-def test_fresh_runs_the_same_config_anew(pictures: Path, tmp_path: Path) -> None:
-    settings = config(pictures, limit=1, maps=1)
+def test_fresh_runs_the_same_config_anew(seven: Path, tmp_path: Path) -> None:
+    settings = config(seven, limit=1, maps=1)
     run(settings, tmp_path / "run")
     first = tables(tmp_path / "run")
     (tmp_path / "run/per_image.csv").write_text("spoilt")
-    run(config(pictures, limit=1), tmp_path / "run", fresh=True)
+    run(config(seven, limit=1), tmp_path / "run", fresh=True)
     assert tables(tmp_path / "run") == first
     assert not (tmp_path / "run/maps").exists()
 
 
-def test_a_mistake_in_the_config_is_found_before_fresh_deletes_anything(pictures: Path, tmp_path: Path) -> None:
-    run(config(pictures, limit=1), tmp_path / "run")
+def test_a_mistake_in_the_config_is_found_before_fresh_deletes_anything(seven: Path, tmp_path: Path) -> None:
+    run(config(seven, limit=1), tmp_path / "run")
     before = contents(tmp_path / "run")
     backbone = {"model": "timm/test_resnet", "weights": "none", "layer": "layer9"}
     with pytest.raises(UserError, match="layer9"):
-        run(config(pictures, limit=1, backbone=backbone), tmp_path / "run", fresh=True)
+        run(config(seven, limit=1, backbone=backbone), tmp_path / "run", fresh=True)
     assert contents(tmp_path / "run") == before
 
 
-def test_an_unfinished_run_begun_under_other_conditions_is_refused(pictures: Path, whole: Path, tmp_path: Path) -> None:
+def test_an_unfinished_run_begun_under_other_conditions_is_refused(seven: Path, whole: Path, tmp_path: Path) -> None:
     folder = copy_of(whole, tmp_path / "run")
     unfinish(folder)
     content = environment(folder)
@@ -126,33 +118,31 @@ def test_an_unfinished_run_begun_under_other_conditions_is_refused(pictures: Pat
     before = contents(folder)
     told = r"begun under other conditions \(torch was 1\.0, is .*\); give --output another folder, or --fresh to"
     with pytest.raises(UserError, match=told):
-        run(config(pictures), folder)
+        run(config(seven), folder)
     assert contents(folder) == before
-    run(config(pictures), folder, fresh=True)
+    run(config(seven), folder, fresh=True)
     assert tables(folder) == tables(whole)
 
 
-def test_a_finished_run_is_shown_under_any_conditions(pictures: Path, whole: Path, tmp_path: Path) -> None:
+def test_a_finished_run_is_shown_under_any_conditions(seven: Path, whole: Path, tmp_path: Path) -> None:
     folder = copy_of(whole, tmp_path / "run")
     content = environment(folder)
     content["fingerprint"]["torch"] = "1.0"
     write_environment(folder, content)
-    assert "holds this run, finished" in run(config(pictures), folder)
+    assert "holds this run, finished" in run(config(seven), folder)
     with pytest.raises(UserError, match=r"torch was 1\.0"):
-        run(config(pictures, methods=["gradcam", "reciprocam", "cam"]), folder)
+        run(config(seven, methods=["gradcam", "reciprocam", "cam"]), folder)
 
 
-def test_seconds_of_earlier_starts_are_added_up(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_seconds_of_earlier_starts_are_added_up(seven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_at(patch, 1, "before")
-        run(config(pictures), tmp_path / "run")
+        run(config(seven), tmp_path / "run")
     content = environment(tmp_path / "run")
     assert "finished" not in content
     content["seconds"]["explain"] = 1000
     write_environment(tmp_path / "run", content)
-    run(config(pictures), tmp_path / "run")
+    run(config(seven), tmp_path / "run")
     content = environment(tmp_path / "run")
     assert 1000 < content["seconds"]["explain"] < 1100
     assert "finished" in content and len(content["starts"]) == 2

@@ -7,7 +7,7 @@ from sklearn.metrics import average_precision_score
 
 from reciprocam_bench.backbones.fitted_head import load_linear_head, save_linear_head, with_linear_head
 from reciprocam_bench.cli import main
-from reciprocam_bench.config import FitHeadConfig
+from reciprocam_bench.config import FitHeadConfig, parse_config
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.fitting import fit_head as module
 from reciprocam_bench.fitting.fit_linear import average_precision, fit_linear
@@ -116,3 +116,29 @@ def test_fit_head_learns_on_voc_and_keeps_its_features_when_it_is_stopped(
     said = capsys.readouterr().err
     achieved, prior = (float(said.split(word)[1].split("%")[0]) for word in ("held-out mAP ", "(prior "))
     assert achieved > 2 * prior
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("resnet50_voc07 --set fit_head.split=tst", "tst.txt does not exist; set fit_head.split; did you mean 'test'?"),
+        ("resnet50_coco14", "instances_train2014.json does not exist; set fit_head.split to the instances file"),
+        ("resnet50_voc07 --set fit_head.split=null --set dataset.split=tst", "set dataset.split; did you mean 'test'?"),
+    ],
+)
+def test_a_split_that_is_not_there_is_named_by_its_key(data, monkeypatch, capsys, config, words):
+    monkeypatch.setenv("VOC_ROOT", str(data / "VOCdevkit"))
+    monkeypatch.setenv("COCO_ROOT", str(data / "coco"))
+    monkeypatch.setattr("sys.argv", ["rcam-bench", "fit-head", *config.split()])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and said.endswith(f"{words}\n") and said.count("\n") == 1
+
+
+def test_a_subset_is_one_of_the_judged_split_alone(data):
+    dataset = {"name": "voc", "root": str(data / "VOCdevkit"), "subset": {"random": 9}}
+    base = {"backbone": {"model": "torchvision/resnet18"}, "dataset": dataset, "methods": ["cam"]}
+    assert len(module._training_set(parse_config(base, "c.yaml")).samples) == 9
+    other = module._training_set(parse_config(base | {"fit_head": {"split": "test"}}, "c.yaml"))
+    assert len(other.samples) == 225

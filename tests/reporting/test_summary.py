@@ -12,7 +12,7 @@ from reciprocam_bench.reporting.summary import summarise, warnings_of, write_tab
 from reciprocam_bench.runfolder.record import read_record
 
 CONFIG = "backbone: {model: torchvision/resnet50, weights: IMAGENET1K_V1}\ndataset: {name: imagenet}\n"
-CONFIG += "protocol: recipro-2024\nmethods: [%s]\nmetrics: [increase]\n"
+CONFIG += "protocol: recipro-2024\nmethods: [%s]\nmetrics: [increase]\nseed: 0\n"
 ENVIRONMENT = {
     "format": 2,
     "dataset": "imagenet",
@@ -75,6 +75,8 @@ def test_warnings_name_method_and_kinds(tmp_path: Path) -> None:
         ({"method": "{name: reciprocam, path: reference, label: mine}"}, True),
         ({"config": "limit: 3\n"}, True),  # all there are
         ({"config": "limit: 3\n", "images_total": 50000}, False),
+        ({"config": "dataset: {name: imagenet, subset: {random: 3}}\n"}, True),  # all there are
+        ({"config": "dataset: {name: imagenet, subset: {random: 3}}\n", "images_total": 50000}, False),
         ({"config": "classes: predicted\n"}, False),
         ({"config": "classes: label\n"}, True),
         ({"config": "preprocess: model\n"}, False),

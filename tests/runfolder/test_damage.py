@@ -129,6 +129,20 @@ def test_a_damaged_run_is_reported_right_or_not_at_all(
     assert everything(folder) == before
 
 
+def test_a_config_cut_at_any_line_end_is_told(settings: Config, whole: Path, tmp_path: Path) -> None:
+    folder = copy_of(whole, tmp_path / "run")
+    rows = (whole / "config.yaml").read_text().splitlines(keepends=True)
+    assert len(rows) > 30
+    for count in range(len(rows)):
+        (folder / "config.yaml").write_text("".join(rows[:count]))
+        with pytest.raises(UserError) as error:
+            report(folder, "markdown")
+        told(error, folder, "config.yaml")
+    assert f"line {len(rows)}: the file is empty or cut off: 'seed', its last key, is missing; " in str(error.value)
+    with pytest.raises(UserError, match="is empty or cut off"):
+        run(settings, folder)
+
+
 @of_damage([case for case in CASES if case[0] in GROWING and case[1] in _TORN])
 def test_an_unfinished_run_goes_on_from_what_is_whole(
     settings: Config, whole: Path, tmp_path: Path, name: str, what: str, damage: Damage

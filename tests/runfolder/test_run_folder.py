@@ -8,7 +8,7 @@ import pytest
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.folder import RunFolder, opened
 
-CONFIG = "backbone: {model: timm/x}\ndataset: {name: samples}\nmethods: [cam]\n"
+CONFIG = "backbone: {model: timm/x}\ndataset: {name: samples}\nmethods: [cam]\nseed: 0\n"
 
 
 def made(path: Path, **environment: object) -> RunFolder:
