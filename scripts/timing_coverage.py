@@ -3,8 +3,9 @@
     python scripts/timing_coverage.py --runs 20 --output results/timing_coverage
 
 Each run is a `rcam-bench time` of its own, in a new process. What a run should have found is not known; the geometric
-mean of all the other runs' ratios stands for it. `runs.csv` has a row per run, method and scope, `coverage.csv` the
-share of runs whose interval holds that mean, and the share of pairs of runs whose intervals overlap.
+mean of the other runs' ratios stands for it. Runs during which the machine was busy, as their own warning says, are
+counted apart, against the same mean of the runs on an idle machine: a busy machine has other ratios. `runs.csv` has a
+row per run, method and scope, `coverage.csv` the share of runs whose interval holds that mean.
 """
 
 import argparse
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from reciprocam_bench.timing.load import warning
 
 CONFIG = """\
 backbone: {model: torchvision/resnet18}
@@ -38,32 +41,26 @@ def one_run(number: int, work: Path, sets: list[str]) -> pd.DataFrame:
     machine = json.loads((folder / "environment.json").read_text())["machine"]
     table = pd.read_csv(folder / "timing.csv")
     table = table[table["speedup"].notna() & (table["method"] != table["relative_to"])]
-    busy = {"run": number, "others": machine["others"], "steal": machine["steal"]}
+    busy = {"run": number, "machine": "busy" if warning(machine) else "idle"}
+    busy |= {name: machine[name] for name in ("others", "steal")}
     return table[["method", "scope", "batch_size", "blocks", *RATIOS]].assign(**busy)
 
 
 def coverage(runs: pd.DataFrame) -> pd.DataFrame:
-    """By method and scope: how far runs differ, how wide their intervals are, and how often those hold the others."""
+    """By machine, method and scope: how far runs differ, how wide intervals are, and how often they hold the mean."""
     table = []
     for (method, scope), group in runs.groupby(["method", "scope"], sort=False):
-        value, low, high = (group[name].to_numpy() for name in RATIOS)
-        logs = np.log(value)
-        others = np.exp((logs.sum() - logs) / (len(logs) - 1))
-        a, b = np.triu_indices(len(value), 1)
-        row = {
-            "method": method,
-            "scope": scope,
-            "runs": len(value),
-            "ratio": np.exp(logs.mean()),
-            "spread_percent": 100 * logs.std(ddof=1),
-            "median_half_width_percent": 100 * np.median(np.sqrt(high / low) - 1),
-            "holds_mean_of_others": ((low <= others) & (others <= high)).mean(),
-            "pairs_overlap": ((low[a] <= high[b]) & (low[b] <= high[a])).mean(),
-        }
-        table.append(row)
-    whole = {"method": "all", "scope": "all", "runs": runs["run"].nunique()}
-    means = {name: np.mean([row[name] for row in table]) for name in ("holds_mean_of_others", "pairs_overlap")}
-    return pd.DataFrame([*table, whole | means])
+        idle = np.log(group.loc[group["machine"] == "idle", "speedup"])
+        for machine, part in group.groupby("machine", sort=False):
+            logs, low, high = (np.log(part[name]) for name in RATIOS)
+            others = (idle.sum() - logs) / (len(idle) - 1) if machine == "idle" else idle.mean()
+            row = {"machine": machine, "method": method, "scope": scope, "runs": len(part)}
+            row |= {"ratio": np.exp(logs.mean()), "spread %": 100 * logs.std(ddof=1)}
+            row |= {"half width %": 100 * (np.exp((high - low).median() / 2) - 1)}
+            table.append(row | {"holds %": 100 * ((low <= others) & (others <= high)).mean()})
+    frame = pd.DataFrame(table).sort_values("machine", ascending=False, kind="stable")
+    whole = frame.groupby("machine", sort=False).agg({"runs": "first", "holds %": "mean"}).reset_index()
+    return pd.concat([frame, whole.assign(method="all", scope="all")])
 
 
 def main() -> None:
@@ -81,12 +78,12 @@ def main() -> None:
     words.output.mkdir(parents=True, exist_ok=True)
     runs.to_csv(words.output / "runs.csv", index=False, float_format="%.6g", lineterminator="\n")
     table = coverage(runs)
-    table.to_csv(words.output / "coverage.csv", index=False, float_format="%.4g", lineterminator="\n")
+    table.to_csv(words.output / "coverage.csv", index=False, float_format="%.3g", lineterminator="\n")
     facts = json.loads((words.work / "run00/environment.json").read_text())
     kept = ("rcam-bench", "commit", "python", "packages", "platform", "device", "cpu_cores", "threads", "date")
     about = {name: facts[name] for name in kept} | {"runs": words.runs, "set": words.sets, "config": CONFIG}
     (words.output / "environment.json").write_text(json.dumps(about, indent=2) + "\n")
-    print(table.to_string(index=False, float_format="%.3g"))
+    print(table.to_string(index=False, float_format="%.3g", na_rep=""))
 
 
 if __name__ == "__main__":
