@@ -19,7 +19,7 @@ from reciprocam_bench.pictures import Heat, View, overlay
 
 _MOST_COLUMNS = 8
 _WIDTH = 2.2  # inches of a panel
-_TEXT = 0.55  # inches of the text of a panel
+_LINE = 0.15  # inches of a line of text
 _MOST_STRIPS, _MOST_PIXELS = 20, 100_000_000  # on a page
 _FLATTEST, _TALLEST = 0.25, 2.5  # height of a panel over its width; a picture beyond that leaves room at its sides
 _FONT, _SMALLEST_FONT = 8.0, 4.0  # points
@@ -79,9 +79,10 @@ def draw(strips: Sequence[Strip], style: PicturesConfig, heading: str = "") -> F
 
     ``heading`` stands above all. Pictures keep their aspect ratio; a dashed line borders what the network saw.
     """
-    columns, heights = _columns(strips), [_shape(strip) for strip in strips for _ in range(_lines(strip, strips))]
+    columns, heights = _columns(strips), [_height(strip) for strip in strips for _ in range(_lines(strip, strips))]
     font = _font(title for strip in strips for title in ("image", *(p.title for p in strip.panels)))
-    size = (_WIDTH * columns + 0.8, sum(_WIDTH * h + _TEXT for h in heights) + (0.6 if heading else 0.1))
+    above = wrapped(heading, round(15 * (_WIDTH * columns + 0.8)))
+    size = (_WIDTH * columns + 0.8, sum(heights) + 0.1 + (_LINE * (1 + len(above.splitlines())) if heading else 0))
     figure = Figure(figsize=size, dpi=style.dpi, layout="constrained")
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     first = 0
@@ -97,7 +98,7 @@ def draw(strips: Sequence[Strip], style: PicturesConfig, heading: str = "") -> F
     drawn.ax.tick_params(labelsize=_FONT - 1)
     drawn.set_label("each map, lowest to highest", fontsize=_FONT - 1)
     if heading:
-        figure.suptitle(wrapped(heading, round(14 * size[0])), fontsize=_FONT + 1, parse_math=False)
+        figure.suptitle(above, fontsize=_FONT, parse_math=False)
     return figure
 
 
@@ -135,16 +136,19 @@ def _lines(strip: Strip, strips: Sequence[Strip]) -> int:
     return -(-(1 + len(strip.panels)) // _columns(strips))
 
 
-def _shape(strip: Strip) -> float:
-    """Height of the strip's panels over their width."""
-    return min(max(strip.size[1] / strip.size[0], _FLATTEST), _TALLEST)
+def _height(strip: Strip) -> float:
+    """Inches of the strip's panels, with the most lines that stand above and under one."""
+    shape = min(max(strip.size[1] / strip.size[0], _FLATTEST), _TALLEST)
+    captions = (wrapped(text, _LETTERS + 8) for text in (strip.caption, *(panel.caption for panel in strip.panels)))
+    above = max(len(wrapped(panel.title, _LETTERS).splitlines()) for panel in strip.panels)
+    return _WIDTH * shape + _LINE * (1.5 + above + max(len(caption.splitlines()) for caption in captions))
 
 
 def _pages(strips: Sequence[Strip], style: PicturesConfig) -> list[list[Strip]]:
     pages: list[list[Strip]] = []
     area = 0.0  # pixels
     for strip in strips:
-        inches = _WIDTH * _columns(strips) * (_WIDTH * _shape(strip) + _TEXT) * _lines(strip, strips)
+        inches = _WIDTH * _columns(strips) * _height(strip) * _lines(strip, strips)
         area += inches * style.dpi**2
         if not pages or len(pages[-1]) == _MOST_STRIPS or area > _MOST_PIXELS:
             pages.append([])
@@ -166,10 +170,11 @@ def _panel(axes: Axes, strip: Strip, panel: Panel, style: PicturesConfig, font: 
         _outline(axes, (box.left, box.top, box.right, box.bottom), "-")
     if panel.peak is not None:
         edge = [patheffects.withStroke(linewidth=3.2, foreground="black")]
-        axes.plot(*panel.peak, "x", color="white", markersize=7, markeredgewidth=1.6, path_effects=edge)
+        mark = axes.plot(*panel.peak, "x", color="white", markersize=7, markeredgewidth=1.6, path_effects=edge)
+        mark[0].set_clip_on(False)  # whole at the border, too
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     axes.set_title(wrapped(panel.title, _LETTERS), fontsize=font, parse_math=False)
-    axes.set_xlabel(wrapped(panel.caption, _LETTERS + 4), fontsize=_FONT - 1, parse_math=False)
+    axes.set_xlabel(wrapped(panel.caption, _LETTERS + 8), fontsize=_FONT - 1, parse_math=False)
 
 
 def _outline(axes: Axes, corners: View, line: str) -> None:
