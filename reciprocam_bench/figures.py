@@ -69,9 +69,9 @@ class Strip:
     boxes: Sequence[Box] = field(default=())
 
 
-def panel_pixels(style: PicturesConfig) -> int:
-    """How many pixels a side a panel shows at a style's resolution; more would only make the file larger."""
-    return round(_WIDTH * style.dpi * _TALLEST)
+def panel_pixels(style: PicturesConfig) -> tuple[int, int]:
+    """Pixels across and down that a panel shows at a style's resolution; more would only make the file larger."""
+    return round(_WIDTH * style.dpi), round(_WIDTH * style.dpi * _TALLEST)
 
 
 def draw(strips: Sequence[Strip], style: PicturesConfig, heading: str = "") -> Figure:

@@ -43,16 +43,16 @@ def heat_layer(heat: Heat, colormap: str = COLORMAP) -> Image.Image:
     return Image.fromarray((pixels * 255).round().astype(np.uint8))
 
 
-def shrunk(picture: Image.Image, most: int) -> Image.Image:
-    """The picture with at most ``most`` pixels a side, its aspect ratio kept; a smaller one stays as it is."""
-    factor = most / max(picture.size)
+def shrunk(picture: Image.Image, most: tuple[int, int]) -> Image.Image:
+    """The picture with at most ``most`` pixels across and down, its aspect ratio kept; a smaller one stays as it is."""
+    factor = min(most[0] / picture.size[0], most[1] / picture.size[1])
     if factor >= 1:
         return picture
     across, down = (max(1, round(side * factor)) for side in picture.size)
     return picture.resize((across, down), Image.Resampling.BOX)
 
 
-def shrunk_heat(heat: Heat, most: int) -> Heat:
+def shrunk_heat(heat: Heat, most: tuple[int, int]) -> Heat:
     """A map ``(H, W)`` shrunk as `shrunk` does with a picture."""
     return np.asarray(shrunk(Image.fromarray(np.asarray(heat, dtype=np.float32)), most))
 

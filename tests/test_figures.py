@@ -110,7 +110,7 @@ def test_resolution_is_pixels_an_inch(tmp_path: Path) -> None:
         (file,) = save_figure([strip(["cam"])], tmp_path / f"{dpi}", style(dpi=dpi))
         sizes.append(Image.open(file).size)
     assert sizes[1] == pytest.approx([2 * side for side in sizes[0]], abs=2)
-    assert panel_pixels(style(dpi=80)) == 2 * panel_pixels(style(dpi=40))
+    assert panel_pixels(style(dpi=40)) == (88, 220) and panel_pixels(style(dpi=80)) == (176, 440)
 
 
 def test_a_long_figure_goes_on_on_further_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,12 +43,13 @@ def test_a_map_alone_is_transparent_where_it_is_cold():
 
 
 def test_shrinking_keeps_the_aspect_ratio_and_never_enlarges():
-    assert shrunk(Image.new("RGB", (400, 100)), 100).size == (100, 25)
-    assert shrunk(Image.new("RGB", (1000, 2)), 100).size == (100, 1)
-    assert shrunk(Image.new("RGB", (40, 10)), 100).size == (40, 10)
+    assert shrunk(Image.new("RGB", (400, 100)), (100, 50)).size == (100, 25)
+    assert shrunk(Image.new("RGB", (1000, 2)), (100, 50)).size == (100, 1)
+    assert shrunk(Image.new("RGB", (40, 10)), (100, 50)).size == (40, 10)
+    assert shrunk(Image.new("RGB", (100, 400)), (100, 200)).size == (50, 200)
     heat = np.zeros((100, 400))
     heat[:, 200:] = 1
-    small = shrunk_heat(heat, 100)
+    small = shrunk_heat(heat, (100, 50))
     assert small.shape == (25, 100) and small[:, :50].max() == 0 and small[:, 50:].min() == 1
 
 

@@ -21,7 +21,7 @@ from reciprocam_bench.pictures import heat_layer, overlay, shrunk
 from reciprocam_bench.titles import file_name
 
 Record = dict[str, Any]  # of one image, as --json prints it
-_MOST_IN_FIGURE = 100
+_MOST_IN_FIGURE = 100  # rows
 
 
 @dataclass
@@ -30,14 +30,14 @@ class Outcome:
 
     Attributes:
         images: a record of each image.
-        left_out: what could not be read, as (path, reason).
+        left_out: what could not be read: ``image`` and ``reason``.
         failed: why methods failed, by title; those that only ``all`` asked for are told in ``notes`` alone.
         figure: the files of the figure of all images.
         notes: what a reader should know.
     """
 
     images: list[Record] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[dict[str, str]] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     figure: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -90,7 +90,7 @@ def explain_pictures(
             outcome.notes.append(text)
             warn(text)
 
-    for text in [*(f"left out: {name}: {reason}" for name, reason in outcome.left_out), *subject.notes]:
+    for text in [*(f"left out: {bad['image']}: {bad['reason']}" for bad in outcome.left_out), *subject.notes]:
         note(text)
     strips: list[Strip] = []
     for path, stem in output_names(files).items():
@@ -110,7 +110,7 @@ def _explain_one(
     try:
         picture = read_picture(str(path))
     except ValueError as error:
-        outcome.left_out.append((str(path), str(error)))
+        outcome.left_out.append(_left_out(path, str(error)))
         note(f"left out: {path}: {error}")
         return None
     if picture.stretched:
@@ -126,8 +126,8 @@ def _explain_one(
     return strips
 
 
-def find_images(paths: list[Path], output: Path) -> tuple[list[Path], list[tuple[str, str]]]:
-    """The image files among ``paths`` and in its folders, each once; and (path, reason) of what is none.
+def find_images(paths: list[Path], output: Path) -> tuple[list[Path], list[dict[str, str]]]:
+    """The image files among ``paths`` and in its folders, each once; and what is none, with the reason.
 
     What an earlier call wrote to ``output`` is none of them.
     """
@@ -138,13 +138,13 @@ def find_images(paths: list[Path], output: Path) -> tuple[list[Path], list[tuple
             listed, skipped = list_images(path)
             images = [found for _, found in listed if output.absolute() not in found.absolute().parents]
             files |= dict.fromkeys(images)
-            left_out += [(str(path / name), reason) for name, reason in skipped]
+            left_out += [_left_out(path / name, reason) for name, reason in skipped]
             if not images and not skipped:
-                left_out.append((str(path), "holds no image"))
+                left_out.append(_left_out(path, "holds no image"))
         elif path.exists():
             files[path] = None
         else:
-            left_out.append((str(path), "does not exist"))
+            left_out.append(_left_out(path, "does not exist"))
     return list(files), left_out
 
 
@@ -165,14 +165,18 @@ def lines_of(record: Record) -> list[str]:
     return [*record["explained"], f"top {len(record['top'])}: {best}", *files, *record["files"]]
 
 
-def _unreadable(files: list[Path]) -> list[tuple[str, str]]:
-    """(path, reason) of the files before the first that can be read, which is worth loading a network for."""
+def _left_out(path: Path, reason: str) -> dict[str, str]:
+    return {"image": str(path), "reason": reason}
+
+
+def _unreadable(files: list[Path]) -> list[dict[str, str]]:
+    """The files before the first that can be read, which is worth loading a network for."""
     bad = []
     for path in files:
         try:
             read_picture(str(path))
         except ValueError as error:
-            bad.append((str(path), str(error)))
+            bad.append(_left_out(path, str(error)))
         else:
             break
     return bad
@@ -256,7 +260,7 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
 
 
 def _none_readable(outcome: Outcome) -> UserError:
-    path, reason = outcome.left_out[0]
+    path, reason = outcome.left_out[0].values()
     if len(outcome.left_out) == 1:
         colon = ":" if reason.startswith("unreadable") else ""
         return UserError(f"{path}{colon} {reason}; give an image file")

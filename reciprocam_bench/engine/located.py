@@ -14,10 +14,10 @@ def located(cam: Tensor, geometry: Geometry, size: tuple[int, int]) -> Heat:
     return on_original(normalise(cam[None].float()), geometry, *size)[0].cpu().numpy()
 
 
-def panel(title: str, heat: Heat, caption: str, most: int, *, marked: bool) -> Panel:
-    """A panel of a map on all of a picture, with ``most`` pixels a side; ``marked`` with a cross at its first maximum.
+def panel(title: str, heat: Heat, caption: str, most: tuple[int, int], *, marked: bool) -> Panel:
+    """A panel of a map ``(height, width)`` on all of a picture, with at most ``most`` pixels across and down.
 
-    A map that marks nothing has no maximum.
+    ``marked`` puts a cross at its first maximum; a map that marks nothing has none.
     """
     peak = None
     if marked and heat.max() > heat.min():

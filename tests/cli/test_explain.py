@@ -194,6 +194,10 @@ def test_a_folder_with_what_cannot_be_read_left_out(cli: Cli, picture: Path, tmp
     sheets = sorted(p.name for p in Path("explained").glob("*_sheet.png"))
     assert sheets == ["2_sheet.png", "a_1.png_sheet.png", "a_b_1.png_sheet.png"]
     assert out[-1] == "explained/figure.png"
+    _, out, _ = cli("a", "-m", "timm/test_resnet", "--method", "gradcam", "--json")
+    found = json.loads("\n".join(out))
+    reason = "unreadable image: cannot identify image file 'file'"
+    assert (found["left_out"], len(found["images"])) == ([{"image": "a/broken.png", "reason": reason}], 3)
     one, all_ = Image.open("explained/2_sheet.png"), Image.open("explained/figure.png")
     assert all_.height > 2 * one.height
 
