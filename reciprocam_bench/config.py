@@ -126,6 +126,28 @@ class FitHeadConfig(Strict):
     weight_decay: float = Field(0.01, ge=0)
 
 
+class PicturesConfig(Strict):
+    """How sheets and figures are drawn."""
+
+    formats: Annotated[list[Literal["png", "pdf", "svg"]], BeforeValidator(_listed)] = Field(
+        ["png"], min_length=1, description="one or several of png, pdf, svg"
+    )
+    dpi: int = Field(150, ge=30, le=1200, description="pixels an inch")
+    colormap: str = Field("jet", description="a colour map of matplotlib's; viridis and cividis are perceptually even")
+    alpha: float = Field(0.55, ge=0, le=1, description="opacity of the heat")
+    metrics: list[str] | None = Field(
+        None, description="columns of metrics that stand under a map; adcc, or the first, if left out"
+    )
+
+
+def _which_images(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(image, str | int) for image in value):
+        return [str(image) for image in value]
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise ValueError(f"give a number of images or a list of image ids, not {value!r}")
+
+
 class Config(Strict):
     """A runnable experiment."""
 
@@ -151,7 +173,13 @@ class Config(Strict):
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; torch's choice if left out")
     workers: int = Field(0, ge=0, description="processes that read images; 0 reads in the main one")
     memory_mb: int | None = Field(None, ge=16, description="budget of one chunk of masked copies")
-    maps: int = Field(4, ge=0, description="how many images get a picture sheet under maps/")
+    maps: Annotated[int | list[str], BeforeValidator(_which_images)] = Field(
+        4, description="how many images get a picture sheet under maps/, or the ids of those that do"
+    )
+    pictures: PicturesConfig = Field(default_factory=lambda: PicturesConfig.model_validate({}))
+    class_names: str | list[str] | None = Field(
+        None, description="names of the network's classes, in the order of its outputs; or a file with one a line"
+    )
     save_maps: bool = Field(
         False, description="keep raw maps under raw_maps/, so that new metrics or protocols need not explain again"
     )
@@ -269,6 +297,7 @@ def _keys_at(location: tuple[int | str, ...]) -> set[str]:
         ("dataset", "subset"): SubsetConfig,
         ("timing",): TimingConfig,
         ("fit_head",): FitHeadConfig,
+        ("pictures",): PicturesConfig,
     }
     return set(models[location].model_fields) if location in models else set()
 

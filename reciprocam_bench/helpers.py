@@ -11,6 +11,7 @@ from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.datasets import images as files
 from reciprocam_bench.datasets.images import Picture, Preparation, preparation
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.pictures import COLORMAP, STRENGTH, check_colormap
 from reciprocam_bench.pictures import overlay as lay_over
 from reciprocam_bench.protocols.maps import normalise, on_original
 from reciprocam_bench.protocols.protocol import load_protocol
@@ -52,10 +53,21 @@ def on_picture(backbone: Backbone, picture: Image.Image, cam: Tensor, protocol: 
 
 
 def overlay(
-    backbone: Backbone, picture: Image.Image, cam: Tensor, protocol: str | None = None, strength: float = 0.55
+    backbone: Backbone,
+    picture: Image.Image,
+    cam: Tensor,
+    protocol: str | None = None,
+    strength: float = STRENGTH,
+    colormap: str = COLORMAP,
 ) -> Image.Image:
-    """The whole picture under its raw map ``(h, w)`` in colours; ``protocol`` is that of `preprocess`."""
-    return lay_over(picture, on_picture(backbone, picture, cam, protocol).cpu().numpy(), strength)
+    """The whole picture under its raw map ``(h, w)`` in colours, plain where the crop cut off.
+
+    ``protocol`` is that of `preprocess`, ``colormap`` one of matplotlib's. Raises ``UserError`` for an unknown one.
+    """
+    check_colormap(colormap, "colormap")
+    view = _preparation(backbone, protocol).geometry.view(*picture.size)
+    heat = on_picture(backbone, picture, cam, protocol).cpu().numpy()
+    return lay_over(picture, heat, strength, colormap, view)
 
 
 def _preparation(backbone: Backbone, protocol: str | None) -> Preparation:

@@ -72,6 +72,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for wnid in WNIDS:
         (here / "imagenet" / wnid).mkdir(parents=True)
         picture.save(here / "imagenet" / wnid / "a.jpg")
+    (here / "pictures").mkdir()
+    for name in "ab":
+        picture.save(here / f"pictures/{name}.jpg")
+    (here / "my_nets.py").write_text(
+        "import torchvision\nmake = lambda: torchvision.models.resnet18(num_classes=3)\n", "utf-8"
+    )
+    (here / "names.txt").write_text("cat\ndog\nred fox\n", "utf-8")
     voc(here / "VOCdevkit/VOC2007", picture)
     for _, text in blocks(ROOT / "docs/backbones.md"):
         if "def make(" in text:

@@ -1,9 +1,11 @@
 """Pictures: colours where the heat is."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from reciprocam_bench.pictures import overlay, sheet
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.pictures import check_colormap, heat_layer, overlay, shrunk, shrunk_heat
 
 
 def test_overlay_is_red_where_hot_and_blue_where_cold():
@@ -20,14 +22,38 @@ def test_overlay_clips_values_outside_the_range():
     assert overlay(picture, np.full((4, 4), np.nan)).tobytes() == overlay(picture, np.zeros((4, 4))).tobytes()
 
 
-def test_sheet_has_a_panel_for_the_image_and_each_method():
-    figure = sheet(Image.new("RGB", (8, 8)), "tench", {"cam": np.eye(8), "gradcam": np.eye(8)}, {"cam": "constant"})
-    assert [a.get_title() for a in figure.axes] == ["image", "cam", "gradcam"]
-    assert figure.axes[1].get_xlabel() == "constant"
+def test_opacity_goes_from_the_picture_to_the_colours():
+    picture, heat = Image.new("RGB", (2, 2), (10, 200, 30)), np.ones((2, 2))
+    assert overlay(picture, heat, strength=0).tobytes() == picture.tobytes()
+    assert overlay(picture, heat, strength=1, colormap="gray").getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_many_methods_are_shown_in_rows():
-    heats = {f"method{n}": np.eye(8) for n in range(20)}
-    few, many = (sheet(Image.new("RGB", (8, 8)), "tench", some, {}) for some in ({"cam": np.eye(8)}, heats))
-    assert len(many.axes) == 21
-    assert many.get_figwidth() == 4 * few.get_figwidth() and many.get_figheight() > 2 * few.get_figheight()
+def test_the_picture_stays_plain_where_the_network_did_not_look():
+    picture = Image.new("RGB", (6, 4), (10, 200, 30))
+    mixed = np.asarray(overlay(picture, np.ones((4, 6)), view=(1.0, -1.0, 4.4, 5.0)))
+    changed = (mixed != np.asarray(picture)).any(-1)
+    assert changed.tolist() == [[False, True, True, True, False, False]] * 4
+
+
+def test_a_map_alone_is_transparent_where_it_is_cold():
+    layer = heat_layer(np.array([[0.0, 1.0, np.nan]]))
+    assert (layer.mode, layer.size) == ("RGBA", (3, 1))
+    assert [layer.getpixel((x, 0))[3] for x in range(3)] == [0, 255, 0]
+    assert layer.getpixel((1, 0))[0] > layer.getpixel((1, 0))[2]
+
+
+def test_shrinking_keeps_the_aspect_ratio_and_never_enlarges():
+    assert shrunk(Image.new("RGB", (400, 100)), (100, 50)).size == (100, 25)
+    assert shrunk(Image.new("RGB", (1000, 2)), (100, 50)).size == (100, 1)
+    assert shrunk(Image.new("RGB", (40, 10)), (100, 50)).size == (40, 10)
+    assert shrunk(Image.new("RGB", (100, 400)), (100, 200)).size == (50, 200)
+    heat = np.zeros((100, 400))
+    heat[:, 200:] = 1
+    small = shrunk_heat(heat, (100, 50))
+    assert small.shape == (25, 100) and small[:, :50].max() == 0 and small[:, 50:].min() == 1
+
+
+def test_a_misspelt_colour_map_is_a_mistake():
+    check_colormap("viridis", "--colormap")
+    with pytest.raises(UserError, match=r"^--colormap: unknown colour map 'viridas'; did you mean 'viridis'\?"):
+        check_colormap("viridas", "--colormap")

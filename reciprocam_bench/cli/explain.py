@@ -1,5 +1,8 @@
 """``rcam-bench explain``."""
 
+import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,37 +12,72 @@ from reciprocam_bench.cli import options
 
 
 def command(
-    image: Annotated[Path, typer.Argument(help="An image file.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="torchvision/NAME or timm/NAME.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Images, or folders of them.")],
+    model: Annotated[str | None, typer.Option("--model", "-m", help="torchvision/NAME or timm/NAME.")] = None,
+    factory: Annotated[
+        str | None, typer.Option("--factory", help="A network of your own: package.module:function.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", help="Network, methods and preprocessing of a config.")
+    ] = None,
     method: Annotated[
         list[str] | None,
         typer.Option(
-            "--method", help="A method; repeatable. [default: gradcam, reciprocam; at the image blackboxreciprocam]"
+            "--method",
+            help="A method, also with options: 'reciprocam[mask=gaussian]'; or all. Repeatable. "
+            "[default: the config's; gradcam, reciprocam; at the image blackboxreciprocam]",
         ),
     ] = None,
-    weights: Annotated[str, typer.Option("--weights", help="default, none, a named set, or a file.")] = "default",
-    layer: Annotated[str, typer.Option("--layer", help="auto, or a layer's name.")] = "auto",
-    class_index: Annotated[
-        int | None, typer.Option("--class", min=0, help="Class index. [default: the predicted class]")
+    weights: Annotated[str | None, typer.Option("--weights", help="default, none, a named set, or a file.")] = None,
+    layer: Annotated[str | None, typer.Option("--layer", help="auto, or a layer's name.")] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="A class's index or name. Repeatable. [default: the predicted class]"),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the PNG files.")] = Path("explained"),
+    class_names: Annotated[
+        Path | None, typer.Option("--class-names", help="A file with a name a line, of a network of your own.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="A score of each map. Repeatable. [default: average_drop, complexity]"),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the pictures.")] = Path("explained"),
+    form: Annotated[
+        list[str] | None, typer.Option("--format", "-f", help="Of sheets: png, pdf or svg. Repeatable. [default: png]")
+    ] = None,
+    dpi: Annotated[int | None, typer.Option("--dpi", help="Pixels an inch of sheets. [default: 150]")] = None,
+    colormap: Annotated[str | None, typer.Option("--colormap", help="Of matplotlib's. [default: jet]")] = None,
+    alpha: Annotated[float | None, typer.Option("--alpha", help="Opacity of the heat, 0 to 1. [default: 0.55]")] = None,
+    maps: Annotated[bool, typer.Option("--maps", help="The heat alone too, on a transparent ground.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
     device: options.Device = None,
+    set: options.Set = None,
 ) -> None:
-    """Explain one picture: an overlay for each method, and one sheet with all of them."""
-    from reciprocam_bench.engine.one_image import explain_image
+    """Explain pictures: an overlay for each method, a sheet of all for each picture, and a figure of all pictures."""
+    from reciprocam_bench.engine.explained import explain_pictures, lines_of
+    from reciprocam_bench.engine.subject import Asked
 
-    # At the image there are no features to look at: the network is only called.
-    methods = method or (["blackboxreciprocam"] if layer == "image" else ["gradcam", "reciprocam"])
-    heading, written = explain_image(
-        image,
-        model,
-        methods,
-        weights=weights,
-        layer=layer,
-        class_index=class_index,
-        output=output,
-        device=device or "auto",
+    values = {
+        "backbone.weights": weights,
+        "backbone.layer": layer,
+        "class_names": class_names and str(class_names),
+        "metrics": metric,
+        "pictures.formats": form,
+        "pictures.dpi": dpi,
+        "pictures.colormap": colormap,
+        "pictures.alpha": alpha,
+        "device": device,
+    }
+    asked = Asked(config, model, factory, tuple(method or ()), tuple(classes or ()), values, tuple(set or ()))
+    several = len(images) > 1 or images[0].is_dir()
+    outcome = explain_pictures(
+        images,
+        asked,
+        output,
+        maps=maps,
+        tell=lambda r: None if as_json else print(*[f"{r['image']}:"] * several, *lines_of(r), sep="\n", flush=True),
+        warn=lambda note: print(f"note: {note}", file=sys.stderr),
     )
-    print(heading)
-    for path in written:
-        print(path)
+    for line in [json.dumps(asdict(outcome), indent=2)] if as_json else outcome.figure:
+        print(line)
+    outcome.check(output)

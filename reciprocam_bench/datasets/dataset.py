@@ -1,6 +1,5 @@
 """What a data set is to the rest of the code: a list of samples."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -99,15 +98,6 @@ class Dataset:
 def imagenet_wnids() -> dict[str, int]:
     """Class index (0 to 999) of each of the 1,000 ImageNet wnids, which are in sorted order."""
     return {wnid: index for index, wnid in enumerate(ImageNetInfo("imagenet-1k").label_names())}
-
-
-def class_name(index: int, num_classes: int, names: Sequence[str] | None = None) -> str:
-    """The network's own name of the class, or a short English one of ImageNet's 1,000, else ``class 12``."""
-    if names is not None:
-        return names[index]
-    if num_classes != 1000:
-        return f"class {index}"
-    return str(ImageNetInfo("imagenet-1k").index_to_description(index)).split(",")[0]
 
 
 def list_images(

@@ -11,6 +11,7 @@ from reciprocam_bench.engine.loop import judge
 from reciprocam_bench.engine.plan import plan
 from reciprocam_bench.engine.resume import check_conditions
 from reciprocam_bench.engine.run import Run, Screen, open_run
+from reciprocam_bench.engine.sheets import draw_sheets, is_drawn
 from reciprocam_bench.engine.timing import is_timed, time_experiment
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.schema import SUMMARY, TIMING, TIMING_ROUNDS
@@ -39,6 +40,7 @@ def complete(config: Config, path: Path, *, fresh: bool, screen: Screen, summari
         with run.recorded():
             judge(run, todo)
             summarise(path)
+            _draw(run)
             if not timed:
                 _time(run)
         run.record(finished=True)
@@ -72,7 +74,14 @@ def _show(run: Run, summarise: Callable[[Path], None]) -> None:
         run.record(finished=True)
     if not asks_the_same or not (path / SUMMARY).is_file():
         summarise(path)
+    if not asks_the_same or (run.experiment.drawn and not is_drawn(path)):
+        _draw(run)
     run.screen.say(f"{path} holds this run, finished; --fresh runs it anew")
+
+
+def _draw(run: Run) -> None:
+    with run.phases("pictures"):
+        draw_sheets(run)
 
 
 def _time(run: Run) -> None:

@@ -13,15 +13,18 @@ from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.fitted_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
 from reciprocam_bench.config import Config, NamedConfig, dump_config, fill_environment
+from reciprocam_bench.datasets.class_names import ClassNames, class_names, given_names
 from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.images import Preparation, preparation
 from reciprocam_bench.datasets.registry import load_dataset
+from reciprocam_bench.engine.drawing import chosen_samples, metrics_shown
 from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.trials import ClassChoice, choose_classes
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import Method, make_method
 from reciprocam_bench.metrics.lookup import make_metrics
 from reciprocam_bench.metrics.metric import Metric
+from reciprocam_bench.pictures import check_colormap
 from reciprocam_bench.protocols.protocol import Protocol, load_protocol
 from reciprocam_bench.registry import keyword_options
 from reciprocam_bench.runfolder.schema import Definitions, MethodDefinition, MetricDefinition, ProtocolDefinition
@@ -39,6 +42,9 @@ class Experiment:
     timed: list[Method]
     metrics: dict[str, Metric]  # by column
     classes: dict[str, ClassChoice]  # by protocol name
+    names: ClassNames
+    drawn: dict[str, int]  # the images that get a sheet, and their place in the data set
+    shown_metrics: list[Metric]  # under each map of a sheet
 
     @property
     def config_text(self) -> str:
@@ -68,8 +74,11 @@ def set_up(config: Config) -> Experiment:
     protocols = [load_protocol(name) for name in config.protocol]
     if len({p.name for p in protocols}) < len(protocols):
         raise UserError("protocol: one is listed twice; remove it")
+    shown_metrics, given = metrics_shown(config, metrics), given_names(config.class_names)
+    check_colormap(config.pictures.colormap, "pictures.colormap")
     device = set_up_torch(config)
     dataset = load_dataset(config.dataset, config.limit, config.seed)
+    drawn = chosen_samples(config, dataset)
     backbone = set_up_backbone(config, protocols[0], device)
     methods = make_methods(config.methods, backbone)
     timing = config.timing
@@ -83,7 +92,17 @@ def set_up(config: Config) -> Experiment:
         )
         for p in protocols
     }
-    return Experiment(config, backbone, dataset, protocols, methods, timed, metrics, classes)
+    names = names_of(given, dataset, backbone.num_classes)
+    return Experiment(
+        config, backbone, dataset, protocols, methods, timed, metrics, classes, names, drawn, shown_metrics
+    )
+
+
+def names_of(given: list[str] | None, dataset: Dataset | None, num_classes: int) -> ClassNames:
+    """The names of a network's classes: those given, else the data set's where its outputs are the categories."""
+    if given is None and dataset is not None and dataset.categories and len(dataset.categories) == num_classes:
+        given = list(dataset.categories)
+    return class_names(num_classes, given)
 
 
 def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) -> Backbone:

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from reciprocam_bench.datasets.dataset import Sample
 from reciprocam_bench.datasets.images import PreparedImage
+from reciprocam_bench.engine.drawn_maps import DrawnMaps
 from reciprocam_bench.engine.forecast import passes_of
 from reciprocam_bench.engine.plan import Unit, Work
 from reciprocam_bench.engine.progress import Progress
 from reciprocam_bench.engine.raw_maps import RawMaps, raw_maps_of
 from reciprocam_bench.engine.run import Run
-from reciprocam_bench.engine.sheets import save_sheets
 from reciprocam_bench.engine.status import reason, with_notes
 from reciprocam_bench.engine.trials import Trial, explain_trials
 from reciprocam_bench.errors import UserError
@@ -88,17 +88,20 @@ def _judge_group(run: Run, work: Work, group: Group, images: int, progress: Prog
     costs = [passes_of(unit, unit.method.forwards(backbone)) for unit in work.units]
     share = images / sum(map(sum, costs))
     rows, shown = [], {}
+    drawn = [i for i, trial in enumerate(group.trials) if trial.sample.id in run.experiment.drawn]
     for unit, cost in zip(work.units, costs, strict=True):
         task = progress.task([share * passes for passes in cost])
         watched = replace(group, fp=replace(group.fp, progress=task))
         evidence, values = _judge_unit(run, watched, unit, raw_maps_of(run, work, unit))
         task.finish()
         rows.append([{**f, "method": unit.method.title, **v} for f, v in zip(fixed, values, strict=True)])
-        if evidence is not None and work.batch.first < run.experiment.config.maps:
-            shown[unit.method.title] = evidence
-    if shown:
-        with run.phases("pictures"):
-            save_sheets(run, group.protocol, group.trials, group.fp, shown)
+        if evidence is not None and drawn:
+            shown[unit.method.title] = evidence.raw
+    with run.phases("pictures"):
+        kept = DrawnMaps(run.folder.path, group.protocol.name)
+        for i in drawn if shown else ():
+            explained = int(group.fp.classes[i])
+            kept.add(group.trials[i].sample.id, explained, {title: maps[i] for title, maps in shown.items()})
     return [row for of_trial in zip(*rows, strict=True) for row in of_trial]
 
 

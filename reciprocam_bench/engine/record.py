@@ -30,6 +30,7 @@ def environment_of(
         "starts": [*(before.environment.starts if before else []), start],
         "date": now,
         "dataset": experiment.dataset.name,
+        "num_classes": experiment.backbone.num_classes,
         "images": len(experiment.dataset.samples),
         "images_total": experiment.dataset.total,
         "difficult_by": experiment.dataset.hard_by,

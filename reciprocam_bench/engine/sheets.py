@@ -1,51 +1,140 @@
-"""Picture sheets of a run's first images: image, each method, class and probability."""
+"""The pictures of a run: a sheet for each image that was chosen, and one figure of all, made of rows and raw maps."""
 
-from reciprocam_bench.datasets.dataset import class_name
-from reciprocam_bench.datasets.images import read_picture
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from reciprocam_bench.datasets.dataset import Sample
+from reciprocam_bench.datasets.images import Picture, read_picture
+from reciprocam_bench.datasets.targets import scaled_boxes
+from reciprocam_bench.engine.drawing import scores_in_words
+from reciprocam_bench.engine.drawn_maps import DrawnMaps
+from reciprocam_bench.engine.located import class_words, located, panel
 from reciprocam_bench.engine.run import Run
-from reciprocam_bench.engine.trials import Trial
-from reciprocam_bench.explainers.forward_pass import ForwardPass
-from reciprocam_bench.metrics.evidence import Evidence
-from reciprocam_bench.pictures import sheet
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.forward_pass import forward_pass
+from reciprocam_bench.explainers.registry import Method
+from reciprocam_bench.figures import Panel, Strip, panel_pixels, save_figure
+from reciprocam_bench.pictures import shrunk
 from reciprocam_bench.protocols.protocol import Protocol
+from reciprocam_bench.runfolder.doubt import doubt_of
+from reciprocam_bench.runfolder.schema import ERROR
 from reciprocam_bench.titles import file_name
 
+Row = dict[Any, Any]  # of per_image.csv, by column
 
-def save_sheets(
-    run: Run, protocol: Protocol, trials: list[Trial], fp: ForwardPass, evidence: dict[str, Evidence]
-) -> None:
-    """Save one PNG a trial, ``NNN_image_category.png``, for the first images; several protocols in subfolders.
 
-    Methods that joined the run later get sheets of their own, which bear their names.
+def draw_sheets(run: Run) -> None:
+    """Draw the chosen images of every protocol into ``maps/``, anew: ``NNN_image_category``, and ``figure`` of all.
+
+    Several protocols have subfolders. Maps that the folder does not hold are made again.
     """
-    experiment, folder = run.experiment, run.folder.path / "maps"
-    joined = "" if len(evidence) == len(experiment.methods) else f"_{file_name('+'.join(evidence))[:80]}"
-    if len(experiment.protocols) > 1:
-        folder = folder / protocol.name
-    folder.mkdir(parents=True, exist_ok=True)
-    prepare = experiment.preparation(protocol)
-    number = {s.id: n for n, s in enumerate(experiment.dataset.samples[: experiment.config.maps])}
-    for i, trial in enumerate(trials):
-        sample = trial.sample
-        if sample.id not in number:
+    experiment, record = run.experiment, run.folder.record()
+    if record is None or not experiment.drawn:
+        return
+    rows, style = record.rows(), experiment.config.pictures
+    for protocol in experiment.protocols:
+        several = len(experiment.protocols) > 1
+        folder = run.folder.path / "maps" / (protocol.name if several else "")
+        heading = f"{experiment.backbone.name} on {experiment.dataset.name}"
+        if doubt := doubt_of(record, rows, protocol.name):
+            heading += f"\n{doubt}"
+        strips = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, strip in _strips(run, protocol, rows[rows["protocol"] == protocol.name]):
+                save_figure([strip], folder / name, style, heading)
+                strips.append(strip)
+            if len(strips) > 1:
+                save_figure(strips, folder / "figure", style, heading)
+        except OSError as error:
+            raise UserError(f"{folder} cannot be written: {error.strerror}; free the disk and run again") from None
+
+
+def _strips(run: Run, protocol: Protocol, rows: pd.DataFrame) -> Iterator[tuple[str, Strip]]:
+    """A file name and what is drawn, for each image and class; images that could not be judged have none."""
+    experiment = run.experiment
+    by_image = dict(iter(rows[rows["image"].isin(list(experiment.drawn))].groupby("image", sort=False)))
+    for image, place in experiment.drawn.items():
+        if image not in by_image:
             continue
-        picture = prepare.picture(read_picture(str(sample.path)))
-        heats = {title: e.saliency[i].cpu().numpy() for title, e in evidence.items()}
-        notes = {title: "" if e.status[i] == "ok" else e.status[i] for title, e in evidence.items()}
-        several = experiment.dataset.categories is not None and trial.target is not None
-        category = f"_{trial.target.category}" if several and trial.target else ""
-        heading = describe_classes(fp, i, sample.label) + (f", for: {category[1:]}" if category else "")
-        name = f"{number[sample.id]:03d}_{sample.path.stem}{category}{joined}.png"
-        sheet(picture, heading, heats, notes).savefig(folder / name)
+        sample = experiment.dataset.samples[place]
+        try:
+            picture = read_picture(str(sample.path))
+        except ValueError:  # it was readable when it was judged
+            continue
+        for category, of_trial in by_image[image].groupby("category", sort=False):
+            several = experiment.dataset.categories is not None and category
+            name = f"{place:03d}_{sample.path.stem}" + (f"_{file_name(str(category))}" if several else "")
+            found: dict[str, Row] = {str(row["method"]): dict(row) for row in of_trial.to_dict("records")}
+            yield name, _strip(run, protocol, sample, picture, found)
 
 
-def describe_classes(fp: ForwardPass, i: int, label: int | None) -> str:
-    """``explained: tench (p = 0.98)``, with the label and the prediction where they differ from it."""
-    classes, total = int(fp.classes[i]), fp.backbone.num_classes
-    text = f"explained: {class_name(classes, total)} (p = {float(fp.probabilities[i]):.3f})"
-    predicted = int(fp.logits[i].argmax())
-    if predicted != classes:
-        text += f", predicted: {class_name(predicted, total)}"
-    if label is not None and label != classes:
-        text += f", labelled: {class_name(label, total)}"
-    return text
+def _strip(run: Run, protocol: Protocol, sample: Sample, picture: Picture, rows: dict[str, Row]) -> Strip:
+    """One image and class: ``rows`` by method's title."""
+    experiment = run.experiment
+    first, size = next(iter(rows.values())), picture.image.size
+    targets = [t for t in sample.targets if t.category == first["category"]]
+    boxes = scaled_boxes(targets[0], *size) if targets else []
+    geometry = experiment.preparation(protocol).geometry
+    most = panel_pixels(experiment.config.pictures)
+    maps = _maps(run, protocol, sample, picture, rows)
+    panels = []
+    for title, row in rows.items():
+        status, scores = str(row["status"]), scores_in_words(experiment.shown_metrics, row)
+        caption = scores if status == "ok" else ", ".join(part for part in (status, scores) if part)
+        if title in maps:
+            panels.append(panel(title, located(maps[title], geometry, size), caption, most, marked=bool(boxes)))
+        else:
+            panels.append(Panel(title, None, caption))
+    words = class_words(
+        experiment.names.short,
+        int(first["class"]),
+        float(first["probability"]),
+        int(first["predicted"]),
+        sample.label,
+    )
+    if experiment.dataset.categories is not None and first["category"]:
+        words += f", for: {first['category']}"
+    return Strip(shrunk(picture.image, most), size, words, panels, geometry.view(*size), boxes)
+
+
+def _maps(run: Run, protocol: Protocol, sample: Sample, picture: Picture, rows: dict[str, Row]) -> dict[str, Tensor]:
+    """The raw maps of the methods that did not fail, by title: those on disk, and the others made again."""
+    kept, class_index = DrawnMaps(run.folder.path, protocol.name), int(next(iter(rows.values()))["class"])
+    maps = kept.read(sample.id, class_index)
+    lacking = [
+        method
+        for method in run.experiment.methods
+        if method.title in rows and method.title not in maps and not str(rows[method.title]["status"]).startswith(ERROR)
+    ]
+    if lacking:
+        new = _explained(run, protocol, picture, class_index, lacking)
+        kept.add(sample.id, class_index, new)
+        maps |= new
+    return {title: cam for title, cam in maps.items() if title in rows}
+
+
+def _explained(
+    run: Run, protocol: Protocol, picture: Picture, class_index: int, methods: list[Method]
+) -> dict[str, Tensor]:
+    prepare, maps = run.experiment.preparation(protocol), {}
+    images = prepare.tensor(prepare.picture(picture))[None]
+    fp = forward_pass(run.experiment.backbone, images, torch.tensor([class_index]))
+    for method in methods:
+        try:
+            maps[method.title] = method(fp)[0]
+        except UserError:
+            raise
+        except Exception:  # a plug-in or a full GPU; the row says how it went, and the other maps are drawn
+            continue
+    return maps
+
+
+def is_drawn(path: Path) -> bool:
+    """Whether a run folder holds pictures."""
+    return (path / "maps").is_dir()

@@ -9,6 +9,7 @@ import pandas as pd
 
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.latex import to_latex
+from reciprocam_bench.reporting.summary import doubts_of
 from reciprocam_bench.reporting.tables import readable_summary, readable_timing, to_markdown
 from reciprocam_bench.reporting.terminal import to_terminal
 from reciprocam_bench.runfolder.record import RunRecord, read_record
@@ -28,6 +29,7 @@ class _Part:
     frame: pd.DataFrame
     definitions: Definitions
     title: str
+    notes: list[str]
 
 
 def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PARTS, width: int = 100) -> str:
@@ -40,8 +42,9 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
     """
     check_format(form)
     _check_words("part", parts, PARTS)
-    records = [_checked(folder) for folder in ([folders] if isinstance(folders, Path) else folders)]
-    found = [part for name in parts if (part := _part(records, name)) is not None]
+    records = [read_record(folder) for folder in ([folders] if isinstance(folders, Path) else folders)]
+    notes = [note for record in records for note in _checked(record, name_it=len(records) > 1)]
+    found = [part for name in parts if (part := _part(records, name, notes)) is not None]
     if not found:
         raise UserError(f"{', '.join(str(r.path) for r in records)} holds no {' or '.join(parts)} yet; run it first")
     if form == "csv":
@@ -60,21 +63,26 @@ def _check_words(option: str, given: Sequence[str], known: Sequence[str]) -> Non
         raise UserError(f"--{option} {wrong}: choose one of {', '.join(known)}")
 
 
-def _checked(folder: Path) -> RunRecord:
-    record = read_record(folder)
-    if record.environment.finished or (folder / PER_IMAGE).exists():
-        check_agreement(record, record.rows())
-    return record
+def _checked(record: RunRecord, name_it: bool) -> list[str]:
+    """Check a run's rows, and return the notes that must stand with a table of them."""
+    if not record.environment.finished and not (record.path / PER_IMAGE).exists():
+        return []
+    rows = record.rows()
+    check_agreement(record, rows)
+    who = f"{record.config.backbone.model}: " if name_it else ""
+    return [who + doubt for doubt in doubts_of(record, rows)]
 
 
-def _part(records: Sequence[RunRecord], name: str) -> _Part | None:
+def _part(records: Sequence[RunRecord], name: str, notes: list[str]) -> _Part | None:
     """One table of all runs; None where none has it."""
     frames = [(r, frame) for r in records if (frame := _table(r, name)) is not None and len(frame)]
     if not frames:
         return None
     having = [record for record, _ in frames]
     frame = pd.concat([frame for _, frame in frames], ignore_index=True)
-    return _Part(name, frame, _one_meaning(having), _title(having, name, frame))
+    # How fast a network is does not depend on what it has learnt.
+    of_quality = list(dict.fromkeys(notes)) if name == "summary" else []
+    return _Part(name, frame, _one_meaning(having), _title(having, name, frame), of_quality)
 
 
 def _one_meaning(records: Sequence[RunRecord]) -> Definitions:
@@ -153,9 +161,9 @@ def _names(names: Sequence[str]) -> str:
 def _text(part: _Part, form: str, width: int) -> str:
     frame = part.frame
     table = readable_summary(frame, part.definitions) if part.name == "summary" else readable_timing(frame)
-    if form == "markdown":
-        return f"{part.title}\n\n{to_markdown(table)}"
-    if form == "terminal":
-        return f"{part.title}\n\n{to_terminal(table, width)}"
+    if form in ("markdown", "terminal"):
+        heading = "\n\n".join([part.title, *(f"Note: {note}." for note in part.notes)])
+        return f"{heading}\n\n{to_markdown(table) if form == 'markdown' else to_terminal(table, width)}"
     label = re.sub(r"[^a-z0-9]+", "-", f"{part.name}-{frame['backbone'].iloc[0]}".lower()).strip("-")
-    return to_latex(table, part.title, f"tab:{label}", [g for g in _GROUPS if g in table])
+    caption = ". ".join([part.title, *(f"Note: {note}" for note in part.notes)])
+    return to_latex(table, caption, f"tab:{label}", [g for g in _GROUPS if g in table])

@@ -9,6 +9,7 @@ import pandas as pd
 from reciprocam_bench.protocols.published import Published, published
 from reciprocam_bench.reporting.estimate import Sample, estimate, sample_of
 from reciprocam_bench.runfolder.disk import write_whole
+from reciprocam_bench.runfolder.doubt import doubt_of
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import ERROR, PER_CLASS, SUMMARY, MetricDefinition
 from reciprocam_bench.runfolder.tables import to_csv
@@ -92,10 +93,10 @@ def per_class(record: RunRecord, rows: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def warnings_of(folder: Path) -> list[str]:
-    """What a reader should know of the maps before believing a mean of them."""
+    """What a reader should know of the network and the maps before believing a mean of them."""
     record = read_record(folder)
     summary = record.summary()
-    lines = []
+    lines = doubts_of(record, record.rows()) if summary is not None else []
     for _, row in summary.iterrows() if summary is not None else ():
         bad = {key: int(row[key]) for key in ("errors", "nan", "constant") if row[key]}
         if bad:
@@ -103,6 +104,12 @@ def warnings_of(folder: Path) -> list[str]:
             total = int(row["images"] + row["errors"])
             lines.append(f"{row['method']} ({row['protocol']}): {what} of {total} maps; see per_image.csv")
     return lines
+
+
+def doubts_of(record: RunRecord, rows: pd.DataFrame) -> list[str]:
+    """Why nothing of a run is to be believed, for each protocol where that is so; each reason once."""
+    found = (doubt_of(record, rows, protocol) for protocol in record.config.protocol)
+    return [doubt for doubt in dict.fromkeys(found) if doubt]
 
 
 def _row(record: RunRecord, protocol: str, title: str, rows: pd.DataFrame) -> tuple[Row, list[_Cell]]:

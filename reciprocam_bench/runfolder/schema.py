@@ -109,6 +109,7 @@ class Environment(BaseModel):
     definitions: Definitions | None = None
     metrics: list[str] = []
     dataset: str = ""
+    num_classes: int | None = None
     images: int | None = None
     images_total: int | None = None
     difficult_by: str = ""

@@ -85,13 +85,15 @@ def test_run_prints_the_tables_and_says_where_they_are(cli: Cli, here: Path) -> 
     assert err.splitlines()[0] == "timm/test_resnet (none (random)) on cpu"
     assert "3 images of folder, 0 left out" in err
     assert "judging: 3/3 images" in err
-    assert err.splitlines()[-1] == "written to runs/tiny"
+    assert err.splitlines()[-2] == "written to runs/tiny"
+    assert err.splitlines()[-1].startswith("note: the weights are random (weights: none): ")
     assert (here / "runs/tiny/summary.csv").is_file()
     assert "${RCAM_TEST_PICTURES}" in (here / "runs/tiny/config.yaml").read_text()
 
     code, again, err = cli("run", "--config", "tiny")
     assert (code, again) == (0, out)
-    assert err == "runs/tiny holds this run, finished; --fresh runs it anew\n"
+    assert err.splitlines()[0] == "runs/tiny holds this run, finished; --fresh runs it anew"
+    assert [line.partition(" (")[0] for line in err.splitlines()[1:]] == ["note: the weights are random"]
 
 
 @pytest.mark.parametrize("words", [("tiny",), ("--config", "tiny"), ("tiny", "-c", "tiny")])

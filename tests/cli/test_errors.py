@@ -348,15 +348,17 @@ def test_report_of_a_damaged_run(mistake: Callable[..., str], here: Path, name: 
     [
         (("nowhere.png", *EXPLAIN[2:]), "nowhere.png does not exist; give an image file"),
         (("file", *EXPLAIN[2:]), "file: unreadable image: cannot identify image file"),
-        (("pictures", *EXPLAIN[2:]), "pictures: unreadable image: "),
-        ((*EXPLAIN[1:], "--class", 1000), "--class 1000: timm/test_resnet has classes 0 to 999"),
+        ((*EXPLAIN[1:], "--class", 1000), "--class 1000: the network has classes 0 to 999"),
         ((*EXPLAIN[1:], "--method", "gradcm"), "unknown method 'gradcm'; did you mean 'gradcam'?"),
         ((*EXPLAIN[1:], "--layer", "layer9"), "timm/test_resnet: layer 'layer9' is not in the network"),
         (
             (*EXPLAIN[1:], "--layer", "layer3", "--method", "cam"),
             "method 'cam': this method needs a head of global average pooling",
         ),
-        ((*EXPLAIN[1:], "--device", "gpu"), "device 'gpu' is not available here; use --device cpu"),
+        (
+            (*EXPLAIN[1:], "--device", "gpu"),
+            "explain: device: Input should be 'auto', 'cpu', 'cuda' or 'mps', not",
+        ),
         ((*EXPLAIN[1:], "-o", "file"), "file cannot be written: "),
         ((*EXPLAIN[1:], "-o", "file/x"), "file/x cannot be written: "),
         ((*EXPLAIN[1:], "--weights", "no/such.pth"), "weights file no/such.pth does not exist"),

@@ -1,6 +1,7 @@
-"""``rcam-bench explain``: one picture, one overlay a method, one sheet."""
+"""``rcam-bench explain``: pictures and folders, any network, overlays, sheets, scores."""
 
 import dataclasses
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,19 +9,35 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from reciprocam_bench.cli import main
-from reciprocam_bench.datasets.images import preparation, read_picture
-from reciprocam_bench.engine.one_image import explain_image
-from reciprocam_bench.errors import UserError
+from reciprocam_bench.engine.explained import find_images, output_names
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.registry import EXPLAINERS
-from reciprocam_bench.protocols.protocol import load_protocol
 
 pytestmark = pytest.mark.slow
 
 Cli = Callable[..., tuple[int, list[str], str]]
+RANDOM = "note: the weights are random (weights: none): such heat looks convincing and means nothing\n"
+NET = """
+import torch
+from torch import nn
+
+class Tiny(nn.Module):
+    def __init__(self, outputs=3):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.ReLU())
+        self.fc = nn.Linear(8, outputs)
+
+    def forward(self, x):
+        return self.fc(self.stem(x).mean((2, 3)))
+
+def make(outputs=3):
+    torch.manual_seed(0)
+    return Tiny(outputs)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -35,18 +52,23 @@ def one_thread() -> Iterator[None]:
 def picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An image of 60x40 with a name that is not plain, in a working folder of its own."""
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "my dog ü.v2.png"
+    return draw(tmp_path / "my dog ü.v2.png")
+
+
+def draw(path: Path, size: tuple[int, int] = (60, 40)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
-    Image.fromarray(pixels).resize((60, 40)).save(path)
+    Image.fromarray(pixels).resize(size).save(path)
     return path
 
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Cli:
     def call(*words: object) -> tuple[int, list[str], str]:
-        command = ["rcam-bench", "explain", *words, "--weights", "none", "--device", "cpu"]
+        """Exit code, lines of stdout, and stderr without the note on random weights."""
+        network = () if {"-c", "--factory"} & set(map(str, words)) else ("--weights", "none")
+        command = ["rcam-bench", "explain", *words, *network, "--device", "cpu"]
         monkeypatch.setattr(sys, "argv", list(map(str, command)))
-        torch.manual_seed(0)
         capsys.readouterr()
         try:
             main()
@@ -54,29 +76,47 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Cli:
         except SystemExit as end:
             code = int(end.code or 0)
         out, err = capsys.readouterr()
-        return code, out.splitlines(), err
+        return code, out.splitlines(), err.replace(RANDOM, "")
 
     return call
 
 
-def test_overlays_and_a_sheet_of_the_right_sizes(cli: Cli, picture: Path) -> None:
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(fp: ForwardPass) -> torch.Tensor:
+        raise RuntimeError("no\nluck")
+
+    EXPLAINERS.all()
+    monkeypatch.setitem(EXPLAINERS._specs, "layercam", dataclasses.replace(EXPLAINERS.get("layercam"), function=fails))
+
+
+def test_overlays_of_the_whole_picture_and_a_sheet(cli: Cli, picture: Path) -> None:
     code, out, err = cli(picture, "--model", "timm/test_resnet")
     assert (code, err) == (0, "")
     names = [f"explained/my dog ü.v2_{part}.png" for part in ("gradcam", "reciprocam", "sheet")]
     assert out[0].startswith("explained: ")
-    assert out[1:] == names
-    sizes = [Image.open(name).size for name in names]
-    assert sizes == [(160, 160), (160, 160), (780, 330)]
+    assert out[1].startswith("top 5: ") and out[1].count(", ") == 4
+    assert out[2:] == names
+    assert [Image.open(name).size for name in names[:2]] == [(60, 40)] * 2
+    with Image.open(names[2]) as sheet:
+        assert sheet.width == 1110 and len(sheet.convert("RGB").getcolors(1 << 24)) > 100
 
 
-def test_an_overlay_shows_the_picture_under_a_map(cli: Cli, picture: Path) -> None:
+def test_random_weights_are_told(cli: Cli, picture: Path, capsys: pytest.CaptureFixture) -> None:
+    sys.argv = ["rcam-bench", "explain", str(picture), "-m", "timm/test_resnet", "--weights", "none", "--device", "cpu"]
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err == RANDOM
+
+
+def test_the_heat_lies_where_the_network_looked_and_the_rest_is_the_plain_picture(cli: Cli, picture: Path) -> None:
     cli(picture, "-m", "timm/test_resnet", "--method", "gradcam", "-o", "out")
     shown = np.asarray(Image.open("out/my dog ü.v2_gradcam.png").convert("RGB"), dtype=float)
-    plain = np.asarray(Image.open(picture).resize((240, 160)).crop((40, 0, 200, 160)), dtype=float)
-    heat = shown - 0.45 * plain
-    assert heat.min() > -25
-    assert heat.max() < 0.55 * 255 + 25
-    assert np.corrcoef(shown.ravel(), plain.ravel())[0, 1] > 0.3
+    plain = np.asarray(Image.open(picture), dtype=float)
+    # The shorter side becomes 168 and the crop is 160: it lies within the middle 40 columns.
+    assert (shown[:, :10] == plain[:, :10]).all() and (shown[:, 50:] == plain[:, 50:]).all()
+    heat = shown[:, 10:50] - 0.45 * plain[:, 10:50]
+    assert heat.min() > -2 and heat.max() < 0.55 * 255 + 2
     assert heat.std() > 10
 
 
@@ -89,70 +129,255 @@ def test_methods_class_layer_and_output(cli: Cli, picture: Path) -> None:
     assert code == 0
     assert out[0].startswith("explained: cock (p = ")
     assert ", predicted: " in out[0]
-    assert out[1:] == [f"a b/ç/my dog ü.v2_{part}.png" for part in ("gradcam", "sheet")]
+    assert out[2:] == [f"a b/ç/my dog ü.v2_{part}.png" for part in ("gradcam", "sheet")]
+
+
+def test_several_classes_by_index_and_name(cli: Cli, picture: Path) -> None:
+    words = ("--method", "gradcam", "--class", 7, "--class", "Tabby Cat", "--class", "cock")
+    code, out, _ = cli(picture, "-m", "timm/test_resnet", *words)
+    assert code == 0
+    assert [line.partition(" (p = ")[0] for line in out[:2]] == ["explained: cock", "explained: tabby"]
+    assert out[3:] == [f"explained/my dog ü.v2_{n}.png" for n in ("7_cock_gradcam", "281_tabby_gradcam", "sheet")]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tabbi", "--class 'tabbi': no class is called so; did you mean 'tabby'?"),
+        ("crane", "--class 'crane': 2 classes are called so; give an index: [134, 517]"),
+        ("1000", "--class 1000: the network has classes 0 to 999"),
+    ],
+)
+def test_a_class_that_there_is_not(cli: Cli, picture: Path, name: str, message: str) -> None:
+    assert cli(picture, "-m", "timm/test_resnet", "--class", name) == (2, [], f"rcam-bench: {message}\n")
 
 
 def test_the_same_method_twice_is_drawn_once(cli: Cli, picture: Path) -> None:
     code, out, _ = cli(picture, "-m", "timm/test_resnet", "--method", "gradcam", "--method", "gradcam")
-    assert (code, len(out)) == (0, 3)
+    assert (code, len(out)) == (0, 4)
 
 
-def test_a_model_of_another_image_size(cli: Cli, picture: Path) -> None:
-    code, out, err = cli(picture, "-m", "timm/vit_tiny_patch16_384", "--method", "gradcam")
+def test_a_method_with_options(cli: Cli, picture: Path) -> None:
+    code, out, _ = cli(picture, "-m", "timm/test_resnet", "--method", "reciprocam[mask=gaussian]")
+    assert (code, out[2]) == (0, "explained/my dog ü.v2_reciprocam-mask-gaussian.png")
+    code, _, err = cli(picture, "-m", "timm/test_resnet", "--method", "reciprocam[mask=round]")
+    assert code == 2 and err.startswith("rcam-bench: method 'reciprocam': option 'mask': ")
+
+
+def test_all_methods_that_the_network_can_do(
+    cli: Cli, picture: Path, monkeypatch: pytest.MonkeyPatch, failing: None
+) -> None:
+    few = {name: EXPLAINERS.get(name) for name in ("cam", "gradcam", "layercam", "eigencam", "vitreciprocam")}
+    monkeypatch.setattr(EXPLAINERS, "all", lambda: few)
+    code, out, err = cli(picture, "-m", "timm/test_resnet", "--layer", "layer3", "--method", "all")
+    assert code == 0
+    assert [Path(name).stem.rpartition("_")[2] for name in out[2:]] == ["gradcam", "eigencam", "sheet"]
+    left_out, counted = err.splitlines()[:-2], err.splitlines()[-2]
+    assert left_out[0].startswith("note: left out: method 'cam': ")
+    assert left_out[1].startswith("note: left out: method 'vitreciprocam': ")
+    assert counted.startswith("note: 3 methods, about ") and counted.endswith(" forward passes an image and class")
+    assert err.splitlines()[-1] == "note: left out: method 'layercam' failed: RuntimeError: no luck"
+    # One that is named beside them must work.
+    code, _, err = cli(picture, "-m", "timm/test_resnet", "--layer", "layer3", "--method", "all", "--method", "cam")
+    assert code == 2 and "rcam-bench: method 'cam': " in err
+
+
+def test_a_folder_with_what_cannot_be_read_left_out(cli: Cli, picture: Path, tmp_path: Path) -> None:
+    for name in ("a/1.png", "a/b/2.jpg", "a/b/1.png"):
+        draw(tmp_path / name)
+    (tmp_path / "a/broken.png").write_text("no image")
+    (tmp_path / "a/notes.txt").write_text("no image")
+    code, out, err = cli("a", "-m", "timm/test_resnet", "--method", "gradcam")
+    assert code == 0
+    assert err == "note: left out: a/broken.png: unreadable image: cannot identify image file 'file'\n"
+    assert [line for line in out if line.endswith(":")] == ["a/1.png:", "a/b/1.png:", "a/b/2.jpg:"]
+    sheets = sorted(p.name for p in Path("explained").glob("*_sheet.png"))
+    assert sheets == ["2_sheet.png", "a_1.png_sheet.png", "a_b_1.png_sheet.png"]
+    assert out[-1] == "explained/figure.png"
+    _, out, _ = cli("a", "-m", "timm/test_resnet", "--method", "gradcam", "--json")
+    found = json.loads("\n".join(out))
+    reason = "unreadable image: cannot identify image file 'file'"
+    assert (found["left_out"], len(found["images"])) == ([{"image": "a/broken.png", "reason": reason}], 3)
+    one, all_ = Image.open("explained/2_sheet.png"), Image.open("explained/figure.png")
+    assert all_.height > 2 * one.height
+
+
+def test_nothing_that_can_be_read_is_a_mistake(cli: Cli, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    model = ("-m", "timm/test_resnet")
+    assert cli("a", *model) == (2, [], "rcam-bench: a holds no image; give an image file\n")
+    for name in "12":
+        (tmp_path / f"a/{name}.png").write_text("no image")
+    code, out, err = cli("a", *model)
+    assert (code, out) == (2, [])
+    assert err == (
+        "rcam-bench: none of 2 images can be read (a/1.png: unreadable image: cannot identify image file 'file', ...); "
+        "give image files\n"
+    )
+    assert not Path("explained").exists()
+
+
+def test_several_images_and_one_that_is_missing(cli: Cli, picture: Path, tmp_path: Path) -> None:
+    draw(tmp_path / "b.png")
+    code, out, err = cli(picture, "nowhere.png", "b.png", "-m", "timm/test_resnet", "--method", "gradcam")
+    assert (code, err) == (0, "note: left out: nowhere.png: does not exist\n")
+    assert out[-1] == "explained/figure.png"
+
+
+def test_output_files_of_different_images_have_different_names(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("x/a.png", "x/a.jpg", "y/a.png", "y/b.png")]
+    for path in paths:
+        draw(path)
+    draw(tmp_path / "y/out/a_sheet.png")
+    files, left_out = find_images([tmp_path / "x", tmp_path / "y", tmp_path / "y/b.png"], tmp_path / "y/out")
+    assert (sorted(files), left_out) == (sorted(paths), [])
+    names = output_names(paths)
+    assert names[tmp_path / "x/a.jpg"] == "a.jpg" and names[tmp_path / "y/b.png"] == "b"
+    assert names[tmp_path / "x/a.png"].endswith("x_a.png") and names[tmp_path / "y/a.png"].endswith("y_a.png")
+    assert len(set(names.values())) == 4
+    deep = [Path(f"{top}/p/q/a.png") for top in "xy"]
+    assert list(output_names(deep).values()) == ["000_p_q_a.png", "001_p_q_a.png"]
+
+
+def test_a_network_of_ones_own_with_names_and_options(cli: Cli, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "explain_net.py").write_text(NET)
+    Path("names.txt").write_text("cat\ndog\nred fox\nowl\n")
+    factory = ("--factory", "explain_net:make", "--set", "backbone.options.outputs=4")
+    code, out, err = cli(picture, *factory, "--class-names", "names.txt", "--class", "red fox", "--method", "cam")
     assert (code, err) == (0, "")
-    assert Image.open(out[1]).size == (384, 384)
+    assert out[0].startswith("explained: red fox (p = ")
+    assert out[1].startswith("top 4: ") and all(name in out[1] for name in ("cat", "dog", "red fox", "owl"))
+    code, out, _ = cli(picture, *factory[:2], "--method", "cam", "--class", "1")
+    assert code == 0 and out[0].startswith("explained: class 1 (p = ")
+    code, _, err = cli(picture, *factory[:2], "--class-names", "names.txt")
+    assert (code, err) == (2, "rcam-bench: class_names: there are 4 names, but the network has 3 classes\n")
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])
+def test_a_config_gives_network_methods_preprocessing_and_names(cli: Cli, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "explain_net.py").write_text(NET)
+    (tmp_path / "VOC2007/JPEGImages").mkdir(parents=True)
+    for folder in ("Annotations", "ImageSets/Main"):
+        (tmp_path / "VOC2007" / folder).mkdir(parents=True)
+    draw(tmp_path / "VOC2007/JPEGImages/a.jpg")
+    (tmp_path / "VOC2007/ImageSets/Main/test.txt").write_text("a")
+    box = "<bndbox><xmin>1</xmin><ymin>11</ymin><xmax>30</xmax><ymax>20</ymax></bndbox>"
+    size = "<size><width>60</width><height>40</height></size>"
+    (tmp_path / "VOC2007/Annotations/a.xml").write_text(f"<a>{size}<object><name>dog</name>{box}</object></a>")
+    config = {
+        "backbone": {"factory": "explain_net:make", "options": {"outputs": 20}},
+        "dataset": {"name": "voc", "root": str(tmp_path)},
+        "protocol": "recipro-2024",
+        "methods": ["gradcam", {"name": "reciprocam", "mask": "gaussian"}],
+        "timing": {"relative_to": "gradcam"},
+    }
+    Path("own.yaml").write_text(yaml.safe_dump(config))
+    code, out, err = cli(picture, "-c", "own", "--class", "dog", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads("\n".join(out))
+    (record,) = found["images"]
+    assert [m["method"] for m in record["maps"]] == ["gradcam", "reciprocam[mask=gaussian]"]
+    assert {m["name"] for m in record["maps"]} == {"dog"}
+    # Both sides become 256 there and the middle 224 are seen, so that little of the sides is plain.
+    shown = np.asarray(Image.open(record["maps"][0]["files"][0])) != np.asarray(Image.open(picture))
+    columns = np.flatnonzero(shown.any((0, 2)))
+    assert (columns.min(), columns.max()) == (4, 55)
+    config["dataset"] = {"name": "voc", "root": "${RCAM_NOWHERE}"}
+    Path("own.yaml").write_text(yaml.safe_dump(config))
+    code, out, err = cli(picture, "-c", "own", "--method", "cam")
+    assert code == 0 and "class " in out[0]
+    assert "note: classes have no names: ${RCAM_NOWHERE}: the environment variable RCAM_NOWHERE is not set" in err
+
+
+@pytest.mark.parametrize("words", [(), ("-m", "timm/test_resnet", "-c", "quickstart")])
+def test_the_network_is_named_once(cli: Cli, picture: Path, words: tuple) -> None:
+    message = "rcam-bench: explain: say which network, with one of --model, --factory and --config\n"
+    assert cli(picture, *words) == (2, [], message)
+
+
+def test_json_says_what_was_found_and_written(cli: Cli, picture: Path) -> None:
+    words = ("--method", "gradcam", "--method", "reciprocam", "--class", 7, "--class", 8, "--metric", "adcc", "--maps")
+    code, out, err = cli(picture, "-m", "timm/test_resnet", "--json", *words)
+    assert (code, err) == (0, "")
+    found = json.loads("\n".join(out))
+    (record,) = found["images"]
+    assert (record["image"], record["size"], found["left_out"], found["failed"]) == (str(picture), [60, 40], [], {})
+    assert [c["probability"] for c in record["top"]] == sorted((c["probability"] for c in record["top"]), reverse=True)
+    assert [(m["class"], m["name"], m["method"]) for m in record["maps"]] == [
+        (7, "cock", "gradcam"), (7, "cock", "reciprocam"), (8, "hen", "gradcam"), (8, "hen", "reciprocam"),
+    ]  # fmt: skip
+    for cam in record["maps"]:
+        assert 0 < cam["probability"] < 1 and cam["seconds"] > 0
+        assert set(cam["scores"]) == {"average_drop", "coherency", "complexity", "adcc"}
+        assert all(0 <= value <= 1 for value in cam["scores"].values()) or cam["status"] != "ok"
+        assert all(Path(file).is_file() for file in cam["files"]) and len(cam["files"]) == 2
+        with Image.open(cam["files"][1]) as alone:
+            assert (alone.mode, alone.size) == ("RGBA", (60, 40))
+            assert alone.getpixel((2, 20))[3] == 0  # outside what the network saw
+    assert record["files"] == ["explained/my dog ü.v2_sheet.png"] and Path(record["files"][0]).is_file()
+
+
+def test_formats_resolution_colours_and_opacity(cli: Cli, picture: Path) -> None:
+    words = ("--method", "gradcam", "-f", "pdf", "-f", "svg", "--dpi", 60, "--colormap", "gray", "--alpha", 1)
+    code, out, _ = cli(picture, "-m", "timm/test_resnet", *words)
+    assert code == 0 and [Path(name).suffix for name in out[2:]] == [".png", ".pdf", ".svg"]
+    seen = np.asarray(Image.open(out[2]))[2:38, 12:48]
+    assert (seen == seen[..., :1]).all() and seen.min() < 10 and seen.max() > 245
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--colormap", "jett"), "--colormap: unknown colour map 'jett'; did you mean 'jet'?"),
+        (("--alpha", 2), "explain: pictures.alpha: Input should be less than or equal to 1, not 2"),
+        (("--format", "gif"), "explain: pictures.formats.0: Input should be 'png', 'pdf' or 'svg', not 'gif'"),
+        (("--dpi", 3), "explain: pictures.dpi: Input should be greater than or equal to 30, not 3"),
+        (("--metric", "pointing_game"), "--metric pointing_game: it needs annotated objects; rcam-bench run "),
+        (("--metric", "adc"), "unknown metric 'adc'; did you mean 'adcc'?"),
+        (("--method", "gradcm"), "unknown method 'gradcm'; did you mean 'gradcam'?"),
+    ],
+)  # fmt: skip
+def test_options_that_are_wrong(cli: Cli, picture: Path, words: tuple, message: str) -> None:
+    code, out, err = cli(picture, "-m", "timm/test_resnet", *words)
+    assert (code, out) == (2, []) and err.startswith(f"rcam-bench: {message}")
+    assert not Path("explained").exists()
+
+
+def test_at_the_image_the_network_is_only_called(cli: Cli, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "explain_net.py").write_text(NET)
+    code, out, _ = cli(picture, "--factory", "explain_net:make", "--layer", "image")
+    assert code == 0 and out[2].endswith("_blackboxreciprocam.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
 def test_pictures_of_other_modes(cli: Cli, tmp_path: Path, picture: Path, mode: str) -> None:
     path = tmp_path / ("other.jpg" if mode == "CMYK" else "other.png")
-    Image.open(picture).convert(mode).save(path)
-    assert cli(path, "-m", "timm/test_resnet", "--method", "gradcam")[0] == 0
+    Image.open(picture).convert("L" if mode == "I;16" else "RGB").convert(mode).save(path)
+    code, _, err = cli(path, "-m", "timm/test_resnet", "--method", "gradcam")
+    assert (code, "1 image of mode I;16 stretched" in err) == (0, mode == "I;16")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (500, 3)])
 def test_pictures_of_odd_sizes(cli: Cli, tmp_path: Path, picture: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, (200, 10, 10)).save(tmp_path / "odd.png")
-    assert cli(tmp_path / "odd.png", "-m", "timm/test_resnet", "--method", "gradcam")[0] == 0
-
-
-def test_the_picture_is_prepared_as_the_model_wants_it(picture: Path, tmp_path: Path) -> None:
-    explain_image(
-        picture, "timm/test_resnet", ["gradcam"], weights="none", layer="auto", class_index=None, output=tmp_path / "o",
-        device="cpu",
-    )  # fmt: skip
-    from reciprocam_bench.backbones.load import load_backbone
-
-    model = load_backbone("timm/test_resnet", "none").preprocessing
-    prepared = preparation(load_protocol("poppi-2021").preprocess, model, use_model_geometry=True)
-    assert prepared.picture(read_picture(str(picture))).size == Image.open(tmp_path / "o/my dog ü.v2_gradcam.png").size
+    code, out, _ = cli(tmp_path / "odd.png", "-m", "timm/test_resnet", "--method", "gradcam")
+    assert code == 0 and Image.open(out[2]).size == size
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no image", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
-def test_what_is_no_image_is_a_mistake(picture: Path, tmp_path: Path, content: bytes | None) -> None:
+def test_what_is_no_image_is_a_mistake(cli: Cli, picture: Path, tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "broken.png"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"broken\.png(: unreadable image: .*;| does not exist;) give an image file$"):
-        explain_image(
-            path, "timm/test_resnet", ["gradcam"], weights="none", layer="auto", class_index=None, output=tmp_path,
-            device="cpu",
-        )  # fmt: skip
+    code, _, err = cli(path, "-m", "timm/test_resnet")
+    assert code == 2 and err.endswith("; give an image file\n")
+    assert ("broken.png: unreadable image: " if content is not None else "broken.png does not exist;") in err
 
 
-def test_one_methods_failure_leaves_the_pictures_of_the_others(
-    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(fp: ForwardPass) -> torch.Tensor:
-        raise RuntimeError("no\nluck")
-
-    monkeypatch.setitem(EXPLAINERS._specs, "layercam", dataclasses.replace(EXPLAINERS.get("layercam"), function=fails))
-    with pytest.raises(UserError) as error:
-        explain_image(
-            picture, "timm/test_resnet", ["layercam", "gradcam"], weights="none", layer="auto", class_index=None,
-            output=tmp_path / "o", device="cpu",
-        )  # fmt: skip
-    assert str(error.value) == (
-        f"method 'layercam' failed: RuntimeError: no luck; the pictures of the others are in {tmp_path / 'o'}"
-    )
-    assert sorted(p.name.rpartition("_")[2] for p in (tmp_path / "o").iterdir()) == ["gradcam.png", "sheet.png"]
+def test_one_methods_failure_leaves_the_pictures_of_the_others(cli: Cli, picture: Path, failing: None) -> None:
+    code, out, err = cli(picture, "-m", "timm/test_resnet", "--method", "layercam", "--method", "gradcam", "-o", "o")
+    assert (code, len(out)) == (2, 4)
+    assert err == ("rcam-bench: method 'layercam' failed: RuntimeError: no luck; the pictures of the others are in o\n")
+    assert sorted(p.name.rpartition("_")[2] for p in Path("o").iterdir()) == ["gradcam.png", "sheet.png"]
+    code, _, err = cli(picture, "-m", "timm/test_resnet", "--method", "layercam", "-o", "none")
+    assert (code, err) == (2, "rcam-bench: method 'layercam' failed: RuntimeError: no luck\n")
+    assert list(Path("none").iterdir()) == []

@@ -3,7 +3,8 @@
 import pytest
 
 from reciprocam_bench.datasets.categories import category_classes
-from reciprocam_bench.datasets.dataset import Dataset, class_name
+from reciprocam_bench.datasets.class_names import class_names
+from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.voc import VOC_CATEGORIES
 from reciprocam_bench.errors import UserError
 
@@ -17,7 +18,7 @@ def test_a_head_with_one_output_a_category_answers_for_itself():
 
 def test_imagenet_classes_answer_through_wordnet():
     choice = category_classes(VOC, 1000)
-    cats = [class_name(i, 1000) for i in choice.outputs[VOC_CATEGORIES.index("cat")]]
+    cats = [class_names(1000).short[i] for i in choice.outputs[VOC_CATEGORIES.index("cat")]]
     assert "tabby" in cats and not any("lynx" in c or "lion" in c for c in cats)
     assert len(choice.outputs[VOC_CATEGORIES.index("dog")]) > 100
     assert choice.source == "imagenet classes by wordnet"

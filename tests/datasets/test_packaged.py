@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import reciprocam_bench.datasets.packaged as module
-from reciprocam_bench.datasets.dataset import Dataset, class_name
+from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.packaged import samples
 from reciprocam_bench.errors import UserError
 
@@ -39,8 +39,3 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"foolbox.* is not installed; pip install foolbox$"):
         samples()
-
-
-def test_class_names() -> None:
-    assert [class_name(i, 1000) for i in (0, 207)] == ["tench", "golden retriever"]
-    assert class_name(3, 10) == "class 3"

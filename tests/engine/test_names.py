@@ -53,4 +53,4 @@ def test_same_file_name_in_two_class_folders_gives_two_rows(tmp_path: Path) -> N
     assert dict(zip(rows["image"], rows["label"], strict=True)) == {
         f"{wnid}/same.png": label for wnid, label in CLASSES.items()
     }
-    assert len(list((tmp_path / "run" / "maps").iterdir())) == 3
+    assert len(list((tmp_path / "run" / "maps").iterdir())) == 4

@@ -85,7 +85,9 @@ def test_a_run_stopped_while_it_is_timed_does_not_judge_again(
 
 def test_a_finished_run_asked_for_again_changes_nothing_and_says_so(seven: Path, whole: Path) -> None:
     before = contents(whole)
-    assert run(config(seven), whole) == f"{whole} holds this run, finished; --fresh runs it anew"
+    said = run(config(seven), whole).splitlines()
+    assert said[0] == f"{whole} holds this run, finished; --fresh runs it anew"
+    assert [line.partition(" (")[0] for line in said[1:]] == ["the weights are random"]
     assert contents(whole) == before
 
 

@@ -28,7 +28,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_the_files_it_promises(finished: Path) -> None:
     assert sorted(p.name for p in finished.iterdir()) == [
         *("config.yaml", "environment.json", "images.csv", "maps"),
-        *("per_image.csv", "skipped.csv", "summary.csv", "timing.csv", "timing_rounds.csv"),
+        *("per_image.csv", "raw_maps", "skipped.csv", "summary.csv", "timing.csv", "timing_rounds.csv"),
     ]
 
 
@@ -90,10 +90,10 @@ def test_saved_config_runs_again_as_the_same_experiment(finished: Path) -> None:
 def test_sheets_are_written_for_the_first_images(finished: Path, tmp_path: Path, pictures: Path) -> None:
     first = table(finished, "images")["image"][:3]
     expected = [f"{n:03d}_{Path(image).stem}.png" for n, image in enumerate(first)]
-    assert sorted(p.name for p in (finished / "maps").iterdir()) == expected
+    assert sorted(p.name for p in (finished / "maps").iterdir()) == [*expected, "figure.png"]
     for path in (finished / "maps").iterdir():
         with Image.open(path) as sheet:
-            assert sheet.size == (780, 330)
+            assert sheet.width == 1110  # three panels and the colour bar
             assert len(sheet.convert("RGB").getcolors(1 << 24)) > 100
     run(config(pictures, limit=1), tmp_path / "run")
     assert not (tmp_path / "run" / "maps").exists()
@@ -101,7 +101,9 @@ def test_sheets_are_written_for_the_first_images(finished: Path, tmp_path: Path,
 
 def test_sheets_go_on_in_the_next_batch_and_stop_at_the_last_image(pictures: Path, tmp_path: Path) -> None:
     run(config(pictures, maps=50, limit=5, methods=["gradcam"]), tmp_path / "run")
-    assert [p.name[:3] for p in sorted((tmp_path / "run/maps").iterdir())] == ["000", "001", "002", "003", "004"]
+    assert [p.name[:3] for p in sorted((tmp_path / "run/maps").iterdir())] == [
+        *("000", "001", "002", "003", "004", "fig")
+    ]
 
 
 def test_labels_are_explained_under_a_protocol_that_explains_them(pictures: Path, tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""What a network's classes are called."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from timm.data import ImageNetInfo
+
+from reciprocam_bench.config import fill_environment
+from reciprocam_bench.errors import UserError, did_you_mean
+from reciprocam_bench.regular import not_a_file
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """Names of a network's classes.
+
+    Attributes:
+        short: a name of each class, in the order of the outputs.
+        spellings: the classes of everything they may be called, in lower case.
+    """
+
+    short: tuple[str, ...]
+    spellings: dict[str, list[int]]
+
+    def find(self, text: str) -> int:
+        """The class of an index or a name, whatever its case; ``UserError`` for one that is unknown or ambiguous."""
+        if text.lstrip("-").isdecimal():
+            if not 0 <= int(text) < len(self.short):
+                raise UserError(f"class {text}: the network has classes 0 to {len(self.short) - 1}")
+            return int(text)
+        found = self.spellings.get(text.strip().lower(), [])
+        if not found:
+            raise UserError(f"class '{text}': no class is called so{did_you_mean(text.lower(), self.spellings)}")
+        if len(found) > 1:
+            raise UserError(f"class '{text}': {len(found)} classes are called so; give an index: {found}")
+        return found[0]
+
+
+def class_names(num_classes: int, given: Sequence[str] | None = None) -> ClassNames:
+    """The given names, else ImageNet's for 1,000 classes, else ``class 12``; other than one a class: ``UserError``."""
+    if given is not None:
+        if len(given) != num_classes:
+            raise UserError(f"class_names: there are {len(given)} names, but the network has {num_classes} classes")
+        return _spelt([[name] for name in given])
+    if num_classes == 1000:
+        return _imagenet()
+    return _spelt([[f"class {index}"] for index in range(num_classes)])
+
+
+def given_names(names: str | list[str] | None) -> list[str] | None:
+    """The ``class_names`` of a config: as they are, or read from the file they name, one a line."""
+    if not isinstance(names, str):
+        return names
+    path = Path(fill_environment(names)).expanduser()
+    if reason := not_a_file(path):
+        raise UserError(f"class_names: {path} {reason}; give a text file with one name a line")
+    try:
+        return path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"class_names: {path} cannot be read: {error}") from None
+
+
+@cache
+def _imagenet() -> ClassNames:
+    info = ImageNetInfo("imagenet-1k")
+    return _spelt(
+        [
+            [*(str(info.index_to_description(index)).split(", ")), str(info.index_to_label_name(index))]
+            for index in range(1000)
+        ]
+    )
+
+
+def _spelt(names: list[list[str]]) -> ClassNames:
+    """The first name of each class is its short one."""
+    spellings: dict[str, list[int]] = defaultdict(list)
+    for index, called in enumerate(names):
+        for name in {name.strip().lower() for name in called}:
+            spellings[name].append(index)
+    return ClassNames(tuple(called[0] for called in names), dict(spellings))

@@ -1,0 +1,46 @@
+"""A raw map on all of a picture: what overlays and sheets show of it."""
+
+import torch
+from torch import Tensor
+
+from reciprocam_bench.figures import Panel
+from reciprocam_bench.pictures import Heat, shrunk_heat
+from reciprocam_bench.protocols.maps import normalise, on_original
+from reciprocam_bench.protocols.protocol import Geometry
+
+
+def located(cam: Tensor, geometry: Geometry, size: tuple[int, int]) -> Heat:
+    """A raw map ``(h, w)`` normalised, on the pixels of a picture of (width, height): ``(height, width)``, 0 to 1."""
+    return on_original(normalise(cam[None].float()), geometry, *size)[0].cpu().numpy()
+
+
+def panel(title: str, heat: Heat, caption: str, most: tuple[int, int], *, marked: bool) -> Panel:
+    """A panel of a map ``(height, width)`` on all of a picture, with at most ``most`` pixels across and down.
+
+    ``marked`` puts a cross at its first maximum; a map that marks nothing has none.
+    """
+    peak = None
+    if marked and heat.max() > heat.min():
+        y, x = divmod(int(heat.argmax()), heat.shape[1])
+        peak = (x + 0.5, y + 0.5)
+    return Panel(title, shrunk_heat(heat, most), caption, peak)
+
+
+def class_words(names: tuple[str, ...], explained: int, probability: float, predicted: int, label: int | None) -> str:
+    """``explained: tench (p = 0.98)``, with the prediction and the label where they differ from it."""
+
+    def name(index: int) -> str:  # labels of another data set may be beyond the network's classes
+        return names[index] if index < len(names) else f"class {index}"
+
+    text = f"explained: {name(explained)} (p = {probability:.3f})"
+    if predicted != explained:
+        text += f", predicted: {name(predicted)}"
+    if label is not None and label != explained:
+        text += f", labelled: {name(label)}"
+    return text
+
+
+def top_classes(probabilities: Tensor, most: int = 5) -> list[tuple[int, float]]:
+    """The best classes of ``(K,)`` probabilities with these, the best first."""
+    values, indices = torch.topk(probabilities, min(most, len(probabilities)))
+    return list(zip(indices.tolist(), values.tolist(), strict=True))

@@ -1,0 +1,56 @@
+"""When nothing that a network's maps score is to be believed: it classifies no better than chance."""
+
+from collections.abc import Iterable
+from math import exp, fsum, lgamma, log
+
+import pandas as pd
+
+from reciprocam_bench.config import BackboneConfig
+from reciprocam_bench.runfolder.record import RunRecord
+
+_RARE = 0.005  # at each end of an exact 99 % interval
+_MEANINGLESS = "maps of such a network look convincing and score well, and mean nothing"
+
+
+def near_chance(right: int, images: int, classes: int) -> bool:
+    """Whether ``right`` of ``images`` is what guessing among ``classes`` gives.
+
+    It is where the exact 99 % interval (Clopper-Pearson) of the accuracy holds 1 / classes, and ends below halfway from
+    there to 1. So a few images say nothing, whatever they are: with 1,000 classes 0 of 8 is chance, 0 of 7 is not, 1 of
+    20 is, 2 of 20 is not; with two classes 20 of 40 is, 65 of 100 is not.
+    """
+    if classes < 2 or not images:
+        return False
+    chance = 1 / classes
+    at_least = _share(range(right, images + 1), images, chance)
+    at_most = _share(range(right + 1), images, (1 + chance) / 2)
+    return at_least > _RARE and at_most <= _RARE
+
+
+def untrained(backbone: BackboneConfig) -> bool:
+    """Whether a config asks for random weights; a factory's own are what it made of them."""
+    return backbone.weights == "none" and backbone.factory is None
+
+
+def doubt_of(record: RunRecord, rows: pd.DataFrame, protocol: str) -> str:
+    """What a reader must know of a run's network before its tables and pictures; empty where there is nothing.
+
+    ``rows`` are those of ``per_image.csv``. Accuracy is that of the labelled images, under one protocol.
+    """
+    if untrained(record.config.backbone):
+        return f"the weights are random (weights: none): {_MEANINGLESS}"
+    labelled = rows[(rows["label"] != "") & (rows["protocol"] == protocol)].drop_duplicates("image")
+    right = int((labelled["label"].astype(int) == labelled["predicted"].astype(int)).sum())
+    classes = record.environment.num_classes
+    if classes and near_chance(right, len(labelled), classes):
+        return f"top-1 is {right} of {len(labelled)}, no better than chance (1 of {classes}): {_MEANINGLESS}"
+    return ""
+
+
+def _share(hits: Iterable[int], images: int, chance: float) -> float:
+    """The binomial probability of these numbers of hits; exact also where factorials overflow."""
+    ways = lgamma(images + 1)
+    return fsum(
+        exp(ways - lgamma(k + 1) - lgamma(images - k + 1) + k * log(chance) + (images - k) * log(1 - chance))
+        for k in hits
+    )

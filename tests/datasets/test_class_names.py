@@ -1,0 +1,51 @@
+"""What classes are called, and how they are found."""
+
+from pathlib import Path
+
+import pytest
+
+from reciprocam_bench.datasets.class_names import class_names, given_names
+from reciprocam_bench.errors import UserError
+
+
+def test_imagenets_names_stand_for_a_thousand_classes() -> None:
+    names = class_names(1000)
+    assert [names.short[i] for i in (0, 207)] == ["tench", "golden retriever"]
+    assert [names.find(text) for text in ("207", "Golden Retriever", "tabby cat", "n02123045")] == [207, 207, 281, 281]
+
+
+def test_other_networks_have_numbers_or_the_names_that_are_given() -> None:
+    assert class_names(10).short[3] == "class 3" and class_names(10).find("class 3") == 3
+    names = class_names(3, ["cat", "dog, big", "cat"])
+    assert names.short == ("cat", "dog, big", "cat") and names.find(" DOG, big ") == 1
+    with pytest.raises(UserError, match=r"class 'cat': 2 classes are called so; give an index: \[0, 2\]"):
+        names.find("cat")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1000", "class 1000: the network has classes 0 to 999"),
+        ("-1", "class -1: the network has classes 0 to 999"),
+        ("tabbi", "class 'tabbi': no class is called so; did you mean 'tabby'?"),
+        ("crane", "class 'crane': 2 classes are called so; give an index: [134, 517]"),
+    ],
+)
+def test_a_class_that_there_is_not(text: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        class_names(1000).find(text)
+    assert str(error.value) == message
+
+
+def test_names_are_read_from_a_file_one_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text("Größe\ntwo words\n\n", encoding="utf-8-sig")
+    assert given_names(str(path)) == ["Größe", "two words"]
+    assert given_names(["a"]) == ["a"] and given_names(None) is None
+    with pytest.raises(UserError, match="class_names: there are 2 names, but the network has 3 classes"):
+        class_names(3, given_names(str(path)))
+    with pytest.raises(UserError, match=r"class_names: .*nowhere.txt does not exist; give a text file"):
+        given_names(str(tmp_path / "nowhere.txt"))
+    path.write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(UserError, match=r"class_names: .*names.txt cannot be read"):
+        given_names(str(path))
