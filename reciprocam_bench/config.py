@@ -177,9 +177,6 @@ class Config(Strict):
         4, description="how many images get a picture sheet under maps/, or the ids of those that do"
     )
     pictures: PicturesConfig = Field(default_factory=lambda: PicturesConfig.model_validate({}))
-    class_names: str | list[str] | None = Field(
-        None, description="names of the network's classes, in the order of its outputs; or a file with one a line"
-    )
     save_maps: bool = Field(
         False, description="keep raw maps under raw_maps/, so that new metrics or protocols need not explain again"
     )

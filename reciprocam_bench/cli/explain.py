@@ -60,7 +60,7 @@ def command(
     values = {
         "backbone.weights": weights,
         "backbone.layer": layer,
-        "class_names": class_names and str(class_names),
+        "backbone.class_names": class_names and str(class_names),
         "metrics": metric,
         "pictures.formats": form,
         "pictures.dpi": dpi,

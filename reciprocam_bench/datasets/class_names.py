@@ -4,13 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from timm.data import ImageNetInfo
 
-from reciprocam_bench.config import fill_environment
 from reciprocam_bench.errors import UserError, did_you_mean
-from reciprocam_bench.regular import not_a_file
 
 
 @dataclass(frozen=True)
@@ -40,27 +37,12 @@ class ClassNames:
 
 
 def class_names(num_classes: int, given: Sequence[str] | None = None) -> ClassNames:
-    """The given names, else ImageNet's for 1,000 classes, else ``class 12``; other than one a class: ``UserError``."""
+    """The given names, one a class, else ImageNet's for 1,000 classes, else ``class 12``."""
     if given is not None:
-        if len(given) != num_classes:
-            raise UserError(f"class_names: there are {len(given)} names, but the network has {num_classes} classes")
         return _spelt([[name] for name in given])
     if num_classes == 1000:
         return _imagenet()
     return _spelt([[f"class {index}"] for index in range(num_classes)])
-
-
-def given_names(names: str | list[str] | None) -> list[str] | None:
-    """The ``class_names`` of a config: as they are, or read from the file they name, one a line."""
-    if not isinstance(names, str):
-        return names
-    path = Path(fill_environment(names)).expanduser()
-    if reason := not_a_file(path):
-        raise UserError(f"class_names: {path} {reason}; give a text file with one name a line")
-    try:
-        return path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"class_names: {path} cannot be read: {error}") from None
 
 
 @cache

@@ -13,7 +13,7 @@ from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.fitted_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
 from reciprocam_bench.config import Config, NamedConfig, dump_config, fill_environment
-from reciprocam_bench.datasets.class_names import ClassNames, class_names, given_names
+from reciprocam_bench.datasets.class_names import ClassNames, class_names
 from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.images import Preparation, preparation
 from reciprocam_bench.datasets.registry import load_dataset
@@ -74,7 +74,7 @@ def set_up(config: Config) -> Experiment:
     protocols = [load_protocol(name) for name in config.protocol]
     if len({p.name for p in protocols}) < len(protocols):
         raise UserError("protocol: one is listed twice; remove it")
-    shown_metrics, given = metrics_shown(config, metrics), given_names(config.class_names)
+    shown_metrics = metrics_shown(config, metrics)
     check_colormap(config.pictures.colormap, "pictures.colormap")
     device = set_up_torch(config)
     dataset = load_dataset(config.dataset, config.limit, config.seed)
@@ -92,17 +92,18 @@ def set_up(config: Config) -> Experiment:
         )
         for p in protocols
     }
-    names = names_of(given, dataset, backbone.num_classes)
+    names = names_of(backbone, dataset)
     return Experiment(
         config, backbone, dataset, protocols, methods, timed, metrics, classes, names, drawn, shown_metrics
     )
 
 
-def names_of(given: list[str] | None, dataset: Dataset | None, num_classes: int) -> ClassNames:
-    """The names of a network's classes: those given, else the data set's where its outputs are the categories."""
-    if given is None and dataset is not None and dataset.categories and len(dataset.categories) == num_classes:
-        given = list(dataset.categories)
-    return class_names(num_classes, given)
+def names_of(backbone: Backbone, dataset: Dataset | None) -> ClassNames:
+    """The network's own names of its classes, else the data set's where its outputs are the categories."""
+    given = backbone.class_names
+    if given is None and dataset is not None and dataset.categories and len(dataset.categories) == backbone.num_classes:
+        given = dataset.categories
+    return class_names(backbone.num_classes, given)
 
 
 def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) -> Backbone:

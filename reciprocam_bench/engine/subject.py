@@ -6,7 +6,7 @@ from typing import Any
 
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.config import Config, Loaded, NamedConfig, load_config, parse_config
-from reciprocam_bench.datasets.class_names import ClassNames, given_names
+from reciprocam_bench.datasets.class_names import ClassNames
 from reciprocam_bench.datasets.images import Preparation, preparation
 from reciprocam_bench.datasets.registry import load_dataset
 from reciprocam_bench.engine.environment import set_up_torch
@@ -107,10 +107,10 @@ def set_up_subject(asked: Asked) -> Subject:
         if metric.localised:
             raise UserError(f"--metric {metric.column}: it needs annotated objects; rcam-bench run measures it")
     check_colormap(config.pictures.colormap, "--colormap")
-    given, protocol = given_names(config.class_names), load_protocol(config.protocol[0])
+    protocol = load_protocol(config.protocol[0])
     backbone = set_up_backbone(config, protocol, set_up_torch(config))
     methods, unable = _able(asked, config, backbone)
-    names, unnamed = _names(asked, config, given, backbone.num_classes)
+    names, unnamed = _names(asked, config, backbone)
     notes = [*notes, *unable, *unnamed]
     if untrained(config.backbone):
         notes.append("the weights are random (weights: none): such heat looks convincing and means nothing")
@@ -146,15 +146,15 @@ def _able(asked: Asked, config: Config, backbone: Backbone) -> tuple[list[Method
     return list(methods.values()), notes
 
 
-def _names(asked: Asked, config: Config, given: list[str] | None, num_classes: int) -> tuple[ClassNames, list[str]]:
+def _names(asked: Asked, config: Config, backbone: Backbone) -> tuple[ClassNames, list[str]]:
     """Names of the classes; a config's data set may know them, and one that is not there is no mistake here."""
     notes, dataset = [], None
-    if given is None and asked.config is not None and num_classes != 1000:
+    if backbone.class_names is None and asked.config is not None and backbone.num_classes != 1000:
         try:
             dataset = load_dataset(config.dataset, 1, config.seed)
         except UserError as error:
             notes.append(f"classes have no names: {error}")
-    return names_of(given, dataset, num_classes), notes
+    return names_of(backbone, dataset), notes
 
 
 def _class(names: ClassNames, text: str) -> int:

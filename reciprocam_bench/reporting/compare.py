@@ -13,7 +13,8 @@ from reciprocam_bench.reporting.alike import check_alike, noted
 from reciprocam_bench.reporting.latex import to_latex
 from reciprocam_bench.reporting.paired import Difference, differences, holm
 from reciprocam_bench.reporting.pairing import RUNS, Judged, Match, judged_of, matches
-from reciprocam_bench.reporting.report import check_agreement, check_format, unfinished
+from reciprocam_bench.reporting.report import check_agreement, check_format, titled, unfinished
+from reciprocam_bench.reporting.summary import doubts_of
 from reciprocam_bench.reporting.tables import readable_comparison, to_markdown
 from reciprocam_bench.reporting.terminal import to_terminal
 from reciprocam_bench.runfolder.disk import write_whole
@@ -175,6 +176,8 @@ def _text(records: Sequence[RunRecord], part: pd.DataFrame, definitions: Definit
     )
     if first["family"] == RUNS and (differing := noted(records)):
         title += f"; the runs differ in {differing}"
+    doubts = (doubt for record in records for doubt in doubts_of(record, record.rows(), [first["protocol"]]))
+    title = titled(title, list(dict.fromkeys(doubts)), form)
     table = readable_comparison(part, definitions)
     if form == "markdown":
         return f"{title}\n\n{to_markdown(table)}"

@@ -158,12 +158,18 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
+def titled(title: str, notes: Sequence[str], form: str) -> str:
+    """A table's title and the notes that must stand with it: paragraphs, or sentences of a LaTeX caption."""
+    if form == "latex":
+        return ". ".join([title, *(f"Note: {note}" for note in notes)])
+    return "\n\n".join([title, *(f"Note: {note}." for note in notes)])
+
+
 def _text(part: _Part, form: str, width: int) -> str:
     frame = part.frame
     table = readable_summary(frame, part.definitions) if part.name == "summary" else readable_timing(frame)
+    heading = titled(part.title, part.notes, form)
     if form in ("markdown", "terminal"):
-        heading = "\n\n".join([part.title, *(f"Note: {note}." for note in part.notes)])
         return f"{heading}\n\n{to_markdown(table) if form == 'markdown' else to_terminal(table, width)}"
     label = re.sub(r"[^a-z0-9]+", "-", f"{part.name}-{frame['backbone'].iloc[0]}".lower()).strip("-")
-    caption = ". ".join([part.title, *(f"Note: {note}" for note in part.notes)])
-    return to_latex(table, caption, f"tab:{label}", [g for g in _GROUPS if g in table])
+    return to_latex(table, heading, f"tab:{label}", [g for g in _GROUPS if g in table])

@@ -1,5 +1,6 @@
 """The tables that are made of a run folder's rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,9 @@ def warnings_of(folder: Path) -> list[str]:
     return lines
 
 
-def doubts_of(record: RunRecord, rows: pd.DataFrame) -> list[str]:
-    """Why nothing of a run is to be believed, for each protocol where that is so; each reason once."""
-    found = (doubt_of(record, rows, protocol) for protocol in record.config.protocol)
+def doubts_of(record: RunRecord, rows: pd.DataFrame, protocols: Sequence[str] | None = None) -> list[str]:
+    """Why nothing of a run is to be believed under its protocols, or some of them; each reason once."""
+    found = (doubt_of(record, rows, protocol) for protocol in protocols or record.config.protocol)
     return [doubt for doubt in dict.fromkeys(found) if doubt]
 
 

@@ -250,7 +250,7 @@ def test_a_network_of_ones_own_with_names_and_options(cli: Cli, picture: Path, t
     code, out, _ = cli(picture, *factory[:2], "--method", "cam", "--class", "1")
     assert code == 0 and out[0].startswith("explained: class 1 (p = ")
     code, _, err = cli(picture, *factory[:2], "--class-names", "names.txt")
-    assert (code, err) == (2, "rcam-bench: class_names: there are 4 names, but the network has 3 classes\n")
+    assert (code, err) == (2, "rcam-bench: explain_net:make: class_names has 4 names for 3 outputs\n")
 
 
 def test_a_config_gives_network_methods_preprocessing_and_names(cli: Cli, picture: Path, tmp_path: Path) -> None:

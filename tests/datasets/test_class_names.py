@@ -1,10 +1,8 @@
 """What classes are called, and how they are found."""
 
-from pathlib import Path
-
 import pytest
 
-from reciprocam_bench.datasets.class_names import class_names, given_names
+from reciprocam_bench.datasets.class_names import class_names
 from reciprocam_bench.errors import UserError
 
 
@@ -35,17 +33,3 @@ def test_a_class_that_there_is_not(text: str, message: str) -> None:
     with pytest.raises(UserError) as error:
         class_names(1000).find(text)
     assert str(error.value) == message
-
-
-def test_names_are_read_from_a_file_one_a_line(tmp_path: Path) -> None:
-    path = tmp_path / "names.txt"
-    path.write_text("Größe\ntwo words\n\n", encoding="utf-8-sig")
-    assert given_names(str(path)) == ["Größe", "two words"]
-    assert given_names(["a"]) == ["a"] and given_names(None) is None
-    with pytest.raises(UserError, match="class_names: there are 2 names, but the network has 3 classes"):
-        class_names(3, given_names(str(path)))
-    with pytest.raises(UserError, match=r"class_names: .*nowhere.txt does not exist; give a text file"):
-        given_names(str(tmp_path / "nowhere.txt"))
-    path.write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(UserError, match=r"class_names: .*names.txt cannot be read"):
-        given_names(str(path))

@@ -17,6 +17,7 @@ from reciprocam_bench.figures import Strip
 
 pytestmark = pytest.mark.slow
 
+BACKBONE = {"model": "timm/test_resnet", "weights": "none"}
 SMALL = {"metrics": ["average_drop", "increase"], "limit": 3}
 VOC = """<annotation><size><width>60</width><height>40</height></size>{}</annotation>"""
 OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>11</ymin><xmax>30</xmax><ymax>20</ymax></bndbox></object>"
@@ -70,7 +71,6 @@ def test_chosen_images_have_sheets_in_the_formats_asked_for(pictures: Path, tmp_
         ({"pictures": {"colour": "jet"}}, "test: unknown key 'pictures.colour'; did you mean 'colormap'?"),
         ({"pictures": {"colormap": "jett"}}, "pictures.colormap: unknown colour map 'jett'; did you mean 'jet'?"),
         ({"pictures": {"metrics": ["adcc"]}}, "pictures.metrics: 'adcc' is no metric of this run with one value an"),
-        ({"class_names": ["a", "b"]}, "class_names: there are 2 names, but the network has 1000 classes"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_written(
@@ -86,7 +86,7 @@ def test_a_strip_shows_all_of_the_picture_with_scores_and_names(tmp_path: Path, 
     root = draw_classes(tmp_path / "p")
     for path in root.rglob("*.png"):
         Image.open(path).resize((90, 40)).save(path)
-    settings = config(root, maps=1, **SMALL, class_names=[f"kind {i}" for i in range(1000)])
+    settings = config(root, maps=1, **SMALL, backbone=BACKBONE | {"class_names": [f"kind {i}" for i in range(1000)]})
     run(settings, tmp_path / "run")
     rows = table(tmp_path / "run").iloc[:2]
     (name, found), *_ = ((n, s[0]) for n, s in drawn.items() if n != "headings")

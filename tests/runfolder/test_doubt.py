@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import binomtest
 
+from reciprocam_bench.reporting.compare import compare
 from reciprocam_bench.reporting.report import report
 from reciprocam_bench.reporting.summary import warnings_of, write_tables
 from reciprocam_bench.runfolder.doubt import doubt_of, near_chance
@@ -49,7 +50,7 @@ def folder(path: Path, right: int, images: int, weights: str = "default", classe
     path.mkdir(parents=True)
     (path / "config.yaml").write_text(
         f"backbone: {{model: torchvision/resnet18, weights: {weights}}}\ndataset: {{name: folder, root: x}}\n"
-        "methods: [cam]\nmetrics: [increase]\n"
+        "methods: [cam]\nmetrics: [increase]\nseed: 0\n"
     )
     facts = {"format": 2, "dataset": "folder", "images": images + 1, "images_total": images + 1, "finished": "today"}
     definitions = {
@@ -77,6 +78,8 @@ def test_a_network_near_chance_has_a_note_with_every_table_of_quality(tmp_path: 
         assert f"top-1 of the labelled images: 5.0 %\n\nNote: {CHANCE}{MEANING}.\n\n" in report(path, form)
     assert f". Note: {CHANCE}{MEANING}}}" in report(path, "latex")
     assert report(path, "csv").startswith("backbone,")
+    text = compare([path, folder(tmp_path / "other", 1, 20)], "markdown")
+    assert text.count(f"\n\nNote: {CHANCE}{MEANING}.\n\n") == 1
 
 
 def test_a_network_that_works_has_none(tmp_path: Path) -> None:
