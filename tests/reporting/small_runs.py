@@ -58,7 +58,7 @@ def write(path: Path, table: pd.DataFrame, methods: Sequence[str] = (), **change
     """A finished run folder of these rows; changes are of the config, the fingerprint, the definitions, the facts."""
     path.mkdir(parents=True, exist_ok=True)
     titles = list(methods or dict.fromkeys(table["method"]))
-    config = {**CONFIG, "methods": titles, **changes.pop("config", {})}
+    config = {**CONFIG, "methods": titles, **changes.pop("config", {}), "seed": 0}  # the last key tells a whole file
     metrics = {**METRICS, **changes.pop("metrics", {})}
     facts = {
         "format": 2,
