@@ -90,14 +90,30 @@ def _listed(value: Any) -> Any:
 ListOfNamed = Annotated[list[Annotated[NamedConfig, BeforeValidator(_named)]], BeforeValidator(_listed)]
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _rounds(value: Any) -> Any:
+    if value == "auto" or _is_count(value):
+        return value
+    raise ValueError(f"give a number of rounds from 1 on, or auto, not {value!r}")
+
+
+def _sizes(value: Any) -> Any:
+    if _is_count(value) or (isinstance(value, list) and value and all(map(_is_count, value))):
+        return value
+    raise ValueError(f"give a number of images from 1 on, or a list of such, not {value!r}")
+
+
 class TimingConfig(Strict):
     """How methods are timed."""
 
-    repeats: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+    repeats: Annotated[int | Literal["auto"], BeforeValidator(_rounds)] = Field(
         10, description="measured rounds; each runs every method once. auto: until every speed-up is known to 5 %"
     )
     warmup: int = Field(1, ge=0, description="rounds that are not counted")
-    batch_size: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
+    batch_size: Annotated[int | list[int], BeforeValidator(_sizes)] = Field(
         1, description="images a call; several sizes as a list"
     )
     processes: int = Field(1, ge=1, le=64, description="processes that take turns with blocks of rounds")

@@ -86,7 +86,7 @@ def test_its_method_and_its_metric_run_like_ours(here: Path, site: Path):
     summary = {row["method"]: row for row in rows(here / "run/summary.csv")}
     mean = sum(float(r["spread"]) for r in judged if r["method"] == "normcam[power=3]") / 2
     assert float(summary["normcam[power=3]"]["spread"]) == pytest.approx(100 * mean, abs=0.01)
-    assert {row["method"] for row in rows(here / "run/timing.csv")} == {"gradcam", "normcam[power=3]"}
+    assert {row["method"] for row in rows(here / "run/timing.csv")} == {"forward", "gradcam", "normcam[power=3]"}
     # Its title and direction are in the folder, so that a reader needs no plug-in.
     done = rcam_bench(here, None, "report", "run")
     assert done.returncode == 0 and "Masked ↓" in done.stdout, done.stderr
