@@ -5,6 +5,7 @@ The options of a method, a metric or a data set are keyword arguments of its fun
 
 import os
 import re
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -287,7 +288,7 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
     except ValidationError as error:
         # A key that is misspelt is missing too, under its right name.
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part) for part in _place(first["loc"], data))
         if first["type"] == "extra_forbidden":
             known = _keys_at(first["loc"][:-1])
             raise UserError(f"{where}: unknown key '{place}'{did_you_mean(str(first['loc'][-1]), known)}") from None
@@ -296,6 +297,17 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
         if first["type"] == "value_error":  # one of our own checks, which says it all
             raise UserError(f"{where}: {place}: {first['ctx']['error']}") from None
         raise UserError(f"{where}: {place}: {first['msg']}, not {first['input']!r}") from None
+
+
+def _place(location: tuple[int | str, ...], data: Any) -> Iterator[int | str]:
+    """The keys of a mistake's location, without the types that pydantic tried there."""
+    for part in location:
+        if isinstance(data, dict):
+            yield part
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int):
+            yield part
+            data = data[part]
 
 
 def dump_config(config: Config) -> str:

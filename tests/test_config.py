@@ -116,7 +116,11 @@ def test_unset_variable_is_reported_when_it_is_needed(value: str | None, monkeyp
         ("metrics=[]", "c.yaml: metrics: "),
         ("protocol=[]", "c.yaml: protocol: "),
         ("timing=true", "c.yaml: timing: "),
-        ("classes=all", "c.yaml: classes"),
+        (
+            "backbone={model: a, class_names: [b, 3]}",
+            "c.yaml: backbone.class_names.1: Input should be a valid string, not",
+        ),
+        ("classes=all", "c.yaml: classes: Input should be 'predicted'"),
         ("threads=10000", "c.yaml: threads: Input should be less than or equal to 1024, not 10000"),
         ("backbone={modle: x}", "c.yaml: unknown key 'backbone.modle'; did you mean 'model'?"),
         ("timing.metods=[cam]", "c.yaml: unknown key 'timing.metods'; did you mean 'methods'?"),
