@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reciprocam_bench.timing.load import warning
+from reciprocam_bench.timing.machine import warning
 
 CONFIG = """\
 backbone: {model: torchvision/resnet18}

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.backbones.class_names import read_class_names
+from reciprocam_bench.backbones.names_file import read_class_names
 from reciprocam_bench.cli import main
 from reciprocam_bench.config import parse_config
 from reciprocam_bench.reporting.latex import to_latex

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from reciprocam_bench.backbones.backbone import Backbone
-from reciprocam_bench.backbones.class_names import read_class_names
 from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.fitted_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
+from reciprocam_bench.backbones.names_file import read_class_names
 from reciprocam_bench.config import Config, NamedConfig, dump_config, fill_environment
 from reciprocam_bench.datasets.class_names import ClassNames, class_names
 from reciprocam_bench.datasets.dataset import Dataset

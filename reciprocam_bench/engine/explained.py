@@ -12,8 +12,8 @@ from reciprocam_bench.datasets.dataset import list_images
 from reciprocam_bench.datasets.images import Picture, read_picture, stretched_note
 from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.drawing import scores_in_words
-from reciprocam_bench.engine.located import class_words, located, panel
 from reciprocam_bench.engine.one_image import Explained, Shown, explain_picture
+from reciprocam_bench.engine.panels import class_words, heat_of, panel
 from reciprocam_bench.engine.subject import Asked, Subject, set_up_subject
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.figures import Panel, Strip, panel_pixels, save_figure
@@ -219,7 +219,7 @@ def _written(
 def _drawn(subject: Subject, image: Image.Image, shown: Shown, base: Path, maps: bool) -> tuple[Panel, list[str]]:
     """A map's overlay on the whole picture, and the map alone if asked for, written; and its panel."""
     style, geometry = subject.config.pictures, subject.prepare.geometry
-    heat = located(shown.raw, geometry, image.size)
+    heat = heat_of(shown.raw, geometry, image.size)
     pictures = {".png": overlay(image, heat, style.alpha, style.colormap, geometry.view(*image.size))}
     if maps:
         pictures["_map.png"] = heat_layer(heat, style.colormap)

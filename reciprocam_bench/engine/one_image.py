@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reciprocam_bench.datasets.images import Picture
-from reciprocam_bench.engine.located import top_classes
+from reciprocam_bench.engine.panels import top_classes
 from reciprocam_bench.engine.subject import Subject
 from reciprocam_bench.errors import UserError, in_words
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass

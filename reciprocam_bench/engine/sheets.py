@@ -13,7 +13,7 @@ from reciprocam_bench.datasets.images import Picture, read_picture
 from reciprocam_bench.datasets.targets import scaled_boxes
 from reciprocam_bench.engine.drawing import scores_in_words
 from reciprocam_bench.engine.drawn_maps import DrawnMaps
-from reciprocam_bench.engine.located import class_words, located, panel
+from reciprocam_bench.engine.panels import class_words, heat_of, panel
 from reciprocam_bench.engine.run import Run
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import forward_pass
@@ -88,7 +88,7 @@ def _strip(run: Run, protocol: Protocol, sample: Sample, picture: Picture, rows:
         status, scores = str(row["status"]), scores_in_words(experiment.shown_metrics, row)
         caption = scores if status == "ok" else ", ".join(part for part in (status, scores) if part)
         if title in maps:
-            panels.append(panel(title, located(maps[title], geometry, size), caption, most, marked=bool(boxes)))
+            panels.append(panel(title, heat_of(maps[title], geometry, size), caption, most, marked=bool(boxes)))
         else:
             panels.append(Panel(title, None, caption))
     words = class_words(

@@ -16,12 +16,12 @@ import torch
 from reciprocam_bench.config import TimingConfig
 from reciprocam_bench.datasets.images import PreparedImages
 from reciprocam_bench.engine.experiment import Experiment
-from reciprocam_bench.engine.processes import OtherTimer, started
 from reciprocam_bench.engine.progress import Progress
 from reciprocam_bench.engine.run import Run, Screen
+from reciprocam_bench.engine.timing_processes import OtherTimer, started
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import Method
-from reciprocam_bench.timing.load import Reading, between, warning
+from reciprocam_bench.timing.machine import Reading, between, warning
 from reciprocam_bench.timing.measure import Call, Timed, peaks
 from reciprocam_bench.timing.table import frame, timing_table, uncertainty
 from reciprocam_bench.timing.timer import Timer

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from reciprocam_bench.timing.load import Reading, between, warning
+from reciprocam_bench.timing.machine import Reading, between, warning
 
 CPU = torch.device("cpu")
 BEGIN = Reading(total=100, idle=50, steal=1, own=10, load_average=0.5, clock_mhz=2000)

@@ -1,4 +1,4 @@
-"""A raw map on all of a picture: what overlays and sheets show of it."""
+"""Panels of overlays and sheets: a raw map on all of a picture, and the words beside it."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from reciprocam_bench.protocols.maps import normalise, on_original
 from reciprocam_bench.protocols.protocol import Geometry
 
 
-def located(cam: Tensor, geometry: Geometry, size: tuple[int, int]) -> Heat:
+def heat_of(cam: Tensor, geometry: Geometry, size: tuple[int, int]) -> Heat:
     """A raw map ``(h, w)`` normalised, on the pixels of a picture of (width, height): ``(height, width)``, 0 to 1."""
     return on_original(normalise(cam[None].float()), geometry, *size)[0].cpu().numpy()
 
