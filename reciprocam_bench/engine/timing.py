@@ -64,8 +64,9 @@ def time_experiment(experiment: Experiment, screen: Screen) -> Timing:
         able = [m for m in experiment.timed if m.title not in failed]
         reference = None if timing.relative_to in failed else timing.relative_to
         timer = Timer(backbone, able, batches, on_done=count)
-        warmed = time.perf_counter()
+        begun = time.perf_counter()
         timer.warm_up(timing.warmup)
+        seconds = (time.perf_counter() - begun) / timing.warmup if timing.warmup else np.inf
         calls: list[Call] = []
 
         def table() -> pd.DataFrame:
@@ -73,7 +74,6 @@ def time_experiment(experiment: Experiment, screen: Screen) -> Timing:
 
         with started(experiment.config, timing.processes - 1, able, batches, count.rounds) as others:
             timers: list[Timer | OtherTimer] = [timer, *others]
-            seconds = (time.perf_counter() - warmed) / max(1, timing.warmup)
             for block, rounds in enumerate(_schedule(timing, seconds, lambda: uncertainty(table()))):
                 calls += timers[block % len(timers)].block(block, rounds)
     machine = between(begin, Reading.now(), backbone.device)
@@ -103,7 +103,7 @@ def _schedule(timing: TimingConfig, seconds_of_round: float, uncertain: Callable
     """The rounds of each block.
 
     With ``auto`` blocks go on until no ratio is more uncertain than 5 % or the budget is used. ``uncertain`` says how
-    uncertain the ratios of the blocks so far are.
+    uncertain the ratios of the blocks so far are; a round of unknown length is infinitely long.
     """
     if timing.repeats != "auto":
         edges = np.linspace(0, timing.repeats, min(timing.repeats, _MOST_BLOCKS) + 1).round().astype(int).tolist()

@@ -1,6 +1,7 @@
 """Other processes that time blocks of rounds, each with a network of its own."""
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from multiprocessing.connection import Connection
 
 from torch import Tensor
 
-from reciprocam_bench.config import Config, NamedConfig, dump_config, parse_config
+from reciprocam_bench.config import Config
 from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.experiment import make_methods, set_up_backbone
 from reciprocam_bench.errors import UserError, in_words
@@ -55,13 +56,13 @@ def started(
     ``batches`` are images by batch size, on any device; ``on_block`` is told the number of rounds of a finished block.
     """
     context = multiprocessing.get_context("spawn")
-    named = [{"name": m.spec.name, **m.options, "label": m.title} for m in methods]
+    titles = {m.title for m in methods}
     on_cpu = {size: images.cpu() for size, images in batches.items()}
     processes, timers = [], []
     try:
         for number in range(1, count + 1):
             ours, theirs = context.Pipe()
-            what = (theirs, dump_config(config), named, on_cpu, number)
+            what = (theirs, config, titles, on_cpu, number)
             process = context.Process(target=_serve, args=what, daemon=True)
             process.start()
             theirs.close()
@@ -70,25 +71,27 @@ def started(
             timers[-1].ready()
         yield timers
     finally:
+        for timer in timers:
+            timer.connection.close()  # nobody asks any more: it ends
         for process in processes:
+            process.join(timeout=1)  # unless it is in the middle of a block
             process.kill()
             process.join()
 
 
-def _serve(connection: Connection, config: str, methods: list, batches: dict[int, Tensor], number: int) -> None:
-    import yaml
-
+def _serve(connection: Connection, config: Config, titles: set[str], batches: dict[int, Tensor], number: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to answer; it ends this one
     try:
-        settings = parse_config(yaml.safe_load(config), "the run's config")
-        device = set_up_torch(settings)
-        backbone = set_up_backbone(settings, load_protocol(settings.protocol[0]), device)
+        backbone = set_up_backbone(config, load_protocol(config.protocol[0]), set_up_torch(config))
+        timed = (config.timing and config.timing.methods) or config.methods
+        methods = make_methods([m for m in timed if m.title in titles], backbone)
         ready = {size: backbone.prepare(images) for size, images in batches.items()}
-        timer = Timer(backbone, make_methods([NamedConfig.model_validate(m) for m in methods], backbone), ready, number)
+        timer = Timer(backbone, methods, ready, number)
         timer.warm_up(1)
         connection.send([])
         while True:
             connection.send(timer.block(*connection.recv()))
     except EOFError:  # nobody asks any more
         pass
-    except Exception as error:
+    except Exception as error:  # whatever it is, it is the first process that tells it
         connection.send(str(error) if isinstance(error, UserError) else in_words(error))

@@ -66,7 +66,7 @@ def test_chosen_images_have_sheets_in_the_formats_asked_for(pictures: Path, tmp_
         ({"maps": [1.5]}, "test: maps: give a number of images or a list of image ids"),
         (
             {"pictures": {"formats": "gif"}},
-            "test: pictures.formats.0: Input should be 'png', 'pdf' or 'svg', not",
+            "test: pictures.formats: Input should be 'png', 'pdf' or 'svg', not",
         ),
         ({"pictures": {"colour": "jet"}}, "test: unknown key 'pictures.colour'; did you mean 'colormap'?"),
         ({"pictures": {"colormap": "jett"}}, "pictures.colormap: unknown colour map 'jett'; did you mean 'jet'?"),

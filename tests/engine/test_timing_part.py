@@ -83,6 +83,11 @@ def test_auto_goes_on_until_ratios_are_known() -> None:
     assert [len(r) for r in rounds] == [4] * 7  # five blocks of two seconds, then until 5 %
 
 
+def test_auto_takes_rounds_of_unknown_length_one_by_one() -> None:
+    rounds = list(_schedule(TimingConfig(repeats="auto"), float("inf"), lambda: 0.0))
+    assert [len(r) for r in rounds] == [1] * 5
+
+
 def test_auto_ends_with_its_budget() -> None:
     rounds = list(_schedule(TimingConfig(repeats="auto", budget_s=1e-9), 100.0, lambda: 1.0))
     assert [len(r) for r in rounds] == [1, 1]
