@@ -91,7 +91,7 @@ def _serve(connection: Connection, config: Config, titles: set[str], batches: di
         connection.send([])
         while True:
             connection.send(timer.block(*connection.recv()))
-    except EOFError:  # nobody asks any more
+    except (EOFError, ConnectionError):  # nobody asks any more
         pass
     except Exception as error:  # whatever it is, it is the first process that tells it
         connection.send(str(error) if isinstance(error, UserError) else in_words(error))
