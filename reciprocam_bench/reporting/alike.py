@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
+import pandas as pd
+
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.record import RunRecord, read_images
 from reciprocam_bench.runfolder.schema import IMAGES
@@ -18,23 +20,23 @@ def check_alike(records: Sequence[RunRecord]) -> None:
     """``UserError`` that says what differs where runs are not of one network, data set, preparation and protocol."""
     first = records[0]
     for other in records[1:]:
-        differing = _differing(_facts(first), _facts(other))
-        if differing:
+        if found := differing(facts_of(first), facts_of(other)):
             raise UserError(
-                f"{other.path} cannot be compared with {first.path}: {differing}; "
+                f"{other.path} cannot be compared with {first.path}: {found}; "
                 "compare runs of the same network, images, preprocessing and protocol version"
             )
     for a, b in combinations(records, 2):
-        _check_images(a, b)
+        check_images(read_images(a.path), read_images(b.path), str(a.path), str(b.path / IMAGES))
 
 
 def noted(records: Sequence[RunRecord]) -> str:
     """What else differs between runs that can be compared: for the reader to judge."""
-    found = [_differing(_circumstances(records[0]), _circumstances(other)) for other in records[1:]]
+    found = [differing(circumstances_of(records[0]), circumstances_of(other)) for other in records[1:]]
     return "; ".join(dict.fromkeys(text for text in found if text))
 
 
-def _facts(record: RunRecord) -> dict[str, Any]:
+def facts_of(record: RunRecord) -> dict[str, Any]:
+    """What must be the same where values are compared."""
     config, fingerprint, rules = record.config, record.environment.fingerprint, record.definitions
     backbone = config.backbone
     facts: dict[str, Any] = {
@@ -58,12 +60,13 @@ def _facts(record: RunRecord) -> dict[str, Any]:
     return facts
 
 
-def _circumstances(record: RunRecord) -> dict[str, Any]:
+def circumstances_of(record: RunRecord) -> dict[str, Any]:
+    """What may differ, and is told."""
     found = {name: value for name, value in record.environment.fingerprint.items() if name not in ("weights", "head")}
     return found | {"layer": record.config.backbone.layer, "commit": record.environment.commit or "unknown"}
 
 
-def _differing(first: dict[str, Any], other: dict[str, Any]) -> str:
+def differing(first: dict[str, Any], other: dict[str, Any]) -> str:
     """``weights (a, not b)``; what only one of them has is no difference."""
     keys = [key for key in first if key in other and first[key] != other[key]]
     return ", ".join(f"{key} ({_shown(other[key])}, not {_shown(first[key])})" for key in keys)
@@ -73,13 +76,14 @@ def _shown(value: Any) -> str:
     return _DIGEST.sub(lambda digest: digest[0][:12], str(value)) or "none"
 
 
-def _check_images(a: RunRecord, b: RunRecord) -> None:
-    """Refuse an image of one name that is two pictures, or is labelled in two ways."""
-    both = read_images(a.path).merge(read_images(b.path), on="image", suffixes=("", "_other"))
+def check_images(first: pd.DataFrame, other: pd.DataFrame, name: str, where: str) -> None:
+    """Refuse an image of one name that is two pictures, or is labelled in two ways; tables as `read_images` gives them.
+
+    ``name`` is the first run's, ``where`` the table of the other.
+    """
+    both = first.merge(other, on="image", suffixes=("", "_other"))
     for column, what in (("sha256", "another picture"), ("truth", "labelled otherwise")):
         given = (both[column] != "") & (both[f"{column}_other"] != "")
         changed = both["image"][given & (both[column] != both[f"{column}_other"])]
         if len(changed):
-            raise UserError(
-                f"{b.path / IMAGES}: '{changed.iloc[0]}' is {what} than in {a.path}; compare runs on the same images"
-            )
+            raise UserError(f"{where}: '{changed.iloc[0]}' is {what} than in {name}; compare runs on the same images")

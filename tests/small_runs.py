@@ -1,4 +1,4 @@
-"""Run folders written by hand: what compare reads, without a run."""
+"""Run folders written by hand: what compare and check read, without a run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -76,4 +76,31 @@ def write(path: Path, table: pd.DataFrame, methods: Sequence[str] = (), **change
     (path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     (path / "environment.json").write_text(json.dumps(facts))
     table.to_csv(path / "per_image.csv", index=False)
+    return path
+
+
+def calls(times: Mapping[str, np.ndarray], scope: str = "end-to-end", size: int = 1, blocks: int = 10) -> pd.DataFrame:
+    """Measured calls of each method, milliseconds by round, and of the network alone under the name ``forward``."""
+    tables = []
+    for method, wall in times.items():
+        count = len(wall)
+        cells = {"method": method, "scope": "forward" if method == "forward" else scope, "batch_size": size}
+        cells |= {"process": 0, "block": np.arange(count) * blocks // count, "round": np.arange(count)}
+        tables.append(pd.DataFrame({**cells, "wall_ms": wall, "device_ms": np.nan}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def time(path: Path, rounds: pd.DataFrame, relative_to: str = "", failed: Mapping[str, str] | None = None) -> Path:
+    """Put timing.csv and timing_rounds.csv of these calls into a run folder; ``failed`` methods have a status alone."""
+    rounds.to_csv(path / "timing_rounds.csv", index=False)
+    table = [
+        {"method": method, "scope": scope, "batch_size": size, "status": "ok", "median_ms": group["wall_ms"].median()}
+        for (method, scope, size), group in rounds.groupby(["method", "scope", "batch_size"], sort=False)
+    ]
+    for method, reason in (failed or {}).items():
+        table.append({"method": method, "scope": "end-to-end", "batch_size": 1, "status": f"error: {reason}"})
+    needed = ["repeats", "q25_ms", "q75_ms", "device_median_ms", "images_per_s", "peak_memory_mb"]
+    needed += ["speedup", "speedup_low", "speedup_high"]
+    fixed = {"backbone": "torchvision/resnet18", "implementation": "", "relative_to": relative_to}
+    pd.DataFrame(table).assign(**fixed, **dict.fromkeys(needed)).to_csv(path / "timing.csv", index=False)
     return path

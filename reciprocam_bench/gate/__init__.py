@@ -1,0 +1,1 @@
+"""What ``rcam-bench check`` decides, and the formats it speaks."""

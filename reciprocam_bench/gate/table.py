@@ -1,0 +1,54 @@
+"""Findings as a table to read, and one for programs."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reciprocam_bench.gate.findings import Finding, shown
+from reciprocam_bench.reporting.latex import to_latex
+from reciprocam_bench.reporting.report import check_format, titled
+from reciprocam_bench.reporting.tables import to_markdown
+from reciprocam_bench.reporting.terminal import to_terminal
+from reciprocam_bench.runfolder.tables import to_csv
+
+
+def to_text(findings: Sequence[Finding], title: str, notes: Sequence[str], form: str, width: int = 100) -> str:
+    """The table in a format of `report`; what failed or moved stands first. Raises ``UserError`` for another format."""
+    check_format(form)
+    if form == "csv":
+        return to_csv(pd.DataFrame([_row(f) for f in findings]), "%.6g")
+    readable = pd.DataFrame([_readable(f) for f in findings])
+    if not readable["note"].any():
+        readable = readable.drop(columns="note")
+    title = titled(title, notes, form)
+    if form == "latex":
+        return to_latex(readable, title, "tab:check")
+    return f"{title}\n\n{to_markdown(readable) if form == 'markdown' else to_terminal(readable, width)}"
+
+
+def _readable(finding: Finding) -> dict[str, str]:
+    return {
+        "checked": finding.title,
+        "baseline": shown(finding, finding.before),
+        "now": shown(finding, finding.now),
+        "change": finding.moved(),
+        "verdict": finding.verdict,
+        "note": finding.reason,
+    }
+
+
+def _row(finding: Finding) -> dict[str, object]:
+    change, now = finding.change, finding.now
+    return {
+        "checked": finding.title,
+        "kind": "ratio" if finding.pair else "metric",
+        "baseline": finding.before.value,
+        "now": now.value if now else None,
+        "low": now.low if now else None,
+        "high": now.high if now else None,
+        "change": change.value,
+        "change_low": change.low,
+        "change_high": change.high,
+        "verdict": finding.verdict,
+        "note": finding.reason,
+    }
