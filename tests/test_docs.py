@@ -160,6 +160,9 @@ def test_a_command_runs_as_shown(reader: Path, monkeypatch: pytest.MonkeyPatch, 
     if words[0] in ("report", "compare"):
         for name in (word for word in words[1:] if word.startswith("runs/")):
             shutil.copytree(ROOT / "results/resnet18_imagenet_subset", name, dirs_exist_ok=True)
+    if words[0] == "check":
+        shutil.copytree(ROOT / "results/quickstart", words[1], dirs_exist_ok=True)
+        call(monkeypatch, [*words[:4], "--update"])
     call(monkeypatch, words)
 
 

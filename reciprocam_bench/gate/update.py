@@ -56,8 +56,13 @@ def _ratios(record: RunRecord, old: Baseline | None, path: Path) -> list[Ratio]:
         now = rounds.ratio(ratio.pair, str(path))
         if isinstance(now, str):
             raise UserError(f"{record.path}: {now}; a baseline holds what works")
-        found.append(ratio.model_copy(update={"value": now.value, "low": now.low, "high": now.high}))
+        found.append(ratio.model_copy(update={name: _short(value) for name, value in vars(now).items()}))
     return found
+
+
+def _short(value: float | None) -> float | None:
+    """Six significant digits, as timing.csv holds."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def _metrics(values: Values, old: Baseline | None, path: Path) -> list[Value]:
@@ -66,7 +71,7 @@ def _metrics(values: Values, old: Baseline | None, path: Path) -> list[Value]:
     found = []
     for value, now in zip(wanted, values.estimates([w.key for w in wanted], str(path)), strict=True):
         if now is not None:
-            found.append(value.model_copy(update={"value": now[0].value, "images": now[1]}))
+            found.append(value.model_copy(update={"value": round(now[0].value, 6), "images": now[1]}))
         elif old:
             raise UserError(f"{values.path}: no map has a value of {value}; a baseline holds what works")
     return found

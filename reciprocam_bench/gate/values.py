@@ -88,7 +88,7 @@ class Values:
 def _checked(record: RunRecord, rows: pd.DataFrame) -> pd.DataFrame:
     """A baseline's rows, with values as numbers."""
     try:
-        rows = record.checked(rows.fillna("").astype(str))
+        rows = record.checked(rows.astype(object).where(rows.notna(), "").astype(str))
         whole = not rows.duplicated(list(KEY)).any()
     except (UserError, OSError, KeyError):  # there is no file to name a line of
         whole = False
