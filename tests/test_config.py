@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reciprocam_bench.config import Config, dump_config, find_config, load_config, parse_config, read_yaml
+from reciprocam_bench.config import (
+    Config,
+    Suite,
+    dump_config,
+    find_config,
+    load_config,
+    load_experiments,
+    parse_config,
+    read_yaml,
+)
 from reciprocam_bench.errors import UserError
 
 MINIMAL = {"backbone": {"model": "timm/x"}, "dataset": {"name": "folder", "root": "pics"}, "methods": ["gradcam"]}
@@ -302,4 +311,5 @@ def test_impossible_config_names_are_not_found(name: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_shipped_configs_are_valid(path: Path) -> None:
-    assert load(str(path)).methods
+    found = load_experiments(str(path))
+    assert all(config.methods for config in (found.configs if isinstance(found, Suite) else [found.config]))

@@ -48,7 +48,7 @@ def blocks_per_stage(module: nn.Module) -> list[int]:
 
 
 def lite_name(key: str, stages: Sequence[int]) -> str:
-    """timm's name of a tensor: ``_blocks.3._bn2.bias`` is ``blocks.2.0.bn3.bias`` where stages have 1, 2, ... blocks."""
+    """timm's name of a tensor: ``_blocks.3._bn2.bias`` is ``blocks.2.0.bn3.bias`` for stages of 1, 2, ... blocks."""
     places = [(stage, i) for stage, count in enumerate(stages) for i in range(count)]
     parts = key.split(".")
     try:

@@ -2,13 +2,13 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reciprocam_bench.config import OF_VALUES, Config, find_config, load_config
+from reciprocam_bench.config import OF_VALUES, Config, Suite, find_config, load_config, load_experiments
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.titles import file_name
 
@@ -45,6 +45,16 @@ def one_config(config: str | None, option: str | None) -> str:
     return name
 
 
+def read_experiments(
+    config: str, limit: int | None, device: str | None, overrides: list[str] | None
+) -> Config | list[Config]:
+    """As `read`; a config for each backbone where the config lists several."""
+    loaded = load_experiments(config, tuple(overrides or ()), limit=limit, device=device)
+    for note in loaded.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return loaded.configs if isinstance(loaded, Suite) else loaded.config
+
+
 def read(config: str, limit: int | None, device: str | None, overrides: list[str] | None) -> Config:
     """The config with the command line's values over it; what that leaves out of the file is told on stderr."""
     loaded = load_config(config, tuple(overrides or ()), limit=limit, device=device)
@@ -70,6 +80,27 @@ def screen(quiet: bool) -> "Screen":
     return Screen(
         quiet, (lambda *lines: None) if quiet else (lambda *lines: print(*lines, file=sys.stderr, flush=True))
     )
+
+
+def run_each(
+    settings: Config | list[Config],
+    folder: Path,
+    quiet: bool,
+    do: Callable[[Config, Path, "Screen"], None],
+    parts: Sequence[str],
+) -> None:
+    """Do it for one config, or for each backbone of a suite in a folder of its own; and show the tables."""
+    from reciprocam_bench.engine.suite import each_backbone
+    from reciprocam_bench.runfolder.suite import check_single
+
+    talk = screen(quiet)
+    if isinstance(settings, Config):
+        check_single(folder)
+        do(settings, folder, talk)
+    else:
+        each_backbone(settings, folder, talk, do)
+    if not quiet:
+        show(folder, parts=parts)
 
 
 def show(folders: Path | Sequence[Path], form: str | None = None, parts: Sequence[str] = ("summary", "timing")) -> None:

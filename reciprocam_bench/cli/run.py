@@ -1,6 +1,13 @@
 """``rcam-bench run``."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from reciprocam_bench.cli import options
+from reciprocam_bench.config import Config
+
+if TYPE_CHECKING:
+    from reciprocam_bench.engine.run import Screen
 
 
 def command(
@@ -15,14 +22,14 @@ def command(
 ) -> None:
     """Run an experiment: judge, time, and write the tables. A stopped run continues; a finished one can grow."""
     name = options.one_config(config, config_option)
-    settings = options.read(name, limit, device, set)
+    settings = options.read_experiments(name, limit, device, set)
     folder = options.run_folder(name, output, set)
     from reciprocam_bench.engine.complete import complete
     from reciprocam_bench.reporting.summary import warnings_of, write_tables
 
-    screen = options.screen(quiet)
-    complete(settings, folder, fresh=fresh, screen=screen, summarise=write_tables)
-    for line in warnings_of(folder):
-        screen.say(f"note: {line}")
-    if not quiet:
-        options.show(folder)
+    def one(config: Config, path: Path, screen: "Screen") -> None:
+        complete(config, path, fresh=fresh, screen=screen, summarise=write_tables)
+        for line in warnings_of(path):
+            screen.say(f"note: {line}")
+
+    options.run_each(settings, folder, quiet, one, ("summary", "timing"))

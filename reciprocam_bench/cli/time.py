@@ -1,6 +1,13 @@
 """``rcam-bench time``."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from reciprocam_bench.cli import options
+from reciprocam_bench.config import Config
+
+if TYPE_CHECKING:
+    from reciprocam_bench.engine.run import Screen
 
 
 def command(
@@ -15,10 +22,11 @@ def command(
 ) -> None:
     """Only the timing part of a run; measured anew each time."""
     name = options.one_config(config, config_option)
-    settings = options.read(name, limit, device, set)
+    settings = options.read_experiments(name, limit, device, set)
     folder = options.run_folder(name, output, set)
     from reciprocam_bench.engine.complete import only_time
 
-    only_time(settings, folder, fresh=fresh, screen=options.screen(quiet))
-    if not quiet:
-        options.show(folder, parts=("timing",))
+    def one(config: Config, path: Path, screen: "Screen") -> None:
+        only_time(config, path, fresh=fresh, screen=screen)
+
+    options.run_each(settings, folder, quiet, one, ("timing",))

@@ -1,6 +1,7 @@
 """``rcam-bench validate``."""
 
 from reciprocam_bench.cli import options
+from reciprocam_bench.config import Config
 
 
 def command(
@@ -9,10 +10,17 @@ def command(
     set: options.Set = None,
 ) -> None:
     """Check a config without running it: data, weights, layer, split, methods."""
-    settings = options.read(options.one_config(config, config_option), None, None, set)
+    settings = options.read_experiments(options.one_config(config, config_option), None, None, set)
+    for number, one in enumerate([settings] if isinstance(settings, Config) else settings):
+        if number:
+            print()
+        _validate(one)
+
+
+def _validate(config: Config) -> None:
     from reciprocam_bench.engine.experiment import set_up
 
-    experiment = set_up(settings)
+    experiment = set_up(config)
     b, p = experiment.backbone, experiment.preparation(experiment.protocols[0])
     names = f" ({', '.join(b.class_names)})" if b.class_names else ""
     lines = {

@@ -18,14 +18,15 @@ from reciprocam_bench.runfolder.record import RunRecord
 
 @dataclass(frozen=True)
 class Screen:
-    """Where a run talks: lines and progress bars, or nothing of it."""
+    """Where a run talks: lines and progress bars, or nothing of it; ``about`` stands before a bar's label."""
 
     quiet: bool
     say: Callable[..., None]
+    about: str = ""
 
     def progress(self, total: float, unit: str, label: str, done: float = 0.0) -> Progress:
         """A bar of ``total`` units."""
-        return Progress(total, unit, label, done=done, quiet=self.quiet)
+        return Progress(total, unit, f"{self.about}{label}", done=done, quiet=self.quiet)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ class Finding:
         return f"{value}{' %' if self.pair else ''}" + (f" ({low} to {high})" if low else "")
 
     def _of_change(self, value: float) -> str:
-        return f"{100 * (value - 1):+.1f}" if self.pair else f"{value:+.2f}"
+        # Adding nothing takes the sign off what rounds to it.
+        return f"{round(100 * (value - 1), 1) + 0.0:+.1f}" if self.pair else f"{round(value, 2) + 0.0:+.2f}"
 
 
 def shown(finding: Finding, estimate: Estimate | None) -> str:

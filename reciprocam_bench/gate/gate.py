@@ -1,8 +1,10 @@
 """A check as the command line asks for it: text, files, and whether it failed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from reciprocam_bench.errors import UserError
 from reciprocam_bench.gate.actions import tell_github
 from reciprocam_bench.gate.check import check, other_circumstances
 from reciprocam_bench.gate.decide import BETTER, HOLDS, UNTOLD, WORSE
@@ -12,6 +14,7 @@ from reciprocam_bench.gate.table import to_text
 from reciprocam_bench.gate.update import update
 from reciprocam_bench.reporting.report import check_format
 from reciprocam_bench.runfolder.disk import write_whole
+from reciprocam_bench.runfolder.suite import is_suite, run_folders
 
 
 def check_against(
@@ -19,22 +22,40 @@ def check_against(
 ) -> tuple[str, bool]:
     """The text of a check in a format of `report`, and whether it failed; ``files`` are paths by format."""
     check_format(form)
-    findings = check(folder, path)
+    findings = [finding for run, file in _pairs(folder, path) for finding in _named(check(run, file), run, folder)]
     for name, target in files.items():
         write_whole(target, FORMATS[name](findings, strict), f"give --{name} another file")
     title = f"{folder} against {path}: {_counted(findings)}"
-    other = other_circumstances(folder, path)
-    notes = [f"the run differs from the baseline in {other}"] if other else []
+    found = dict.fromkeys(other_circumstances(run, file) for run, file in _pairs(folder, path))
+    notes = [f"the run differs from the baseline in {other}" for other in found if other]
     commands = tell_github(findings, to_text(findings, title, notes, "markdown"), strict)
     text = to_text(findings, title, notes, form, width)
     return "\n".join([text, *commands]), any(f.fails(strict) for f in findings)
 
 
 def write_update(folder: Path, path: Path) -> str:
-    """Write the baseline of a run; what was written, in one line."""
-    baseline = update(folder, path)
-    rows = "with the rows of the run" if baseline.rows else "without rows"
-    return f"written to {path}: {len(baseline.ratios)} ratios, {len(baseline.metrics)} values of metrics, {rows}"
+    """Write the baseline of a run, or of each run of a suite; what was written, in a line each."""
+    lines = []
+    for run, file in _pairs(folder, path):
+        baseline = update(run, file)
+        rows = "with the rows of the run" if baseline.rows else "without rows"
+        counts = f"{len(baseline.ratios)} ratios, {len(baseline.metrics)} values of metrics"
+        lines.append(f"written to {file}: {counts}, {rows}")
+    return "\n".join(lines)
+
+
+def _pairs(folder: Path, path: Path) -> list[tuple[Path, Path]]:
+    """A run and its baseline; of a suite every run, whose baselines lie in a folder under the run's name."""
+    if not is_suite(folder):
+        return [(folder, path)]
+    if path.is_file():
+        raise UserError(f"{folder} is a suite of runs; give --against a folder, for a baseline of each")
+    return [(run, path / f"{run.name}.json") for run in run_folders(folder)]
+
+
+def _named(findings: Sequence[Finding], run: Path, folder: Path) -> list[Finding]:
+    """Findings of a suite are named after their run as well."""
+    return [f if run == folder else replace(f, title=f"{run.name}: {f.title}") for f in findings]
 
 
 def _counted(findings: Sequence[Finding]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from reciprocam_bench.gate.decide import BETTER, HOLDS, UNTOLD, WORSE
 from reciprocam_bench.gate.findings import Finding, shown
 from reciprocam_bench.reporting.latex import to_latex
 from reciprocam_bench.reporting.report import check_format, titled
@@ -11,13 +12,16 @@ from reciprocam_bench.reporting.tables import to_markdown
 from reciprocam_bench.reporting.terminal import to_terminal
 from reciprocam_bench.runfolder.tables import to_csv
 
+_ORDER = (WORSE, UNTOLD, BETTER, HOLDS)
+
 
 def to_text(findings: Sequence[Finding], title: str, notes: Sequence[str], form: str, width: int = 100) -> str:
-    """The table in a format of `report`; what failed or moved stands first. Raises ``UserError`` for another format."""
+    """The table in a format of `report`; what failed stands first. Raises ``UserError`` for another format."""
     check_format(form)
     if form == "csv":
         return to_csv(pd.DataFrame([_row(f) for f in findings]), "%.6g")
-    readable = pd.DataFrame([_readable(f) for f in findings])
+    ordered = sorted(findings, key=lambda f: _ORDER.index(f.verdict))
+    readable = pd.DataFrame([_readable(f) for f in ordered])
     if not readable["note"].any():
         readable = readable.drop(columns="note")
     title = titled(title, notes, form)

@@ -20,6 +20,7 @@ from reciprocam_bench.reporting.terminal import to_terminal
 from reciprocam_bench.runfolder.disk import write_whole
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import COMPARISON, Definitions
+from reciprocam_bench.runfolder.suite import is_suite, run_folders
 from reciprocam_bench.runfolder.tables import to_csv
 from reciprocam_bench.titles import parse_title
 
@@ -39,7 +40,9 @@ def compare(
     output: Path | None = None,
     width: int = 100,
 ) -> str:
-    """Write ``comparison.csv`` into ``output``, or the first run folder, and return it as text in a format of `report`.
+    """Write ``comparison.csv`` into ``output``, or the first folder, and return it as text in a format of `report`.
+
+    Of suites the runs of each backbone are compared with one another, in one table after another.
 
     Raises ``UserError`` for another format, an unknown baseline or metric, runs that are not alike, and where there are
     no two methods to compare.
@@ -47,15 +50,37 @@ def compare(
     check_format(form)
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UserError("a run folder is given twice; give each once")
-    records = [read_record(folder) for folder in folders]
-    table = comparison(records, baseline, metrics)
-    text = to_csv(table, "%.6g")
+    groups = [[read_record(folder) for folder in group] for group in _groups(folders)]
+    tables = [comparison(records, baseline, metrics) for records in groups]
+    text = to_csv(pd.concat(tables, ignore_index=True), "%.6g")
     _write(output or folders[0], text)
     if form == "csv":
         return text
-    definitions = Definitions(metrics={n: m for r in reversed(records) for n, m in r.definitions.metrics.items()})
-    parts = [_text(records, part, definitions, form, width) for _, part in table.groupby(["protocol", "family"])]
+    parts = []
+    for records, table in zip(groups, tables, strict=True):
+        definitions = Definitions(metrics={n: m for r in reversed(records) for n, m in r.definitions.metrics.items()})
+        parts += [_text(records, part, definitions, form, width) for _, part in table.groupby(["protocol", "family"])]
     return "\n".join(parts)
+
+
+def _groups(folders: Sequence[Path]) -> list[list[Path]]:
+    """Which run folders are compared with one another: all, or of suites those of one backbone."""
+    suites = [folder for folder in folders if is_suite(folder)]
+    if not suites:
+        return [list(folders)]
+    single = next((folder for folder in folders if folder not in suites), None)
+    if single is not None:
+        raise UserError(
+            f"{single} is a run, {suites[0]} a suite of runs; compare runs with runs, or suites with suites"
+        )
+    runs: dict[str, list[Path]] = {}
+    for suite in suites:
+        for folder in run_folders(suite):
+            runs.setdefault(folder.name, []).append(folder)
+    alone = next((name for name, group in runs.items() if len(group) < len(suites)), None)
+    if alone is not None:
+        raise UserError(f"'{alone}' is not a run of every suite; compare suites of the same backbones")
+    return list(runs.values())
 
 
 def comparison(records: Sequence[RunRecord], baseline: str | None = None, metrics: Sequence[str] = ()) -> pd.DataFrame:

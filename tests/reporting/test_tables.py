@@ -110,6 +110,7 @@ def test_a_terminal_gets_fewer_columns_first_and_titles_whole():
 def test_readable_timing_keeps_three_digits():
     timing = pd.DataFrame(
         {
+            "backbone": ["b"],
             "method": ["cam"],
             "implementation": [None],
             "scope": ["end-to-end"],

@@ -1,0 +1,36 @@
+"""One experiment on several backbones, one after another, in a folder of run folders."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from reciprocam_bench.config import Config
+from reciprocam_bench.engine.run import Screen
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder.suite import begin_suite, folder_names
+
+
+def each_backbone(
+    configs: Sequence[Config], path: Path, screen: Screen, do: Callable[[Config, Path, Screen], None]
+) -> None:
+    """Call ``do`` for each backbone with its run folder and a screen that says which one it is.
+
+    A backbone that cannot be run is told and left out, so that a night's work does not end at the second of six; the
+    others are run, and a ``UserError`` at the end says what is missing.
+    """
+    names = folder_names([config.backbone for config in configs])
+    begin_suite(path, names)
+    failed: list[str] = []
+    for number, (config, name) in enumerate(zip(configs, names, strict=True), 1):
+        about = f"[{number}/{len(names)}] "
+        screen.say(f"{about}{config.backbone.model}")
+        try:
+            do(config, path / name, replace(screen, about=about))
+        except UserError as error:
+            screen.say(f"{about}left out: {error}")
+            failed.append(f"{name} ({error})")
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(names)} backbones could not be run: {'; '.join(failed)}; "
+            "the others are done, and the same command goes on"
+        )

@@ -1,0 +1,84 @@
+"""A suite on disk: a folder with a run folder for each backbone, and the list of them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from reciprocam_bench.config import read_yaml
+from reciprocam_bench.config_backbone import BackboneConfig
+from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder.disk import write_whole
+from reciprocam_bench.runfolder.schema import CONFIG
+from reciprocam_bench.titles import file_name
+
+SUITE = "suite.yaml"
+_CURE = "correct it, or run the suite again, which writes it anew"
+
+
+def folder_names(backbones: Sequence[BackboneConfig]) -> list[str]:
+    """A name for the run folder of each backbone: its model's, and what else tells it from the others of that model."""
+    names = []
+    for backbone in backbones:
+        alike = [other for other in backbones if other.model == backbone.model]
+        differing = [
+            str(value) for key, value in backbone if any(getattr(other, key) != value for other in alike) and value
+        ]
+        names.append(file_name("-".join([backbone.model.replace("/", "-"), *map(_last, differing)])))
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise UserError(f"backbone: two of the list are the same, '{twice}'; give each once")
+    return names
+
+
+def begin_suite(path: Path, names: Sequence[str]) -> None:
+    """Make a folder a suite of these run folders; one that holds a single run is refused and left alone."""
+    if (path / CONFIG).exists():
+        raise UserError(f"{path} holds a run of one network; give --output another folder for the suite")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}; give --output another folder") from None
+    write_whole(path / SUITE, yaml.safe_dump({"runs": list(names)}, sort_keys=False, allow_unicode=True))
+
+
+def check_single(path: Path) -> None:
+    """Refuse to put a single run into the folder of a suite."""
+    if is_suite(path):
+        raise UserError(f"{path} holds a suite; give --output another folder for a run of one network")
+
+
+def is_suite(path: Path) -> bool:
+    """Whether a folder holds a suite."""
+    return (path / SUITE).exists()
+
+
+def run_folders(path: Path) -> list[Path]:
+    """The run folders of a suite that were begun, in its order; a folder that is no suite stands for itself."""
+    if not is_suite(path):
+        return [path]
+    found = [path / name for name in _names(path / SUITE)]
+    begun = [folder for folder in found if (folder / CONFIG).exists()]
+    if not begun:
+        raise UserError(f"{path} holds no run yet; run the suite first")
+    return begun
+
+
+def all_run_folders(paths: Sequence[Path]) -> list[Path]:
+    """The run folders of several folders, suites among them."""
+    return [folder for path in paths for folder in run_folders(path)]
+
+
+def _names(path: Path) -> Iterator[str]:
+    content = read_yaml(path)
+    names = content.get("runs")
+    if not isinstance(names, list) or not names:
+        raise UserError(f"{path}: 'runs' must list folders; {_CURE}")
+    for name in names:
+        if not isinstance(name, str) or name != file_name(name):
+            raise UserError(f"{path}: runs: {str(name)[:60]!r} is no name of a folder here; {_CURE}")
+        yield name
+
+
+def _last(text: str) -> str:
+    return text.rpartition("/")[2]
