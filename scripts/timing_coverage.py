@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reciprocam_bench.timing.machine import warning
+from reciprocam_bench.runfolder.doubt import busy
 
 CONFIG = """\
 backbone: {model: torchvision/resnet18}
@@ -41,9 +41,9 @@ def one_run(number: int, work: Path, sets: list[str]) -> pd.DataFrame:
     machine = json.loads((folder / "environment.json").read_text())["machine"]
     table = pd.read_csv(folder / "timing.csv")
     table = table[table["speedup"].notna() & (table["method"] != table["relative_to"])]
-    busy = {"run": number, "machine": "busy" if warning(machine) else "idle"}
-    busy |= {name: machine[name] for name in ("others", "steal")}
-    return table[["method", "scope", "batch_size", "blocks", *RATIOS]].assign(**busy)
+    fixed = {"run": number, "machine": "busy" if busy(machine) else "idle"}
+    fixed |= {name: machine[name] for name in ("others", "steal")}
+    return table[["method", "scope", "batch_size", "blocks", *RATIOS]].assign(**fixed)
 
 
 def coverage(runs: pd.DataFrame) -> pd.DataFrame:

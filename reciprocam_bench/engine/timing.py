@@ -21,7 +21,8 @@ from reciprocam_bench.engine.run import Run, Screen
 from reciprocam_bench.engine.timing_processes import OtherTimer, started
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import Method
-from reciprocam_bench.timing.machine import Reading, between, warning
+from reciprocam_bench.runfolder.doubt import busy
+from reciprocam_bench.timing.machine import Reading, between
 from reciprocam_bench.timing.measure import Call, Timed, peaks
 from reciprocam_bench.timing.table import frame, timing_table, uncertainty
 from reciprocam_bench.timing.timer import Timer
@@ -142,7 +143,7 @@ def _tell(failed: dict[str, str], timing: TimingConfig, machine: dict[str, Any])
     for title, reason in failed.items():
         lost = "; nothing is timed against it" if title == timing.relative_to else ""
         print(f"note: {title} could not be timed: {reason}{lost}", file=sys.stderr)
-    if line := warning(machine):
+    if line := busy(machine):
         print(f"note: {line}", file=sys.stderr)
 
 

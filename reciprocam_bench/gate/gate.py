@@ -14,6 +14,8 @@ from reciprocam_bench.gate.table import to_text
 from reciprocam_bench.gate.update import update
 from reciprocam_bench.reporting.report import check_format
 from reciprocam_bench.runfolder.disk import write_whole
+from reciprocam_bench.runfolder.doubt import busy
+from reciprocam_bench.runfolder.record import read_record
 from reciprocam_bench.runfolder.suite import is_suite, run_folders
 
 
@@ -28,6 +30,7 @@ def check_against(
     title = f"{folder} against {path}: {_counted(findings)}"
     found = dict.fromkeys(other_circumstances(run, file) for run, file in _pairs(folder, path))
     notes = [f"the run differs from the baseline in {other}" for other in found if other]
+    notes += [line for run, _ in _pairs(folder, path) if (line := busy(read_record(run).environment.machine))]
     commands = tell_github(findings, to_text(findings, title, notes, "markdown"), strict)
     text = to_text(findings, title, notes, form, width)
     return "\n".join([text, *commands]), any(f.fails(strict) for f in findings)

@@ -12,6 +12,7 @@ from reciprocam_bench.reporting.latex import to_latex
 from reciprocam_bench.reporting.summary import doubts_of
 from reciprocam_bench.reporting.tables import readable_summary, readable_timing, to_markdown
 from reciprocam_bench.reporting.terminal import to_terminal
+from reciprocam_bench.runfolder.doubt import busy
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import ERROR, FORWARD, PER_IMAGE, SUMMARY, Definitions
 from reciprocam_bench.runfolder.suite import all_run_folders
@@ -71,8 +72,11 @@ def _checked(record: RunRecord, name_it: bool) -> list[str]:
         return []
     rows = record.rows()
     check_agreement(record, rows)
-    who = f"{record.config.backbone.model}: " if name_it else ""
-    return [who + doubt for doubt in doubts_of(record, rows)]
+    return [_who(record, name_it) + doubt for doubt in doubts_of(record, rows)]
+
+
+def _who(record: RunRecord, name_it: bool) -> str:
+    return f"{record.config.backbone.model}: " if name_it else ""
 
 
 def _part(records: Sequence[RunRecord], name: str, notes: list[str]) -> _Part | None:
@@ -82,9 +86,12 @@ def _part(records: Sequence[RunRecord], name: str, notes: list[str]) -> _Part | 
         return None
     having = [record for record, _ in frames]
     frame = pd.concat([frame for _, frame in frames], ignore_index=True)
-    # How fast a network is does not depend on what it has learnt.
-    of_quality = list(dict.fromkeys(notes)) if name == "summary" else []
-    return _Part(name, frame, _one_meaning(having), _title(having, name, frame), of_quality)
+    # How fast a network is does not depend on what it has learnt, nor how good maps are on what else a machine does.
+    if name == "timing":
+        notes = [
+            _who(record, len(having) > 1) + line for record in having if (line := busy(record.environment.machine))
+        ]
+    return _Part(name, frame, _one_meaning(having), _title(having, name, frame), list(dict.fromkeys(notes)))
 
 
 def _one_meaning(records: Sequence[RunRecord]) -> Definitions:

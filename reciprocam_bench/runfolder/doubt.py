@@ -1,7 +1,8 @@
-"""When nothing that a network's maps score is to be believed: it classifies no better than chance."""
+"""Why numbers of a run are not to be believed: a network no better than chance, a machine that had other work."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import exp, fsum, lgamma, log
+from typing import Any
 
 import pandas as pd
 
@@ -9,6 +10,8 @@ from reciprocam_bench.config import BackboneConfig
 from reciprocam_bench.runfolder.record import RunRecord
 
 _RARE = 0.005  # at each end of an exact 99 % interval
+# Shares of the processors' time, while something was timed, that others may take without a word.
+_BUSY, _STOLEN = 0.10, 0.02
 _MEANINGLESS = "maps of such a network look convincing and score well, and mean nothing"
 
 
@@ -45,6 +48,20 @@ def doubt_of(record: RunRecord, rows: pd.DataFrame, protocol: str) -> str:
     if classes and near_chance(right, len(labelled), classes):
         return f"top-1 is {right} of {len(labelled)}, no better than chance (1 of {classes}): {_MEANINGLESS}"
     return ""
+
+
+def busy(machine: Mapping[str, Any]) -> str:
+    """What a reader must know of times measured beside other work; empty where there was none, or nothing is known.
+
+    ``machine`` is that of ``environment.json``.
+    """
+    others, steal = machine.get("others", 0.0), machine.get("steal", 0.0)
+    if others <= _BUSY and steal <= _STOLEN:
+        return ""
+    return (
+        f"while timing, other processes used {100 * others:.0f} % of the processors and the host took "
+        f"{100 * steal:.0f} %; times are those of a busy machine"
+    )
 
 
 def _share(hits: Iterable[int], images: int, chance: float) -> float:

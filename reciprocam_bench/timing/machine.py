@@ -7,8 +7,6 @@ from typing import Any, Self
 import psutil
 import torch
 
-_BUSY, _STOLEN = 0.10, 0.02
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -57,16 +55,6 @@ def between(begin: Reading, end: Reading, device: torch.device) -> dict[str, Any
         "others": round(max(0.0, busy - (end.own - begin.own) / total), 3),
         "steal": round(max(0.0, steal), 3),
     }
-
-
-def warning(machine: dict[str, Any]) -> str | None:
-    """One line where the machine had other work to do; None where it had none."""
-    if machine["others"] <= _BUSY and machine["steal"] <= _STOLEN:
-        return None
-    return (
-        f"while timing, other processes used {100 * machine['others']:.0f} % of the processors and the host took "
-        f"{100 * machine['steal']:.0f} %; times are those of a busy machine"
-    )
 
 
 def _device_clock(device: torch.device) -> int | None:

@@ -89,3 +89,13 @@ def test_formats(tmp_path: Path, baseline: Path, before: Path) -> None:
     assert max(map(len, terminal.splitlines()[2:])) <= 60
     with pytest.raises(UserError, match="--format word: choose one of"):
         check_against(slow, baseline, "word", 100, False, {})
+
+
+def test_notes_say_what_a_reader_must_know(tmp_path: Path, baseline: Path) -> None:
+    now = made(tmp_path / "now", fingerprint={"torch": "9.9"}, machine={"others": 0.5, "steal": 0.0})
+    old = made(tmp_path / "old", fingerprint={"torch": "2.5"})
+    update(old, tmp_path / "old.json")
+    text, _ = check_against(now, tmp_path / "old.json", "markdown", 100, False, {})
+    assert "Note: the run differs from the baseline in torch (9.9, not 2.5)." in text
+    assert "Note: while timing, other processes used 50 % of the processors" in text
+    assert "Note" not in check_against(old, tmp_path / "old.json", "markdown", 100, False, {})[0]

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import torch
 
-from reciprocam_bench.timing.machine import Reading, between, warning
+from reciprocam_bench.runfolder.doubt import busy
+from reciprocam_bench.timing.machine import Reading, between
 
 CPU = torch.device("cpu")
 BEGIN = Reading(total=100, idle=50, steal=1, own=10, load_average=0.5, clock_mhz=2000)
@@ -19,17 +20,18 @@ def test_work_of_others_is_told_from_ones_own() -> None:
     machine = between(BEGIN, later(idle=4, steal=0, own=10), CPU)
     assert machine["others"] == 0.3 and machine["steal"] == 0.0
     assert machine["load_average"] == [0.5, 1.5] and machine["clock_mhz"] == [2000, 2000]
-    assert "used 30 % of the processors" in (warning(machine) or "")
+    assert "used 30 % of the processors" in busy(machine)
 
 
 def test_an_idle_machine_is_not_warned_of() -> None:
-    assert warning(between(BEGIN, later(idle=9, steal=0, own=10), CPU)) is None
+    assert not busy(between(BEGIN, later(idle=9, steal=0, own=10), CPU))
+    assert not busy({})  # a run that was not timed
 
 
 def test_stolen_time_is_warned_of() -> None:
     machine = between(BEGIN, later(idle=9, steal=1, own=10), CPU)
     assert machine["steal"] == 0.05 and machine["others"] == 0.0
-    assert "the host took 5 %" in (warning(machine) or "")
+    assert "the host took 5 %" in busy(machine)
 
 
 def test_it_is_read_from_this_machine() -> None:
