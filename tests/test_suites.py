@@ -125,9 +125,19 @@ def test_a_backbone_that_cannot_be_run_does_not_end_the_others(
     assert call("run", path, "--output", tmp_path / "runs", "--limit", 1) == 2
     said = capsys.readouterr().err
     last = said.splitlines()[-1]
-    assert "1 of 2 backbones could not be run: timm-no_such_net (timm has no model 'no_such_net'" in last
+    assert "1 of 2 backbones could not be run: timm-no_such_net: timm has no model 'no_such_net'" in last
     assert "the same command goes on" in last and "[2/2] judging: 1/1 images" in said
     assert [folder.name for folder in run_folders(tmp_path / "runs")] == ["timm-test_resnet"]
+
+
+@pytest.mark.slow
+def test_what_is_wrong_for_all_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = config(tmp_path / "bad.yaml", TWO, dataset={"name": "folder", "root": str(tmp_path / "none")})
+    words = ("--output", tmp_path / "runs", "--set", "backbone.weights=none", "--quiet")
+    assert call("run", path, *words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("rcam-bench: 2 of 2 backbones could not be run: timm-test_resnet, timm-test_efficientnet: ")
+    assert line.count("is not a folder") == 1
 
 
 @pytest.mark.slow

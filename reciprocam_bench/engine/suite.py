@@ -20,7 +20,7 @@ def each_backbone(
     """
     names = folder_names([config.backbone for config in configs])
     begin_suite(path, names)
-    failed: list[str] = []
+    failed: dict[str, list[str]] = {}
     for number, (config, name) in enumerate(zip(configs, names, strict=True), 1):
         about = f"[{number}/{len(names)}] "
         screen.say(f"{about}{config.backbone.model}")
@@ -28,9 +28,9 @@ def each_backbone(
             do(config, path / name, replace(screen, about=about))
         except UserError as error:
             screen.say(f"{about}left out: {error}")
-            failed.append(f"{name} ({error})")
+            failed.setdefault(str(error), []).append(name)
     if failed:
-        raise UserError(
-            f"{len(failed)} of {len(names)} backbones could not be run: {'; '.join(failed)}; "
-            "the others are done, and the same command goes on"
-        )
+        count = sum(map(len, failed.values()))
+        reasons = "; ".join(f"{', '.join(those)}: {reason}" for reason, those in failed.items())
+        others = "; the others are done, and the same command goes on" if count < len(names) else ""
+        raise UserError(f"{count} of {len(names)} backbones could not be run: {reasons}{others}")

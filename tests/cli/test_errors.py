@@ -184,7 +184,7 @@ def test_a_config_that_is_none(mistake: Callable[..., str], words: tuple, name: 
     [
         "",
         "- backbone\n",
-        "backbone: [timm/x]\ndataset: {name: folder}\nmethods: [cam]\n",
+        "backbone: [{timm: x}]\ndataset: {name: folder}\nmethods: [cam]\n",
         "backbone: {model: [a, b]}\ndataset: {name: folder}\nmethods: [cam]\n",
         "backbone:\n\tmodel: timm/x\n",
         "methods: [cam]\n",
