@@ -37,4 +37,4 @@ def chosen(evidence: Any, rows: Tensor) -> Any:
         return [evidence[row] for row in rows.tolist()]
     if isinstance(evidence, ForwardPass):
         return evidence.select(rows, evidence.classes[rows])
-    return lambda images, of: evidence(images, rows[of])  # ask
+    return lambda changed, of, **options: evidence(changed, rows[of], **options)  # mask, ask, explain

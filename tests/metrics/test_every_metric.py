@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from plain import rise_kernel
 from tester import check, metric_of
 from torch import tensor
 
@@ -14,8 +15,24 @@ PEAK = torch.zeros(1, 40, 48)
 PEAK[0, 20, 20] = 1
 NEAR, FAR = torch.zeros(1, 40, 48, dtype=torch.bool), torch.zeros(1, 40, 48, dtype=torch.bool)
 NEAR[0, 20, 34] = FAR[0, 0, 0] = True
+A, B = map(float, rise_kernel()[5:7])
+# Two images of four pixels, and a network whose answer is an image's mean.
+PLAIN = {
+    "images": tensor([[[[1.0, 1.0], [1.0, 1.0]]], [[[0.4, 0.0], [0.0, 0.0]]]]),
+    "ask": lambda x, of: x.mean((1, 2, 3)),
+}
+PLAIN |= {"probability": tensor([1.0, 0.1]), "saliency": tensor([[[0.9, 0.1], [0.5, 0.3]], [[1.0, 0.0], [0.0, 0.0]]])}
 BY_HAND = {
     "average_drop": [({"probability": tensor([0.8, 0.5]), "masked_probability": tensor([0.2, 0.9])}, [0.75, 0])],
+    "average_gain": [({"probability": tensor([0.8, 0.5]), "masked_probability": tensor([0.9, 0.4])}, [0.5, 0])],
+    "average_drop_in_deletion": [(PLAIN, [0.45, 1.0])],
+    "top_drop": [(PLAIN, [1 - 1.4 / 4, 0])],
+    "top_increase": [(PLAIN, [0, 0])],
+    "gini": [({"explanation": tensor([[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])}, [0.75, 0])],
+    "entropy": [({"explanation": tensor([[[0.5, 0.5], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])}, [0.5, 1])],
+    # From the blurred image, 1 or 0.4 times the kernel's two middle values, pixel by pixel to the image.
+    "insertion_auc": [(PLAIN, [(1 + (A + B) ** 2) / 2, 0.1 * ((A + B) ** 2 / 2 + 3.5 + 3 * A * B + 3 * B * B) / 4])],
+    "deletion_auc": [(PLAIN, [0.5, 0.0125])],
     "increase": [({"probability": tensor([0.5, 0.5]), "masked_probability": tensor([0.6, 0.5])}, [1, 0])],
     "complexity": [({"explanation": tensor([[[0.0, 1.0], [0.5, 0.5]]])}, [0.5])],
     "coherency": [({"explanation": tensor([[[0.0, 1.0]]]), "masked_explanation": tensor([[[1.0, 0.0]]])}, [0])],
@@ -77,7 +94,7 @@ WRONG = {
     "gives one value": (lambda raw: raw.mean(), r"values must be \(4,\)"),
     "gives a list": (lambda raw: raw.mean((1, 2)).tolist(), r"values must be \(4,\); they are list"),
     "is infinite": (lambda raw: raw.mean((1, 2)) / 0, "values must be finite"),
-    "asks unannounced": (lambda images, ask: ask(images, torch.arange(len(images))), "says another number of images"),
+    "asks unannounced": (lambda images, ask: ask(images, torch.arange(len(images))), "say another number of images"),
 }
 
 
