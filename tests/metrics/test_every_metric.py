@@ -22,6 +22,14 @@ PLAIN = {
     "ask": lambda x, of: x.mean((1, 2, 3)),
 }
 PLAIN |= {"probability": tensor([1.0, 0.1]), "saliency": tensor([[[0.9, 0.1], [0.5, 0.3]], [[1.0, 0.0], [0.0, 0.0]]])}
+# Two rows of two pixels, which the network counts where they are above 0. Behind the first hole stands
+# (2 * 10 - 2 * 10 - 10) / 5, behind the last (2 * 10 - 2 * 10 + 10) / 5; noise is far smaller.
+HOLES = {
+    "images": tensor([[10.0, 10.0], [-10.0, -10.0]]).expand(1, 3, 2, 2),
+    "saliency": tensor([[[0.9, 0.8], [0.2, 0.1]]]),
+}
+HOLES |= {"ask": lambda x, of: (x > 0).float().mean((1, 2, 3))}
+MAPS = {"explanation": tensor([[[0.0, 1.0]]]), "masked_explanation": tensor([[[0.0, 0.5]]])}
 BY_HAND = {
     "average_drop": [({"probability": tensor([0.8, 0.5]), "masked_probability": tensor([0.2, 0.9])}, [0.75, 0])],
     "average_gain": [({"probability": tensor([0.8, 0.5]), "masked_probability": tensor([0.9, 0.4])}, [0.5, 0])],
@@ -33,6 +41,11 @@ BY_HAND = {
     # From the blurred image, 1 or 0.4 times the kernel's two middle values, pixel by pixel to the image.
     "insertion_auc": [(PLAIN, [(1 + (A + B) ** 2) / 2, 0.1 * ((A + B) ** 2 / 2 + 3.5 + 3 * A * B + 3 * B * B) / 4])],
     "deletion_auc": [(PLAIN, [0.5, 0.0125])],
+    # 0 pixels at 10 %, then 1, 1, 2, 2, 2, 3, 3 and 3, the last but one.
+    "road_morf": [(HOLES, [(0.5 + 2 * 0.25) / 9])],
+    "road_lerf": [(HOLES, [(6 + 2 * 0.75 + 0.5) / 9])],
+    "road_combined": [(HOLES, [7 / 18])],
+    "arcc": [({**HOLES, **MAPS}, [3 / (1 / 1.0 + 1 / 0.5 + 1 / (3.75 / 4 - 0.25 / 4))])],
     "increase": [({"probability": tensor([0.5, 0.5]), "masked_probability": tensor([0.6, 0.5])}, [1, 0])],
     "complexity": [({"explanation": tensor([[[0.0, 1.0], [0.5, 0.5]]])}, [0.5])],
     "coherency": [({"explanation": tensor([[[0.0, 1.0]]]), "masked_explanation": tensor([[[1.0, 0.0]]])}, [0])],
@@ -54,6 +67,8 @@ BY_HAND = {
     "relevance_rank_accuracy": [({"located": PEAK, "objects": PEAK > 0}, [1])],
     "max_box_acc": [({"located": PEAK, "boxes": [[Box(20, 20, 21, 21)]]}, [[1.0] * 19])],
 }
+# Where values may lie, if not from 0 to 1.
+RANGES = {"road_combined": (-0.5, 0.5)}
 
 
 @pytest.fixture
@@ -65,8 +80,8 @@ def images() -> torch.Tensor:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_metric(name: str, tiny: rb.Backbone, images: torch.Tensor) -> None:
     values = check(metric_of(name), tiny, images, BY_HAND[name])
-    known = values[~values.isnan()]
-    assert known.min() >= 0 and known.max() <= 1
+    known, (low, high) = values[~values.isnan()], RANGES.get(name, (0, 1))
+    assert known.min() >= low and known.max() <= high
     assert METRICS.get(name).function.__doc__
 
 

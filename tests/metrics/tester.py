@@ -51,7 +51,7 @@ def evidence(backbone: rb.Backbone, images: Tensor, rows: Sequence[int], maps: T
 
 def given(backbone: rb.Backbone, images: Tensor, found: dict[str, Any]) -> Evidence:
     """Evidence that is what one says it is, for values worked out by hand."""
-    made = evidence(backbone, images, range(len(next(iter(found.values())))))
+    made = evidence(backbone, images, range(len(next(v for v in found.values() if isinstance(v, Tensor | list)))))
     made.fp = replace(made.fp, images=found.get("images", made.fp.images))
     if not LOCALISED.isdisjoint(found):
         blank = dict.fromkeys(LOCALISED)
