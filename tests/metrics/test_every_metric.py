@@ -30,7 +30,29 @@ HOLES = {
 }
 HOLES |= {"ask": lambda x, of: (x > 0).float().mean((1, 2, 3))}
 MAPS = {"explanation": tensor([[[0.0, 1.0]]]), "masked_explanation": tensor([[[0.0, 0.5]]])}
+RAMP = torch.arange(1.0, 17).view(1, 4, 4)
 BY_HAND = {
+    "single_deletion": [
+        (
+            {
+                "images": RAMP.expand(1, 3, 4, 4),
+                "probability": tensor([8.5]),
+                "saliency": sign * RAMP,
+                "ask": PLAIN["ask"],
+            },
+            [sign],
+        )
+        for sign in (1, -1)
+    ],
+    "flip_equivariance": [
+        ({"raw": RAMP, "explain": lambda x, of: RAMP.flip(-1)}, [1]),
+        ({"raw": RAMP, "explain": lambda x, of: -RAMP.flip(-1)}, [-1]),
+    ],
+    "random_logit": [({"raw": RAMP, "explain": lambda x, of, classes: 2 * RAMP}, [1])],
+    # At 25, 50, 75 and 100 % of the layers.
+    "parameter_randomisation": [({"raw": RAMP, "explain": lambda x, of, fresh: RAMP if fresh < 0.7 else -RAMP}, [0])],
+    "infidelity": [({"saliency": torch.ones(1, 16, 16), "ask": lambda x, of, logits: x.sum((1, 2, 3))}, [0])],
+    "max_sensitivity": [({"raw": RAMP, "explain": lambda x, of: 1.5 * RAMP}, [0.5])],
     "average_drop": [({"probability": tensor([0.8, 0.5]), "masked_probability": tensor([0.2, 0.9])}, [0.75, 0])],
     "average_gain": [({"probability": tensor([0.8, 0.5]), "masked_probability": tensor([0.9, 0.4])}, [0.5, 0])],
     "average_drop_in_deletion": [(PLAIN, [0.45, 1.0])],
@@ -68,7 +90,8 @@ BY_HAND = {
     "max_box_acc": [({"located": PEAK, "boxes": [[Box(20, 20, 21, 21)]]}, [[1.0] * 19])],
 }
 # Where values may lie, if not from 0 to 1.
-RANGES = {"road_combined": (-0.5, 0.5)}
+RANGES = {"road_combined": (-0.5, 0.5), "infidelity": (0, 1e-3), "max_sensitivity": (0, 10)}
+RANGES |= dict.fromkeys(("single_deletion", "flip_equivariance", "random_logit", "parameter_randomisation"), (-1, 1))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """ARCC: coherency, complexity and ROAD in one number."""
 
+import torch
 from torch import Tensor
 
 from reciprocam_bench.explainers.forward_pass import ForwardPass
@@ -18,5 +19,5 @@ def arcc(coherency: Tensor, complexity: Tensor, fp: ForwardPass, saliency: Tenso
     data set value is the mean.
     """
     least, most = (road_scores(fp, saliency, ask, _SHARES, first) for first in ("least", "most"))
-    terms = (coherency, 1 - complexity, (least - most).clamp(0, 1))
-    return 3 / sum(1 / (term + 1e-8) for term in terms)
+    terms = torch.stack([coherency, 1 - complexity, (least - most).clamp(0, 1)])
+    return 3 / (1 / (terms + 1e-8)).sum(0)
