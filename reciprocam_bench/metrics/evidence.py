@@ -99,10 +99,11 @@ class Evidence:
         """Rows ``(G,)`` of images of one size and what is annotated there, under the maps; once for all metrics."""
         if self._scenes is None:
             return []
+        geometry = self._scenes.geometry
         return [
             (
                 torch.tensor(rows, device=self.raw.device),
-                group.annotated(on_original(normalise(self.raw[rows]), self._scenes.geometry, *group.size)),
+                group.annotated(on_original(normalise(self.raw[rows]), geometry, *group.size), geometry),
             )
             for rows, group in self._scenes.by_size()
         ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from reciprocam_bench.aggregation import AGGREGATIONS, column_of
+from reciprocam_bench.aggregation import AGGREGATIONS, OF_THRESHOLDS, column_of
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.registry import Registry
 
@@ -26,7 +26,7 @@ class MetricSpec:
         higher_is_better: the direction of the arrow in tables.
         aggregation: a name in `reciprocam_bench.aggregation.AGGREGATIONS`.
         terms: for ``harmonic-mean``, what it is the mean of: metrics, or ``1 - metric``.
-        thresholds: for ``best-threshold``, names of the T columns; values are then ``(N, T)``.
+        thresholds: for aggregations over thresholds, names of the T columns; values are then ``(N, T)``.
         forwards: how many full forward passes an image costs beside the evidence that metrics share; of the options
             where it depends on them.
         explains: how many images are explained again for each image, likewise.
@@ -74,9 +74,10 @@ def metric(
         raise UserError(
             f"metric '{name}': unknown aggregation '{aggregation}'{did_you_mean(aggregation, AGGREGATIONS)}"
         )
-    for kind, given, what in (("harmonic-mean", terms, "terms"), ("best-threshold", thresholds, "thresholds")):
-        if (aggregation == kind) != bool(given):
-            raise UserError(f"metric '{name}': {what} and aggregation '{kind}' go together")
+    together = {"terms": (terms, ["harmonic-mean"]), "thresholds": (thresholds, list(OF_THRESHOLDS))}
+    for what, (given, kinds) in together.items():
+        if (aggregation in kinds) != bool(given):
+            raise UserError(f"metric '{name}': {what} and aggregation '{kinds[0]}' go together")
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         needs = signature(function).parameters

@@ -30,6 +30,9 @@ HOLES = {
 }
 HOLES |= {"ask": lambda x, of: (x > 0).float().mean((1, 2, 3))}
 MAPS = {"explanation": tensor([[[0.0, 1.0]]]), "masked_explanation": tensor([[[0.0, 0.5]]])}
+BLOCK = torch.zeros(3, 224, 224)
+BLOCK[:, 56:112, 56:168] = 1
+WHOLE, HALF = Box(0.25, 0.25, 0.75, 0.5), Box(0.25, 0.25, 0.5, 0.5)
 RAMP = torch.arange(1.0, 17).view(1, 4, 4)
 BY_HAND = {
     "single_deletion": [
@@ -87,7 +90,14 @@ BY_HAND = {
     "pointing_game_box": [({"located": PEAK, "box_objects": NEAR}, [0])],
     "energy_pointing_game": [({"located": PEAK, "objects": PEAK > 0}, [1]), ({"located": PEAK, "objects": FAR}, [0])],
     "relevance_rank_accuracy": [({"located": PEAK, "objects": PEAK > 0}, [1])],
-    "max_box_acc": [({"located": PEAK, "boxes": [[Box(20, 20, 21, 21)]]}, [[1.0] * 19])],
+    # 112x56 pixels at every cut, the annotated box the same, or its left half: 57 of 113 columns are more than 0.5.
+    "max_box_acc": [
+        ({"raw": BLOCK, "seen_boxes": [[WHOLE], [HALF], []]}, [[1.0] * 255, [1.0] * 255, [0.0] * 255]),
+    ],
+    "max_box_acc_v2": [
+        ({"raw": BLOCK[:2], "seen_boxes": [[WHOLE], [HALF]]}, [[1.0] * 765, [1.0] * 510 + [0.0] * 255]),
+    ],
+    "box_accuracy": [({"located": PEAK, "boxes": [[Box(20, 20, 21, 21)]]}, [[1.0] * 19])],
 }
 # Where values may lie, if not from 0 to 1.
 RANGES = {"road_combined": (-0.5, 0.5), "infidelity": (0, 1e-3), "max_sensitivity": (0, 10)}

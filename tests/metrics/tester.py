@@ -18,6 +18,7 @@ from reciprocam_bench.metrics.annotated import LOCALISED, Annotated
 from reciprocam_bench.metrics.evidence import Evidence
 from reciprocam_bench.metrics.lookup import make_metrics
 from reciprocam_bench.metrics.metric import Metric, passes
+from reciprocam_bench.metrics.registry import METRICS
 from reciprocam_bench.metrics.scenes import Scenes
 from reciprocam_bench.protocols.protocol import Geometry, load_protocol
 from reciprocam_bench.registry import keyword_options
@@ -37,6 +38,8 @@ TARGETS = [
 
 def metric_of(name: str, **options: Any) -> Metric:
     """A metric by name, as a config asks for it."""
+    for module in METRICS.get(name).requires:
+        pytest.importorskip(module)
     *_, metric = make_metrics([NamedConfig(name=name, **options)]).values()
     return metric
 
@@ -53,12 +56,13 @@ def given(backbone: rb.Backbone, images: Tensor, found: dict[str, Any]) -> Evide
     """Evidence that is what one says it is, for values worked out by hand."""
     made = evidence(backbone, images, range(len(next(v for v in found.values() if isinstance(v, Tensor | list)))))
     made.fp = replace(made.fp, images=found.get("images", made.fp.images))
-    if not LOCALISED.isdisjoint(found):
-        blank = dict.fromkeys(LOCALISED)
+    localised = {name: value for name, value in found.items() if name in LOCALISED}
+    made.__dict__.update({name: value for name, value in found.items() if name not in ("images", *localised)})
+    if localised:
         made.__dict__["status"] = ["ok"] * len(made.fp)
-        made.__dict__["annotated"] = [(torch.arange(len(made.fp)), Annotated(**{**blank, **found}))]
-    else:
-        made.__dict__.update({name: value for name, value in found.items() if name != "images"})
+        made.__dict__["annotated"] = [
+            (torch.arange(len(made.fp)), Annotated(**{**dict.fromkeys(LOCALISED), **localised}))
+        ]
     return made
 
 
