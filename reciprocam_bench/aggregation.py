@@ -23,6 +23,11 @@ def best_threshold(means: np.ndarray) -> np.ndarray:
     return means[:, 0, :].max(axis=1)
 
 
+def mean_of_three_best_thresholds(means: np.ndarray) -> np.ndarray:
+    """The mean of the best of the first, the second and the third third of the columns."""
+    return means[:, 0, :].reshape(len(means), 3, -1).max(axis=2).mean(axis=1)
+
+
 def harmonic_mean(means: np.ndarray) -> np.ndarray:
     """The harmonic mean of the means of several terms, which are the columns; 0 where a term is not positive."""
     terms = means[:, 0, :]
@@ -35,9 +40,12 @@ AGGREGATIONS: dict[str, Aggregation] = {
     "mean": mean,
     "mean-of-classes": mean_of_classes,
     "best-threshold": best_threshold,
+    "mean-of-three-best-thresholds": mean_of_three_best_thresholds,
     "harmonic-mean": harmonic_mean,
 }
 
+# Those whose metrics have several values a trial.
+OF_THRESHOLDS = ("best-threshold", "mean-of-three-best-thresholds")
 _COMPLEMENT = "1 - "
 
 

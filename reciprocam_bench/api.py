@@ -77,7 +77,7 @@ def evaluate(
         Per-image values ``(N,)`` as fractions, by metric.
 
     Raises:
-        UserError: for unknown names, or coherency without a method.
+        UserError: for unknown names, or a metric that explains changed images, as coherency does, without a method.
 
     Example:
         >>> import torch, reciprocam_bench as rb
@@ -93,8 +93,9 @@ def evaluate(
         raise UserError(f"options {', '.join(options)} are of a method; name it with method=")
     again = _method(method, options, backbone) if method else None
     chosen = make_metrics(NamedConfig.model_validate(parse_title(m) if isinstance(m, str) else m) for m in metrics)
-    if again is None and any(m.explains_again for m in chosen.values()):
-        raise UserError("coherency explains the masked image again; name the method the maps were made with (method=)")
+    explains = [name for name, m in chosen.items() if again is None and m.needs("masked_explanation", "explain")]
+    if explains:
+        raise UserError(f"{explains[0]} explains changed images; name the method the maps were made with (method=)")
     evidence = Evidence(_forward(backbone, images, classes), maps.to(backbone.device), load_protocol(protocol), again)
     return {column: evidence.measure(metric) for column, metric in chosen.items()}
 

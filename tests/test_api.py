@@ -224,7 +224,7 @@ def test_maps_of_the_wrong_shape_are_refused(tiny, images, shape):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"metrics": ("coherency",)}, "coherency explains the masked image again; name the method the maps were made"),
+        ({"metrics": ("coherency",)}, "coherency explains changed images; name the method the maps were made with"),
         ({"metrics": ("coherncy",)}, "unknown metric 'coherncy'; did you mean 'coherency'? (rcam-bench ls metrics)"),
         ({"metrics": ("increase", "increase")}, "metrics: 'increase' is listed twice; remove one, or give one a label"),
         ({"protocol": "poppi-2012", "method": "cam"}, "unknown protocol 'poppi-2012'; did you mean 'poppi-2021'?"),

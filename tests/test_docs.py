@@ -13,6 +13,7 @@ import timm
 import torch
 import torchvision
 from PIL import Image
+from small_maps import keep
 
 from reciprocam_bench.backbones.fitted_head import save_linear_head
 from reciprocam_bench.cli import main
@@ -162,6 +163,8 @@ def test_a_command_runs_as_shown(reader: Path, monkeypatch: pytest.MonkeyPatch, 
         for name in (word for word in words[1:] if word.startswith("runs/")):
             shutil.rmtree(name, ignore_errors=True)
             shutil.copytree(ROOT / "results" / result, name)
+            for method in ("gradcam", "reciprocam") if "--agreement" in words else ():
+                keep(Path(name), method, np.random.default_rng(0).random((4, 7, 7)))
     if words[0] == "check":
         call(monkeypatch, [*words[:4], "--update"])
     call(monkeypatch, words)

@@ -8,13 +8,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder.raw_maps import DRAWN, FOLDER
 
 
 class DrawnMaps:
     """A file for each image and class under one protocol, in ``raw_maps/drawn/``; methods join it."""
 
     def __init__(self, run_folder: Path, protocol: str) -> None:
-        self._folder = run_folder / "raw_maps" / "drawn" / protocol
+        self._folder = run_folder / FOLDER / DRAWN / protocol
 
     def read(self, image: str, class_index: int) -> dict[str, Tensor]:
         """The raw maps ``(h, w)`` by the methods' titles; none where there is no file, or a damaged one."""

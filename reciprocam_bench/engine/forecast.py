@@ -7,12 +7,14 @@ from tqdm import tqdm
 
 from reciprocam_bench.engine.plan import Unit, Work
 from reciprocam_bench.engine.run import Run
+from reciprocam_bench.metrics.metric import passes
+from reciprocam_bench.protocols.protocol import Protocol
 
 
-def passes_of(unit: Unit, cost: float) -> list[float]:
+def passes_of(unit: Unit, cost: float, protocol: Protocol) -> list[float]:
     """The passes a unit makes over its images, in forwards: explain, masked image, explain that, questions."""
-    again = [cost] if any(m.explains_again for m in unit.metrics) else []
-    questions = sum(m.forwards for m in unit.metrics)
+    again = [cost] if any(m.needs("masked_explanation") for m in unit.metrics) else []
+    questions = passes(unit.metrics, protocol, cost)
     return [cost, 1.0, *again, *([questions] if questions else [])]
 
 
@@ -21,7 +23,8 @@ def forecast(run: Run, todo: list[Work], timed: bool) -> str:
     backbone, config = run.experiment.backbone, run.experiment.config
     each = _seconds_of_a_forward(run)
     judged = sum(
-        len(work.batch.samples) * (1 + sum(sum(passes_of(u, u.method.forwards(backbone))) for u in work.units))
+        len(work.batch.samples)
+        * (1 + sum(sum(passes_of(u, u.method.forwards(backbone), work.batch.protocol)) for u in work.units))
         for work in todo
     )
     rounds = 0.0

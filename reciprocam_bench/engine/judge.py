@@ -20,7 +20,7 @@ from reciprocam_bench.engine.trials import Trial, explain_trials
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.metrics.evidence import Evidence
-from reciprocam_bench.metrics.metric import Metric
+from reciprocam_bench.metrics.metric import Metric, passes
 from reciprocam_bench.metrics.scenes import Scenes
 from reciprocam_bench.protocols.protocol import Protocol
 from reciprocam_bench.runfolder.schema import ERROR
@@ -85,7 +85,7 @@ def _group(run: Run, work: Work, images: Images) -> Group | None:
 
 def _judge_group(run: Run, work: Work, group: Group, images: int, progress: Progress) -> list[Row]:
     backbone, fixed = run.experiment.backbone, _fixed_columns(group)
-    costs = [passes_of(unit, unit.method.forwards(backbone)) for unit in work.units]
+    costs = [passes_of(unit, unit.method.forwards(backbone), group.protocol) for unit in work.units]
     share = images / sum(map(sum, costs))
     rows, shown = [], {}
     drawn = [i for i, trial in enumerate(group.trials) if trial.sample.id in run.experiment.drawn]
@@ -159,7 +159,7 @@ def _measure_one(evidence: Evidence, metric: Metric) -> tuple[list[float], str]:
 
 
 def _evidence(group: Group, unit: Unit, maps: Tensor) -> Evidence:
-    questions = len(group) * sum(m.forwards for m in unit.metrics)
+    questions = len(group) * passes(unit.metrics, group.protocol, unit.method.forwards(group.fp.backbone))
     return Evidence(group.fp, maps, group.protocol, unit.method, group.scenes, questions)
 
 

@@ -1,6 +1,5 @@
 """Raw maps on disk (``save_maps``), so that metrics and protocols that join a run need not explain again."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from reciprocam_bench.engine.run import Run
 from reciprocam_bench.engine.trials import Trial
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
-from reciprocam_bench.titles import file_name
+from reciprocam_bench.runfolder.raw_maps import FOLDER, method_folder, short, told
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,7 @@ class RawMaps:
     """
 
     folder: Path | None = None
+    protocol: str = ""  # that the maps are made under first
 
     def read(self, trials: list[Trial], fp: ForwardPass) -> Tensor | None:
         """The maps ``(N, h, w)`` of these trials, on the device of the features; None where they are not kept."""
@@ -45,7 +45,8 @@ class RawMaps:
         partial = path.with_suffix(".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({"maps": maps.detach().cpu().contiguous()}, str(partial))
+            asked = [(*_asked(t), c) for t, c in zip(trials, fp.classes.tolist(), strict=True)]
+            save_file({"maps": maps.detach().cpu().contiguous()}, str(partial), told(self.protocol, asked))
             partial.replace(path)
         except (OSError, SafetensorError) as error:
             raise UserError(
@@ -55,18 +56,17 @@ class RawMaps:
     def _path(self, trials: list[Trial], fp: ForwardPass) -> Path | None:
         if self.folder is None:
             return None
-        asked = [(t.sample.id, t.target.category if t.target else "") for t in trials]
-        return self.folder / f"{_short(repr((asked, fp.classes.tolist())))}.safetensors"
+        return self.folder / f"{short(repr(([_asked(t) for t in trials], fp.classes.tolist())))}.safetensors"
+
+
+def _asked(trial: Trial) -> tuple[str, str]:
+    return trial.sample.id, trial.target.category if trial.target else ""
 
 
 def raw_maps_of(run: Run, work: Work, unit: Unit) -> RawMaps:
     """Where a run keeps the maps of a unit; nowhere without ``save_maps``."""
-    experiment, title = run.experiment, unit.method.title
+    experiment, protocol = run.experiment, work.batch.protocol
     if not experiment.config.save_maps:
         return RawMaps()
-    view = _short(repr(experiment.preparation(work.batch.protocol)))
-    return RawMaps(run.folder.path / "raw_maps" / view / f"{file_name(title)[:60]}_{_short(title)}")
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    view = short(repr(experiment.preparation(protocol)))
+    return RawMaps(run.folder.path / FOLDER / view / method_folder(unit.method.title), protocol.name)

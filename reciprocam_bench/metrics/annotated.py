@@ -18,12 +18,14 @@ class Annotated:
         objects: masks of the objects, ``(G, H, W)`` bool.
         box_objects: masks of the objects' boxes, ``(G, H, W)`` bool.
         boxes: each trial's boxes, in the images' pixels.
+        seen_boxes: the same as shares of the width and height that the network saw, 0 to 1; none that it missed.
     """
 
     located: Tensor
     objects: Tensor
     box_objects: Tensor
     boxes: list[list[Box]]
+    seen_boxes: list[list[Box]]
 
 
 LOCALISED = frozenset(field.name for field in fields(Annotated))
@@ -37,4 +39,4 @@ def chosen(evidence: Any, rows: Tensor) -> Any:
         return [evidence[row] for row in rows.tolist()]
     if isinstance(evidence, ForwardPass):
         return evidence.select(rows, evidence.classes[rows])
-    return lambda images, of: evidence(images, rows[of])  # ask
+    return lambda changed, of, **options: evidence(changed, rows[of], **options)  # mask, ask, explain

@@ -9,6 +9,7 @@ from torch import Tensor
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass, of_class
 from reciprocam_bench.explainers.registry import Method
 from reciprocam_bench.metrics.annotated import LOCALISED, Annotated, chosen
+from reciprocam_bench.metrics.fresh_weights import fresh_weights
 from reciprocam_bench.metrics.metric import Metric, default_metric
 from reciprocam_bench.metrics.scenes import Scenes
 from reciprocam_bench.protocols.maps import map_status, masked, normalise, on_original, upsample
@@ -31,7 +32,7 @@ class Evidence:
         protocol: how they are normalised, resized, and laid over the image.
         method: explains the masked images again, for coherency; metrics that need that fail without it.
         scenes: what is annotated in each image, for metrics of localisation; the others do not need it.
-        questions: how many images metrics will `ask` about in all, for progress.
+        questions: how many forward passes metrics will spend on what they `ask` and `explain` in all, for progress.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Evidence:
         self._protocol = protocol
         self._method = method
         self._scenes = scenes
-        self._questions, self._asked = questions, 0
+        self._questions, self._asked = questions, 0.0
         self._values: dict[str, Tensor] = {}
 
     @property
@@ -74,17 +75,13 @@ class Evidence:
     @cached_property
     def masked_fp(self) -> ForwardPass:
         """One forward pass of the masked images; it serves drop, increase and coherency."""
-        p = self.fp.backbone.preprocessing
-        mean, std = (torch.tensor(v, device=self.images.device) for v in (p.mean, p.std))
-        seen = masked(self.images, self.saliency, mean, std, raw=self._protocol.masked == "raw")
+        seen = self.mask(self.saliency, torch.arange(len(self.fp), device=self.images.device))
         return forward_pass(self.fp.backbone, seen, self.fp.classes, self.fp.progress)
 
     @cached_property
     def masked_explanation(self) -> Tensor:
         """The method's normalised maps of the masked images, at the resolution of ``explanation``."""
-        if self._method is None:
-            raise ValueError("the masked image is explained again; give the method the maps were made with")
-        maps = self._method(self.masked_fp).float()
+        maps = self._explainer(self.masked_fp).float()
         return self._saliency(maps) if self._protocol.judged == "image" else normalise(maps)
 
     @cached_property
@@ -102,16 +99,23 @@ class Evidence:
         """Rows ``(G,)`` of images of one size and what is annotated there, under the maps; once for all metrics."""
         if self._scenes is None:
             return []
+        geometry = self._scenes.geometry
         return [
             (
                 torch.tensor(rows, device=self.raw.device),
-                group.annotated(on_original(normalise(self.raw[rows]), self._scenes.geometry, *group.size)),
+                group.annotated(on_original(normalise(self.raw[rows]), geometry, *group.size), geometry),
             )
             for rows, group in self._scenes.by_size()
         ]
 
-    def ask(self, images: Tensor, rows: Tensor) -> Tensor:
-        """Class probability ``(M,)`` of changed images ``(M, 3, H, W)``, in chunks that fit the memory.
+    def mask(self, maps: Tensor, rows: Tensor) -> Tensor:
+        """The images ``rows (M,)`` of the batch seen through maps ``(M, H, W)``, as the protocol masks."""
+        p = self.fp.backbone.preprocessing
+        mean, std = (torch.tensor(v, device=self.images.device) for v in (p.mean, p.std))
+        return masked(self.images[rows], maps, mean, std, raw=self._protocol.masked == "raw")
+
+    def ask(self, images: Tensor, rows: Tensor, *, logits: bool = False) -> Tensor:
+        """Class probability ``(M,)`` of changed images ``(M, 3, H, W)``, in chunks that fit the memory; or its logit.
 
         ``rows (M,)`` says which image of the batch each was made of: it is asked about that image's class.
         """
@@ -119,15 +123,45 @@ class Evidence:
         size = backbone.chunk_size()
         with torch.no_grad():
             for part, of in zip(images.split(size), rows.split(size), strict=True):
-                probabilities = backbone.probabilities(backbone(backbone.prepare(part)))
-                found.append(of_class(probabilities, self.fp.classes[of]))
-                self._asked += len(part)
-                self.fp.progress(min(1.0, self._asked / max(self._questions, self._asked)))
+                scores = backbone(backbone.prepare(part))
+                scores = scores if logits else backbone.probabilities(scores)
+                found.append(of_class(scores, self.fp.classes[of]))
+                self._spent(len(part))
         return torch.cat(found)
+
+    def explain(self, images: Tensor, rows: Tensor, *, classes: Tensor | None = None, fresh: float = 0.0) -> Tensor:
+        """The method's raw maps ``(M, h, w)`` of changed images, a batch's number of them at a time.
+
+        Args:
+            images: ``(M, 3, H, W)``.
+            rows: which image of the batch each was made of, ``(M,)``.
+            classes: to explain instead of those images' own, ``(M,)``.
+            fresh: the share of the network's layers, from the last one on, whose weights are replaced by fresh ones
+                (`reciprocam_bench.metrics.fresh_weights`).
+        """
+        backbone, found = self.fp.backbone, []
+        classes = self.fp.classes[rows] if classes is None else classes
+        size = min(len(self.fp), backbone.chunk_size())
+        with fresh_weights(backbone, fresh):
+            for part, of in zip(images.split(size), classes.split(size), strict=True):
+                found.append(self._explainer(forward_pass(backbone, part, of)).float())
+                self._spent(len(part) * (1 + self._explainer.forwards(backbone)))
+        return torch.cat(found)
+
+    @property
+    def _explainer(self) -> Method:
+        if self._method is None:
+            raise ValueError("changed images are explained; give the method the maps were made with")
+        return self._method
+
+    def _spent(self, passes: float) -> None:
+        self._asked += passes
+        self.fp.progress(min(1.0, self._asked / max(self._questions, self._asked)))
 
     def measure(self, metric: Metric) -> Tensor:
         """Per-image values of a metric, ``(N,)``, or ``(N, T)`` for one with thresholds; float32."""
         if metric.column not in self._values:
+            metric = metric.under(self._protocol)
             self._values[metric.column] = self._localised(metric) if metric.localised else self._plain(metric)
         return self._values[metric.column]
 

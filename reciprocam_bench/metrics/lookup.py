@@ -1,6 +1,7 @@
 """Look metrics up by name, and check what they ask for before any network is loaded."""
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 from reciprocam_bench.aggregation import column_of
 from reciprocam_bench.config import NamedConfig
@@ -36,7 +37,12 @@ def _make(config: NamedConfig) -> Metric:
     spec = METRICS.get(config.name)
     options = check_options(f"metric '{config.name}'", spec.function, config.options)
     _check_needs(spec, ())
-    return Metric(config.title if config.label or config.options else spec.name, spec, options)
+    for module, cure in spec.requires.items():
+        if find_spec(module) is None:
+            raise UserError(f"metric '{spec.name}' needs {module}, which is not installed; {cure}")
+    metric = Metric(config.title if config.label or config.options else spec.name, spec, options)
+    metric.forwards, metric.explains  # noqa: B018 - options that do not go together are told where they are counted
+    return metric
 
 
 def _check_needs(spec: MetricSpec, above: tuple[str, ...]) -> None:

@@ -1,10 +1,12 @@
 """A metric with its options set: a column of a table."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reciprocam_bench.metrics.annotated import LOCALISED
-from reciprocam_bench.metrics.registry import METRICS, MetricSpec
+from reciprocam_bench.metrics.registry import METRICS, Cost, MetricSpec
+from reciprocam_bench.protocols.protocol import Protocol
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,46 @@ class Metric:
         return not LOCALISED.isdisjoint(self.spec.needs)
 
     @property
-    def explains_again(self) -> bool:
-        """Whether it, or a metric it is made of, compares with the explanation of the masked image."""
-        needs, metrics = self.spec.needs, METRICS.all()
-        return "masked_explanation" in needs or any(default_metric(n).explains_again for n in needs if n in metrics)
+    def parts(self) -> list["Metric"]:
+        """The metrics that it names, with their default options."""
+        return [default_metric(name) for name in self.spec.needs if name in METRICS.all()]
+
+    def needs(self, *evidence: str) -> bool:
+        """Whether it, or a metric it is made of, names one of these."""
+        return not set(evidence).isdisjoint(self.spec.needs) or any(part.needs(*evidence) for part in self.parts)
 
     @property
     def forwards(self) -> float:
-        """How many full forward passes an image costs beside the evidence that metrics share."""
-        cost = self.spec.forwards
-        return cost(self.options) if callable(cost) else cost
+        """How many full forward passes an image costs beside the evidence and the metrics that it names."""
+        return _cost(self.spec.forwards, self.options)
+
+    @property
+    def explains(self) -> float:
+        """How many images are explained again for each image, beside the masked one."""
+        return _cost(self.spec.explains, self.options)
+
+    def under(self, protocol: Protocol) -> "Metric":
+        """The same column with the options that a protocol sets where a config does not."""
+        return replace(self, options={**protocol.options.get(self.spec.name, {}), **self.options})
+
+
+def passes(metrics: Iterable[Metric], protocol: Protocol, method: float) -> float:
+    """How many forward passes an image costs by metrics that ask and explain, each that several name counted once.
+
+    ``method`` is what an explanation costs beside a forward pass.
+    """
+    found: dict[str, Metric] = {}
+    todo = list(metrics)
+    while todo:
+        metric = todo.pop()
+        if metric.column not in found:
+            found[metric.column] = metric.under(protocol)
+            todo += metric.parts
+    return sum(m.forwards + m.explains * (1 + method) for m in found.values())
+
+
+def _cost(cost: Cost, options: dict[str, Any]) -> float:
+    return cost(options) if callable(cost) else cost
 
 
 def default_metric(name: str) -> Metric:

@@ -1,17 +1,18 @@
 """The decorator that makes a function a metric."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter, signature
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
 
-from reciprocam_bench.aggregation import AGGREGATIONS, column_of
+from reciprocam_bench.aggregation import AGGREGATIONS, OF_THRESHOLDS, column_of
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.registry import Registry
 
-Forwards = float | Callable[[dict[str, Any]], float]
+Cost = float | Callable[[dict[str, Any]], float]
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,11 @@ class MetricSpec:
         higher_is_better: the direction of the arrow in tables.
         aggregation: a name in `reciprocam_bench.aggregation.AGGREGATIONS`.
         terms: for ``harmonic-mean``, what it is the mean of: metrics, or ``1 - metric``.
-        thresholds: for ``best-threshold``, names of the T columns; values are then ``(N, T)``.
+        thresholds: for aggregations over thresholds, names of the T columns; values are then ``(N, T)``.
         forwards: how many full forward passes an image costs beside the evidence that metrics share; of the options
             where it depends on them.
+        explains: how many images are explained again for each image, likewise.
+        requires: modules that it needs beside the package's own, and how to install each.
     """
 
     name: str
@@ -37,7 +40,9 @@ class MetricSpec:
     aggregation: str
     terms: tuple[str, ...]
     thresholds: tuple[str, ...]
-    forwards: Forwards
+    forwards: Cost
+    explains: Cost
+    requires: Mapping[str, str]
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -56,7 +61,9 @@ def metric(
     aggregation: str = "mean",
     terms: tuple[str, ...] = (),
     thresholds: tuple[str, ...] = (),
-    forwards: Forwards = 0,
+    forwards: Cost = 0,
+    explains: Cost = 0,
+    requires: Mapping[str, str] = MappingProxyType({}),
     aliases: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Register a function as the metric ``name``; `MetricSpec` says what the arguments mean.
@@ -67,9 +74,10 @@ def metric(
         raise UserError(
             f"metric '{name}': unknown aggregation '{aggregation}'{did_you_mean(aggregation, AGGREGATIONS)}"
         )
-    for kind, given, what in (("harmonic-mean", terms, "terms"), ("best-threshold", thresholds, "thresholds")):
-        if (aggregation == kind) != bool(given):
-            raise UserError(f"metric '{name}': {what} and aggregation '{kind}' go together")
+    together = {"terms": (terms, ["harmonic-mean"]), "thresholds": (thresholds, list(OF_THRESHOLDS))}
+    for what, (given, kinds) in together.items():
+        if (aggregation in kinds) != bool(given):
+            raise UserError(f"metric '{name}': {what} and aggregation '{kinds[0]}' go together")
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         needs = signature(function).parameters
@@ -77,8 +85,22 @@ def metric(
         if unknown is not None:
             raise UserError(f"metric '{name}': its term '{unknown}' is no parameter of the function")
         heading = title or name.replace("_", " ").capitalize()
-        spec = MetricSpec(name, function, heading, higher_is_better, aggregation, terms, thresholds, forwards)
-        METRICS.add(name, spec, aliases)
+        METRICS.add(
+            name,
+            MetricSpec(
+                name,
+                function,
+                heading,
+                higher_is_better,
+                aggregation,
+                terms,
+                thresholds,
+                forwards,
+                explains,
+                requires,
+            ),
+            aliases,
+        )
         return function
 
     return register

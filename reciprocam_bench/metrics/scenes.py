@@ -36,10 +36,19 @@ class Group:
         """Masks of the objects' boxes, ``(G, H, W)`` bool."""
         return torch.from_numpy(np.stack([object_mask(replace(t, segments=()), *self.size) for t in self.targets]))
 
-    def annotated(self, located: torch.Tensor) -> Annotated:
+    def annotated(self, located: torch.Tensor, geometry: Geometry) -> Annotated:
         """The targets beside maps ``(G, H, W)`` on the images' pixels, on the device of the maps."""
-        device = located.device
-        return Annotated(located, self.objects.to(device), self.box_objects.to(device), self.boxes)
+        device, view = located.device, geometry.view(*self.size)
+        seen = [[found for box in of_image if (found := _seen(box, view))] for of_image in self.boxes]
+        return Annotated(located, self.objects.to(device), self.box_objects.to(device), self.boxes, seen)
+
+
+def _seen(box: Box, view: tuple[float, float, float, float]) -> Box | None:
+    """A box as shares of what the network saw of an image; None where it saw nothing of the box."""
+    left, top, right, bottom = view
+    across = [min(1.0, max(0.0, (x - left) / (right - left))) for x in (box.left, box.right)]
+    down = [min(1.0, max(0.0, (y - top) / (bottom - top))) for y in (box.top, box.bottom)]
+    return Box(across[0], down[0], across[1], down[1]) if across[0] < across[1] and down[0] < down[1] else None
 
 
 class Scenes:

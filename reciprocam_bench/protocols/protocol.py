@@ -2,7 +2,7 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -60,7 +60,7 @@ class Upsample(_Strict):
 
 
 class Protocol(_Strict):
-    """One paper's way of judging maps."""
+    """One paper's way of judging maps; ``options`` are those of metrics, where a config does not set them."""
 
     name: str
     version: int
@@ -71,6 +71,7 @@ class Protocol(_Strict):
     masked: Literal["normalised", "raw"]
     upsample: Upsample
     judged: Literal["image", "map"]
+    options: dict[str, dict[str, Any]] = {}
     published: str
 
 

@@ -12,8 +12,20 @@ FORMAT = 2
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 PER_IMAGE, SUMMARY, PER_CLASS, TIMING = "per_image.csv", "summary.csv", "per_class.csv", "timing.csv"
 TIMING_ROUNDS = "timing_rounds.csv"
-SKIPPED, IMAGES, COMPARISON = "skipped.csv", "images.csv", "comparison.csv"
-FILES = (CONFIG, ENVIRONMENT, PER_IMAGE, SUMMARY, PER_CLASS, TIMING, TIMING_ROUNDS, SKIPPED, IMAGES, COMPARISON)
+SKIPPED, IMAGES, COMPARISON, AGREEMENT = "skipped.csv", "images.csv", "comparison.csv", "agreement.csv"
+FILES = (
+    CONFIG,
+    ENVIRONMENT,
+    PER_IMAGE,
+    SUMMARY,
+    PER_CLASS,
+    TIMING,
+    TIMING_ROUNDS,
+    SKIPPED,
+    IMAGES,
+    COMPARISON,
+    AGREEMENT,
+)
 # Pictures of the first images, and the raw maps of a run with save_maps.
 FOLDERS = ("maps", "raw_maps")
 

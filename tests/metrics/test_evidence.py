@@ -28,8 +28,8 @@ def made(tiny: rb.Backbone, images: torch.Tensor) -> Evidence:
 
 def test_the_names_are_the_documented_ones() -> None:
     own = {"fp", "raw", "images", "status", "saliency", "explanation", "masked_fp", "masked_explanation"}
-    assert own | {"probability", "masked_probability", "ask"} == EVIDENCE
-    assert {"located", "objects", "box_objects", "boxes"} == LOCALISED
+    assert own | {"probability", "masked_probability", "mask", "ask", "explain"} == EVIDENCE
+    assert {"located", "objects", "box_objects", "boxes", "seen_boxes"} == LOCALISED
 
 
 def test_a_metric_gets_what_it_names(tiny: rb.Backbone, made: Evidence, images: torch.Tensor, new_metric: Callable):
@@ -86,7 +86,7 @@ def test_maps_are_laid_over_the_images_once_for_all_metrics(made: Evidence, monk
         return original(maps, geometry, width, height)
 
     monkeypatch.setattr(module, "on_original", counted)
-    for name in ("pointing_game", "pointing_game_box", "pointing_game_mask", "energy_pointing_game", "max_box_acc"):
+    for name in ("pointing_game", "pointing_game_box", "pointing_game_mask", "energy_pointing_game", "box_accuracy"):
         made.measure(metric_of(name))
     assert laid == [(2, SIZES[0]), (1, SIZES[1])]
 
@@ -121,7 +121,7 @@ def test_blank_maps_point_nowhere(tiny: rb.Backbone, images: torch.Tensor) -> No
     made = evidence(tiny, images, range(4), maps)
     assert made.status == ["constant", "nan", "ok", "ok"]
     assert made.measure(metric_of("energy_pointing_game"))[:2].tolist() == [0, 0]
-    assert made.measure(metric_of("max_box_acc"))[:2].eq(0).all()
+    assert made.measure(metric_of("box_accuracy"))[:2].eq(0).all()
     assert made.measure(metric_of("complexity"))[:2].tolist() == [0, 0]
 
 

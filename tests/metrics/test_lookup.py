@@ -1,14 +1,16 @@
 """Metrics of a config: found by name, checked, and joined by what they are made of, before any network is loaded."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 
 from reciprocam_bench.config import NamedConfig
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.metrics.lookup import make_metrics
-from reciprocam_bench.metrics.metric import Metric
+from reciprocam_bench.metrics.metric import Metric, passes
 from reciprocam_bench.metrics.registry import METRICS, metric
+from reciprocam_bench.protocols.protocol import load_protocol
 
 
 def made(*asked: str | dict) -> dict[str, Metric]:
@@ -105,7 +107,18 @@ def test_forwards_may_depend_on_options(new_metric: Callable) -> None:
     ]
 
 
+def test_passes_count_what_several_metrics_name_once_and_follow_the_protocol() -> None:
+    poppi, recipro = load_protocol("poppi-2021"), load_protocol("recipro-2024")
+    assert [passes(made("insertion_auc").values(), p, 1.0) for p in (poppi, recipro)] == [28, 49]
+    assert passes(made({"name": "insertion_auc", "variant": "torch-cam"}).values(), recipro, 1.0) == 20
+    assert passes(made("road_combined").values(), poppi, 1.0) == 18
+    assert passes(made("road_combined", "road_morf", "road_lerf", "increase").values(), poppi, 1.0) == 18
+    assert passes(made("flip_equivariance", "top_drop").values(), poppi, 5.0) == 1 * (1 + 5) + 1
+
+
 def test_every_shipped_metric_says_what_it_is() -> None:
     for spec in METRICS.all().values():
         assert spec.function.__doc__ and spec.needs and spec.title
+        if not all(map(find_spec, spec.requires)):
+            continue
         assert make_metrics([NamedConfig.model_validate({"name": spec.name})])

@@ -17,11 +17,14 @@ from reciprocam_bench.explainers.registry import make_method
 from reciprocam_bench.metrics.annotated import LOCALISED, Annotated
 from reciprocam_bench.metrics.evidence import Evidence
 from reciprocam_bench.metrics.lookup import make_metrics
-from reciprocam_bench.metrics.metric import Metric
+from reciprocam_bench.metrics.metric import Metric, passes
+from reciprocam_bench.metrics.registry import METRICS
 from reciprocam_bench.metrics.scenes import Scenes
 from reciprocam_bench.protocols.protocol import Geometry, load_protocol
 from reciprocam_bench.registry import keyword_options
 
+METHOD = make_method("reciprocam", {"mask": "gaussian"}, "t")
+PROTOCOL = load_protocol("poppi-2021")
 GEOMETRY = Geometry(resize="squash", size=16, crop=None, interpolation="bilinear")
 # Images of two sizes, and one that shows nothing of its class.
 SIZES = [(48, 40), (32, 32), (48, 40), (32, 32)]
@@ -35,28 +38,31 @@ TARGETS = [
 
 def metric_of(name: str, **options: Any) -> Metric:
     """A metric by name, as a config asks for it."""
+    for module in METRICS.get(name).requires:
+        pytest.importorskip(module)
     *_, metric = make_metrics([NamedConfig(name=name, **options)]).values()
     return metric
 
 
 def evidence(backbone: rb.Backbone, images: Tensor, rows: Sequence[int], maps: Tensor | None = None) -> Evidence:
     """The evidence of some of four images, explained by Recipro-CAM unless maps are given."""
-    method = make_method("reciprocam", {"mask": "gaussian"}, "t")
     fp = forward_pass(backbone, images[list(rows)], torch.tensor(rows))
     scenes = Scenes([TARGETS[r] for r in rows], [SIZES[r] for r in rows], GEOMETRY)
-    maps = method(fp) if maps is None else maps[list(rows)]
-    return Evidence(fp, maps, load_protocol("poppi-2021"), method, scenes)
+    maps = METHOD(fp) if maps is None else maps[list(rows)]
+    return Evidence(fp, maps, PROTOCOL, METHOD, scenes)
 
 
-def given(backbone: rb.Backbone, images: Tensor, **found: Any) -> Evidence:
+def given(backbone: rb.Backbone, images: Tensor, found: dict[str, Any]) -> Evidence:
     """Evidence that is what one says it is, for values worked out by hand."""
-    made = evidence(backbone, images, range(len(next(iter(found.values())))))
-    if not LOCALISED.isdisjoint(found):
-        blank = dict.fromkeys(LOCALISED)
+    made = evidence(backbone, images, range(len(next(v for v in found.values() if isinstance(v, Tensor | list)))))
+    made.fp = replace(made.fp, images=found.get("images", made.fp.images))
+    localised = {name: value for name, value in found.items() if name in LOCALISED}
+    made.__dict__.update({name: value for name, value in found.items() if name not in ("images", *localised)})
+    if localised:
         made.__dict__["status"] = ["ok"] * len(made.fp)
-        made.__dict__["annotated"] = [(torch.arange(len(made.fp)), Annotated(**{**blank, **found}))]
-    else:
-        made.__dict__.update(found)
+        made.__dict__["annotated"] = [
+            (torch.arange(len(made.fp)), Annotated(**{**dict.fromkeys(LOCALISED), **localised}))
+        ]
     return made
 
 
@@ -64,7 +70,7 @@ def check(metric: Metric, backbone: rb.Backbone, images: Tensor, by_hand: Sequen
     """Everything that holds for any metric; returns its values ``(4,)`` or ``(4, T)`` on the four images."""
     with torch.no_grad():
         for found, expected in by_hand:
-            values = given(backbone, images, **found).measure(metric)
+            values = given(backbone, images, found).measure(metric)
             torch.testing.assert_close(values, torch.as_tensor(expected, dtype=torch.float32), equal_nan=True)
         values = _checked_shape(metric, backbone, images)
         _check_loop(metric, backbone, images, values)
@@ -75,14 +81,18 @@ def check(metric: Metric, backbone: rb.Backbone, images: Tensor, by_hand: Sequen
 
 
 def _checked_shape(metric: Metric, backbone: rb.Backbone, images: Tensor) -> Tensor:
-    made, asked = evidence(backbone, images, range(4)), [0]
-    ask = made.ask
+    made, spent = evidence(backbone, images, range(4)), [0.0]
+    ask, explain, again = made.ask, made.explain, METHOD.forwards(backbone)
 
-    def counted(images: Tensor, rows: Tensor) -> Tensor:
-        asked[0] += len(images)
-        return ask(images, rows)
+    def counted(images: Tensor, rows: Tensor, **options: Any) -> Tensor:
+        spent[0] += len(images)
+        return ask(images, rows, **options)
 
-    made.ask = counted  # type: ignore[method-assign]  # what it costs is counted
+    def counted_again(images: Tensor, rows: Tensor, **options: Any) -> Tensor:
+        spent[0] += len(images) * (1 + again)
+        return explain(images, rows, **options)
+
+    made.ask, made.explain = counted, counted_again  # type: ignore[method-assign]  # what it costs is counted
     before = made.raw.clone(), made.images.clone()
     values = made.measure(metric)
     width = len(metric.columns)
@@ -91,7 +101,8 @@ def _checked_shape(metric: Metric, backbone: rb.Backbone, images: Tensor) -> Ten
     assert values.isnan().reshape(4, -1).any(1).tolist() == [False, False, False, metric.localised]
     assert torch.equal(made.raw, before[0]) and torch.equal(made.images, before[1]), "evidence was changed in place"
     judged = 3 if metric.localised else 4
-    assert asked[0] == judged * metric.forwards, "forwards= says another number of images than it asks about"
+    cost = judged * passes([metric], PROTOCOL, again)
+    assert spent[0] == pytest.approx(cost), "forwards= and explains= say another number of images than it asks about"
     return values
 
 

@@ -55,9 +55,9 @@ def test_trials_of_one_image_are_resampled_together():
 
 
 def test_best_threshold_takes_the_best_mean():
-    columns = make_metrics([NamedConfig.model_validate({"name": "max_box_acc"})])["max_box_acc"].columns
-    rows = _rows(**{column: [0.0, 0.0] for column in columns}).assign(**{"max_box_acc@0.30": [1.0, 0.0]})
-    assert _estimate("max_box_acc", rows)[0] == 50.0
+    columns = make_metrics([NamedConfig.model_validate({"name": "box_accuracy"})])["box_accuracy"].columns
+    rows = _rows(**{column: [0.0, 0.0] for column in columns}).assign(**{"box_accuracy@0.30": [1.0, 0.0]})
+    assert _estimate("box_accuracy", rows)[0] == 50.0
 
 
 def test_one_image_has_a_value_and_no_interval_and_none_has_neither():

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from reciprocam_bench.metrics.correlation import pearson
 from reciprocam_bench.metrics.registry import metric
 
 
@@ -11,14 +12,4 @@ def coherency(explanation: Tensor, masked_explanation: Tensor) -> Tensor:
 
     0 where one of the maps is constant and the correlation is not defined, as in their code.
     """
-    a = explanation.flatten(1) - explanation.mean((1, 2))[:, None]
-    b = masked_explanation.flatten(1) - masked_explanation.mean((1, 2))[:, None]
-    norm = a.norm(dim=1) * b.norm(dim=1)
-    constant = (_spread(explanation) == 0) | (_spread(masked_explanation) == 0) | (norm == 0)
-    pearson = (a * b).sum(1) / norm.where(~constant, norm.new_tensor(1.0))
-    # Rounding can push a perfect correlation past 1.
-    return ((1 + pearson.clamp(-1, 1)) / 2).where(~constant, pearson.new_tensor(0.0))
-
-
-def _spread(maps: Tensor) -> Tensor:
-    return maps.amax((1, 2)) - maps.amin((1, 2))
+    return ((1 + pearson(explanation.flatten(1), masked_explanation.flatten(1))) / 2).nan_to_num(nan=0.0)

@@ -1,0 +1,34 @@
+"""ROAD: how much the network misses pixels that are replaced by what their neighbours say."""
+
+from torch import Tensor
+
+from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.metrics.perturbed import Ask
+from reciprocam_bench.metrics.registry import metric
+from reciprocam_bench.metrics.road_scores import road_scores
+
+_SHARES = tuple(tenth / 10 for tenth in range(1, 10))
+
+
+@metric("road_morf", title="ROAD MoRF", higher_is_better=False, forwards=len(_SHARES))
+def road_morf(fp: ForwardPass, saliency: Tensor, ask: Ask) -> Tensor:
+    """Mean class probability as the most salient 10, 20, … 90 % of the pixels are imputed (Rong et al. 2022), ``(N,)``.
+
+    Most relevant first, arXiv 2202.00449. Pixels are ranked, so that a plateau of equal values is never removed whole.
+    """
+    return road_scores(fp, saliency, ask, _SHARES, "most")
+
+
+@metric("road_lerf", title="ROAD LeRF", higher_is_better=True, forwards=len(_SHARES))
+def road_lerf(fp: ForwardPass, saliency: Tensor, ask: Ask) -> Tensor:
+    """Mean class probability as all but the most salient 10, 20, … 90 % of the pixels are imputed, ``(N,)``.
+
+    Least relevant first; see `road_morf`.
+    """
+    return road_scores(fp, saliency, ask, _SHARES, "least")
+
+
+@metric("road_combined", title="ROAD", higher_is_better=True)
+def road_combined(road_morf: Tensor, road_lerf: Tensor) -> Tensor:
+    """``(LeRF - MoRF) / 2``, as pytorch-grad-cam combines them, ``(N,)`` in [-0.5, 0.5]."""
+    return (road_lerf - road_morf) / 2

@@ -1,0 +1,60 @@
+"""Where raw maps lie in a run folder, and what readers find there."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from reciprocam_bench.titles import file_name
+
+FOLDER, DRAWN = "raw_maps", "drawn"
+# What a file tells of its maps: for each of them image, category and class; and the protocol they were made under.
+Trial = tuple[str, str, int]
+
+
+@dataclass(frozen=True)
+class KeptMaps:
+    """The maps ``(N, h, w)`` of one method for a batch, float32, and the N trials that they are of."""
+
+    protocol: str
+    trials: list[Trial]
+    maps: np.ndarray
+
+
+def short(text: str) -> str:
+    """Sixteen letters and digits in place of any text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def method_folder(title: str) -> str:
+    """The folder of a method's maps in that of a view."""
+    return f"{file_name(title)[:60]}_{short(title)}"
+
+
+def told(protocol: str, trials: list[Trial]) -> dict[str, str]:
+    """What is written beside maps; one text, as safetensors writes several in any order."""
+    return {"about": json.dumps({"protocol": protocol, "trials": trials})}
+
+
+def views(run_folder: Path) -> list[Path]:
+    """The folders of maps, one for each way that images are prepared."""
+    folder = run_folder / FOLDER
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name != DRAWN) if folder.is_dir() else []
+
+
+def kept_maps(view: Path, title: str) -> Iterator[KeptMaps]:
+    """What is kept of a method; files that are damaged, or do not say what they hold, are left out."""
+    for path in sorted((view / method_folder(title)).glob("*.safetensors")):
+        try:
+            with safe_open(path, "numpy") as file:
+                about, maps = json.loads((file.metadata() or {})["about"]), file.get_tensor("maps")
+            trials = [(str(image), str(category), int(index)) for image, category, index in about["trials"]]
+            protocol = str(about["protocol"])
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+            continue
+        if maps.ndim == 3 and len(maps) == len(trials) and maps.size:
+            yield KeptMaps(protocol, trials, maps.astype(np.float32))
