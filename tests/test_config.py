@@ -5,16 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reciprocam_bench.config import (
-    Config,
-    Suite,
-    dump_config,
-    find_config,
-    load_config,
-    load_experiments,
-    parse_config,
-    read_yaml,
-)
+from reciprocam_bench.config import Config, dump_config, parse_config, read_yaml
+from reciprocam_bench.config_file import Suite, find_config, load_config, load_experiments
 from reciprocam_bench.errors import UserError
 
 MINIMAL = {"backbone": {"model": "timm/x"}, "dataset": {"name": "folder", "root": "pics"}, "methods": ["gradcam"]}

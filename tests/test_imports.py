@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reciprocam_bench"
 HEAVY = {"torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib"}
-READERS = ["reporting", "gate", "runfolder", "aggregation", "config", "errors", "titles", "overrides"]
+READERS = ["reporting", "gate", "runfolder", "aggregation", "config", "config_file", "errors", "titles", "overrides"]
 READERS += ["protocols.protocol", "protocols.published", "cli.report", "cli.compare", "cli.check"]
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reciprocam_bench.config import Config, load_config
+from reciprocam_bench.config import Config
+from reciprocam_bench.config_file import load_config
 from reciprocam_bench.errors import UserError
 
 MINIMAL = {"backbone": {"model": "timm/x"}, "dataset": {"name": "folder", "root": "pics"}, "methods": ["gradcam"]}

@@ -12,8 +12,8 @@ import yaml
 from small_runs import rows, values, write
 
 from reciprocam_bench.cli import main
-from reciprocam_bench.config import Suite, load_config, load_experiments
 from reciprocam_bench.config_backbone import BackboneConfig
+from reciprocam_bench.config_file import Suite, load_config, load_experiments
 from reciprocam_bench.engine import complete as engine
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.gate.gate import check_against, write_update

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reciprocam_bench.config import config_folders
+from reciprocam_bench.config_file import config_folders
 from reciprocam_bench.errors import UserError, did_you_mean
 
 

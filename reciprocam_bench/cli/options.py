@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reciprocam_bench.config import OF_VALUES, Config, Suite, find_config, load_config, load_experiments
+from reciprocam_bench.config import OF_VALUES, Config
+from reciprocam_bench.config_file import Suite, find_config, load_config, load_experiments
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.titles import file_name
 
@@ -50,17 +51,20 @@ def read_experiments(
 ) -> Config | list[Config]:
     """As `read`; a config for each backbone where the config lists several."""
     loaded = load_experiments(config, tuple(overrides or ()), limit=limit, device=device)
-    for note in loaded.notes:
-        print(f"note: {note}", file=sys.stderr)
+    _tell(loaded.notes)
     return loaded.configs if isinstance(loaded, Suite) else loaded.config
 
 
 def read(config: str, limit: int | None, device: str | None, overrides: list[str] | None) -> Config:
     """The config with the command line's values over it; what that leaves out of the file is told on stderr."""
     loaded = load_config(config, tuple(overrides or ()), limit=limit, device=device)
-    for note in loaded.notes:
-        print(f"note: {note}", file=sys.stderr)
+    _tell(loaded.notes)
     return loaded.config
+
+
+def _tell(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def run_folder(config: str, output: Path | None, overrides: list[str] | None = None) -> Path:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reciprocam_bench.backbones.backbone import Backbone
-from reciprocam_bench.config import Config, Loaded, NamedConfig, load_config, parse_config
+from reciprocam_bench.config import Config, NamedConfig, parse_config
+from reciprocam_bench.config_file import Loaded, load_config
 from reciprocam_bench.datasets.class_names import ClassNames
 from reciprocam_bench.datasets.images import Preparation, preparation
 from reciprocam_bench.datasets.registry import load_dataset
