@@ -21,7 +21,7 @@ def command(
     bencher: Annotated[Path | None, typer.Option("--bencher", help="Write the Bencher Metric Format.")] = None,
 ) -> int:
     """Compare the speed-ups and metrics of a run with a baseline; exit code 1 where one has become worse."""
-    from reciprocam_bench.gate.gate import check_against, write_update
+    from reciprocam_bench.gate.outcome import check_against, write_update
 
     if update:
         print(write_update(folder, against))

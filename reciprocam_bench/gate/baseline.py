@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from reciprocam_bench.config import parse_config
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.disk import read_text, write_whole
+from reciprocam_bench.runfolder.disk import read_text, write_into
 from reciprocam_bench.runfolder.record import RunRecord
 from reciprocam_bench.runfolder.schema import IMAGES_COLUMNS, Environment
 
@@ -162,11 +162,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
         f"  {json.dumps(key)}: {_rows(value) if key in tables and value else _indented(value)}"
         for key, value in baseline.model_dump(mode="json").items()
     ]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}; give --against another file") from None
-    write_whole(path, "{\n" + ",\n".join(parts) + "\n}\n", "give --against another file")
+    write_into(path.parent, path.name, "{\n" + ",\n".join(parts) + "\n}\n", "give --against another file")
 
 
 def _indented(value: Any) -> str:

@@ -12,6 +12,7 @@ from reciprocam_bench.gate.findings import Finding
 from reciprocam_bench.gate.ratios import Rounds
 from reciprocam_bench.gate.values import Values
 from reciprocam_bench.reporting.alike import circumstances_of, differing, facts_of
+from reciprocam_bench.runfolder.doubt import busy
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 
 # What a speed-up depends on beside the network.
@@ -37,9 +38,12 @@ def check(folder: Path, path: Path) -> list[Finding]:
     ]
 
 
-def other_circumstances(folder: Path, path: Path) -> str:
-    """What else differs between a run and a baseline, for the reader to judge; nothing where all is the same."""
-    return differing(circumstances_of(read_baseline(path).record(path)), circumstances_of(read_record(folder)))
+def notes_of(folder: Path, path: Path) -> list[str]:
+    """What a reader must know beside the findings: what else differs from the baseline, and a busy machine."""
+    record = read_record(folder)
+    other = differing(circumstances_of(read_baseline(path).record(path)), circumstances_of(record))
+    differs = f"the run differs from the baseline in {other}" if other else ""
+    return [note for note in (differs, busy(record.environment.machine)) if note]
 
 
 def _identity(record: RunRecord, baseline: Baseline) -> dict[str, Any]:

@@ -20,7 +20,8 @@ class Rounds:
         rounds, table = record.timing_rounds(), record.timing()
         if rounds is None or table is None:
             raise UserError(
-                f"{record.path} has no {TIMING_ROUNDS}; time it with rcam-bench time --output {record.path}"
+                f"{record.path} has no {TIMING_ROUNDS}; time it with rcam-bench time and its config, "
+                f"--output {record.path}"
             )
         self._table = table
         self._calls = dict(iter(rounds.groupby(["method", "scope", "batch_size"])))

@@ -6,10 +6,7 @@ import pandas as pd
 
 from reciprocam_bench.gate.decide import BETTER, HOLDS, UNTOLD, WORSE
 from reciprocam_bench.gate.findings import Finding, shown
-from reciprocam_bench.reporting.latex import to_latex
-from reciprocam_bench.reporting.report import check_format, titled
-from reciprocam_bench.reporting.tables import to_markdown
-from reciprocam_bench.reporting.terminal import to_terminal
+from reciprocam_bench.reporting.text import as_text, check_format
 from reciprocam_bench.runfolder.tables import to_csv
 
 _ORDER = (WORSE, UNTOLD, BETTER, HOLDS)
@@ -24,10 +21,7 @@ def to_text(findings: Sequence[Finding], title: str, notes: Sequence[str], form:
     readable = pd.DataFrame([_readable(f) for f in ordered])
     if not readable["note"].any():
         readable = readable.drop(columns="note")
-    title = titled(title, notes, form)
-    if form == "latex":
-        return to_latex(readable, title, "tab:check")
-    return f"{title}\n\n{to_markdown(readable) if form == 'markdown' else to_terminal(readable, width)}"
+    return as_text(readable, title, notes, form, width, "check")
 
 
 def _readable(finding: Finding) -> dict[str, str]:

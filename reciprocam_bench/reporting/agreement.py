@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.reporting.latex import to_latex
-from reciprocam_bench.reporting.report import check_format, titled, unfinished
+from reciprocam_bench.reporting.report import unfinished
 from reciprocam_bench.reporting.summary import doubts_of
-from reciprocam_bench.reporting.tables import to_markdown
-from reciprocam_bench.reporting.terminal import to_terminal
-from reciprocam_bench.runfolder.disk import write_whole
+from reciprocam_bench.reporting.text import as_text, check_format
+from reciprocam_bench.runfolder.disk import write_into
 from reciprocam_bench.runfolder.raw_maps import Trial, kept_maps, views
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import AGREEMENT
@@ -32,12 +30,7 @@ def agree(folder: Path, form: str, output: Path | None = None, width: int = 100)
     record = read_record(folder)
     table = agreement(record)
     text = to_csv(table, "%.6g")
-    target = output or folder
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{target} cannot be written: {error.strerror}; give --output another folder") from None
-    write_whole(target / AGREEMENT, text, "give --output another folder")
+    write_into(output or folder, AGREEMENT, text)
     if form == "csv":
         return text
     return "\n".join(_text(record, part, form, width) for _, part in table.groupby("protocol", sort=False))
@@ -131,13 +124,8 @@ def _text(record: RunRecord, part: pd.DataFrame, form: str, width: int) -> str:
         f"{part['backbone'].iloc[0]} on {part['dataset'].iloc[0]}, mean rank correlation of maps with 95 % interval "
         f"(protocol {part['protocol'].iloc[0]}, {counted}){unfinished([record])}"
     )
-    title = titled(title, doubts_of(record, record.rows()), form)
-    table = pd.DataFrame(_matrix(part))
-    if form == "markdown":
-        return f"{title}\n\n{to_markdown(table)}"
-    if form == "terminal":
-        return f"{title}\n\n{to_terminal(table, width)}"
-    return to_latex(table, title, "tab:agreement")
+    doubts = doubts_of(record, record.rows())
+    return as_text(pd.DataFrame(_matrix(part)), title, doubts, form, width, "agreement")
 
 
 def _matrix(part: pd.DataFrame) -> Iterator[dict[str, str]]:

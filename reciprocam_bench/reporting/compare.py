@@ -1,6 +1,5 @@
 """``comparison.csv`` and its text: paired differences of methods, with what can be told from them."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ import pandas as pd
 from reciprocam_bench.config import as_tables_name_it
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.reporting.alike import check_alike, noted
-from reciprocam_bench.reporting.latex import to_latex
 from reciprocam_bench.reporting.paired import Difference, differences, holm
 from reciprocam_bench.reporting.pairing import RUNS, Judged, Match, judged_of, matches
-from reciprocam_bench.reporting.report import check_agreement, check_format, titled, unfinished
+from reciprocam_bench.reporting.report import check_agreement, unfinished
 from reciprocam_bench.reporting.summary import doubts_of
-from reciprocam_bench.reporting.tables import readable_comparison, to_markdown
-from reciprocam_bench.reporting.terminal import to_terminal
-from reciprocam_bench.runfolder.disk import write_whole
+from reciprocam_bench.reporting.tables import readable_comparison
+from reciprocam_bench.reporting.text import as_text, check_format
+from reciprocam_bench.runfolder.disk import write_into
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import COMPARISON, Definitions
 from reciprocam_bench.runfolder.suite import is_suite, run_folders
@@ -53,7 +51,7 @@ def compare(
     groups = [[read_record(folder) for folder in group] for group in _groups(folders)]
     tables = [comparison(records, baseline, metrics) for records in groups]
     text = to_csv(pd.concat(tables, ignore_index=True), "%.6g")
-    _write(output or folders[0], text)
+    write_into(output or folders[0], COMPARISON, text)
     if form == "csv":
         return text
     parts = []
@@ -182,15 +180,6 @@ def _why_nothing(records: Sequence[RunRecord], judged: dict[str, list[Judged]], 
     return f"{_paths(records)} hold no two methods with values of one metric on the same images; see per_image.csv"
 
 
-def _write(folder: Path, text: str) -> None:
-    cure = "give --output another folder"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}; {cure}") from None
-    write_whole(folder / COMPARISON, text, cure)
-
-
 def _text(records: Sequence[RunRecord], part: pd.DataFrame, definitions: Definitions, form: str, width: int) -> str:
     first = part.iloc[0]
     what = "one method in several runs" if first["family"] == RUNS else "methods"
@@ -202,14 +191,9 @@ def _text(records: Sequence[RunRecord], part: pd.DataFrame, definitions: Definit
     if first["family"] == RUNS and (differing := noted(records)):
         title += f"; the runs differ in {differing}"
     doubts = (doubt for record in records for doubt in doubts_of(record, record.rows(), [first["protocol"]]))
-    title = titled(title, list(dict.fromkeys(doubts)), form)
     table = readable_comparison(part, definitions)
-    if form == "markdown":
-        return f"{title}\n\n{to_markdown(table)}"
-    if form == "terminal":
-        return f"{title}\n\n{to_terminal(table, width)}"
-    label = "-".join(str(first[key]) for key in ("family", "backbone", "protocol"))
-    return to_latex(table, title, f"tab:compare-{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}")
+    label = "-".join(["compare", *(str(first[key]) for key in ("family", "backbone", "protocol"))])
+    return as_text(table, title, list(dict.fromkeys(doubts)), form, width, label)
 
 
 def _paths(records: Sequence[RunRecord]) -> str:

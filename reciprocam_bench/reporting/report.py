@@ -1,6 +1,5 @@
 """The tables of run folders in one text."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +7,14 @@ from pathlib import Path
 import pandas as pd
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.reporting.latex import to_latex
 from reciprocam_bench.reporting.summary import doubts_of
-from reciprocam_bench.reporting.tables import readable_summary, readable_timing, to_markdown
-from reciprocam_bench.reporting.terminal import to_terminal
+from reciprocam_bench.reporting.tables import readable_summary, readable_timing
+from reciprocam_bench.reporting.text import as_text, check_format, check_words
 from reciprocam_bench.runfolder.doubt import busy
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import ERROR, FORWARD, PER_IMAGE, SUMMARY, Definitions
 from reciprocam_bench.runfolder.suite import all_run_folders
 
-FORMATS = ("markdown", "latex", "csv", "terminal")
 PARTS = ("summary", "timing")
 _HEADINGS = {"summary": "quality, in percent", "timing": "time"}
 _GROUPS = ("backbone", "dataset", "protocol")
@@ -43,7 +40,7 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
     damaged ones.
     """
     check_format(form)
-    _check_words("part", parts, PARTS)
+    check_words("part", parts, PARTS)
     given = [folders] if isinstance(folders, Path) else folders
     records = [read_record(folder) for folder in all_run_folders(given)]
     notes = [note for record in records for note in _checked(record, name_it=len(records) > 1)]
@@ -53,17 +50,6 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
     if form == "csv":
         return found[0].frame.to_csv(index=False, lineterminator="\n")
     return "\n".join(_text(part, form, width) for part in found)
-
-
-def check_format(form: str) -> None:
-    """Refuse a word that is none of the formats."""
-    _check_words("format", [form], FORMATS)
-
-
-def _check_words(option: str, given: Sequence[str], known: Sequence[str]) -> None:
-    wrong = next((word for word in given if word not in known), None)
-    if wrong is not None:
-        raise UserError(f"--{option} {wrong}: choose one of {', '.join(known)}")
 
 
 def _checked(record: RunRecord, name_it: bool) -> list[str]:
@@ -165,18 +151,8 @@ def unfinished(records: Sequence[RunRecord]) -> str:
     return f"; not finished: {', '.join(found)}" if found else ""
 
 
-def titled(title: str, notes: Sequence[str], form: str) -> str:
-    """A table's title and the notes that must stand with it: paragraphs, or sentences of a LaTeX caption."""
-    if form == "latex":
-        return ". ".join([title, *(f"Note: {note}" for note in notes)])
-    return "\n\n".join([title, *(f"Note: {note}." for note in notes)])
-
-
 def _text(part: _Part, form: str, width: int) -> str:
     frame = part.frame
     table = readable_summary(frame, part.definitions) if part.name == "summary" else readable_timing(frame)
-    heading = titled(part.title, part.notes, form)
-    if form in ("markdown", "terminal"):
-        return f"{heading}\n\n{to_markdown(table) if form == 'markdown' else to_terminal(table, width)}"
-    label = re.sub(r"[^a-z0-9]+", "-", f"{part.name}-{frame['backbone'].iloc[0]}".lower()).strip("-")
-    return to_latex(table, heading, f"tab:{label}", [g for g in _GROUPS if g in table])
+    label, groups = f"{part.name}-{frame['backbone'].iloc[0]}", [g for g in _GROUPS if g in table]
+    return as_text(table, part.title, part.notes, form, width, label, groups)

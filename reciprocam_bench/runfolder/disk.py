@@ -22,6 +22,15 @@ def write_whole(path: Path, text: str, cure: str = _KEPT) -> None:
     _sync_folder(path.parent)
 
 
+def write_into(folder: Path, name: str, text: str, cure: str = "give --output another folder") -> None:
+    """As `write_whole`, into a folder that is made where it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_written(folder, error, cure) from None
+    write_whole(folder / name, text, cure)
+
+
 def append(path: Path, text: str) -> None:
     """Add ``text`` to a file; it is on disk when this returns."""
     try:

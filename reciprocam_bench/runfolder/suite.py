@@ -8,7 +8,7 @@ import yaml
 from reciprocam_bench.config import read_yaml
 from reciprocam_bench.config_backbone import BackboneConfig
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.disk import write_whole
+from reciprocam_bench.runfolder.disk import write_into
 from reciprocam_bench.runfolder.schema import CONFIG
 from reciprocam_bench.titles import file_name
 
@@ -35,11 +35,7 @@ def begin_suite(path: Path, names: Sequence[str]) -> None:
     """Make a folder a suite of these run folders; one that holds a single run is refused and left alone."""
     if (path / CONFIG).exists():
         raise UserError(f"{path} holds a run of one network; give --output another folder for the suite")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}; give --output another folder") from None
-    write_whole(path / SUITE, yaml.safe_dump({"runs": list(names)}, sort_keys=False, allow_unicode=True))
+    write_into(path, SUITE, yaml.safe_dump({"runs": list(names)}, sort_keys=False, allow_unicode=True))
 
 
 def check_single(path: Path) -> None:

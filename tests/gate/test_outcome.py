@@ -11,7 +11,7 @@ from small_runs import calls, rows, time, values, write
 
 from reciprocam_bench.cli import main
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.gate.gate import check_against
+from reciprocam_bench.gate.outcome import check_against
 from reciprocam_bench.gate.update import update
 
 METHODS = {"scorecam": values(20, 1), "reciprocam": values(20, 2, 0.1)}

@@ -6,16 +6,14 @@ from pathlib import Path
 
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.gate.actions import tell_github
-from reciprocam_bench.gate.check import check, other_circumstances
+from reciprocam_bench.gate.check import check, notes_of
 from reciprocam_bench.gate.decide import BETTER, HOLDS, UNTOLD, WORSE
 from reciprocam_bench.gate.findings import Finding
 from reciprocam_bench.gate.formats import FORMATS
 from reciprocam_bench.gate.table import to_text
 from reciprocam_bench.gate.update import update
-from reciprocam_bench.reporting.report import check_format
+from reciprocam_bench.reporting.text import check_format
 from reciprocam_bench.runfolder.disk import write_whole
-from reciprocam_bench.runfolder.doubt import busy
-from reciprocam_bench.runfolder.record import read_record
 from reciprocam_bench.runfolder.suite import is_suite, run_folders
 
 
@@ -24,13 +22,12 @@ def check_against(
 ) -> tuple[str, bool]:
     """The text of a check in a format of `report`, and whether it failed; ``files`` are paths by format."""
     check_format(form)
-    findings = [finding for run, file in _pairs(folder, path) for finding in _named(check(run, file), run, folder)]
+    pairs = _pairs(folder, path)
+    findings = [finding for run, file in pairs for finding in _named(check(run, file), run, folder)]
     for name, target in files.items():
         write_whole(target, FORMATS[name](findings, strict), f"give --{name} another file")
     title = f"{folder} against {path}: {_counted(findings)}"
-    found = dict.fromkeys(other_circumstances(run, file) for run, file in _pairs(folder, path))
-    notes = [f"the run differs from the baseline in {other}" for other in found if other]
-    notes += [line for run, _ in _pairs(folder, path) if (line := busy(read_record(run).environment.machine))]
+    notes = list(dict.fromkeys(note for run, file in pairs for note in notes_of(run, file)))
     commands = tell_github(findings, to_text(findings, title, notes, "markdown"), strict)
     text = to_text(findings, title, notes, form, width)
     return "\n".join([text, *commands]), any(f.fails(strict) for f in findings)
