@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from torch import Tensor
 
 from reciprocam_bench.config import Config
+from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.experiment import make_methods, set_up_backbone
 from reciprocam_bench.errors import UserError, in_words
@@ -80,6 +81,7 @@ def started(
 
 
 def _serve(connection: Connection, config: Config, titles: set[str], batches: dict[int, Tensor], number: int) -> None:
+    keep_freed_memory()  # as the first process does: without it calls are slower here than there
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to answer; it ends this one
     try:
         backbone = set_up_backbone(config, load_protocol(config.protocol[0]), set_up_torch(config))

@@ -25,8 +25,11 @@ class Reading:
         times = psutil.cpu_times()
         # Guests are counted in user and nice as well.
         total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-        mine = [psutil.Process(), *psutil.Process().children(recursive=True)]
-        own = sum(t.user + t.system for t in (process.cpu_times() for process in mine))
+        mine = [process.cpu_times() for process in (psutil.Process(), *psutil.Process().children(recursive=True))]
+        # What processes of ours that have ended used stands with the one that waited for them.
+        own = sum(
+            t.user + t.system + getattr(t, "children_user", 0.0) + getattr(t, "children_system", 0.0) for t in mine
+        )
         frequency = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
         return cls(
             total=total,

@@ -10,6 +10,7 @@ import torch
 from tiny_runs import config, environment, run, table, time_only
 
 from reciprocam_bench.config import TimingConfig
+from reciprocam_bench.engine import timing_processes
 from reciprocam_bench.engine.timing import _schedule
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
@@ -68,6 +69,21 @@ def test_what_goes_wrong_in_another_process_is_told(pictures: Path, tmp_path: Pa
     with pytest.raises(UserError, match="timing in another process failed: unknown method 'test-here-alone'"):
         run(config(pictures, timing=timing, limit=1), tmp_path / "run")
     assert (tmp_path / "run/per_image.csv").is_file()
+
+
+def test_another_process_keeps_freed_memory_as_the_first_does(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its calls are slower: large activations are mapped anew."""
+
+    class Nobody:
+        def send(self, answer: object) -> None:
+            raise BrokenPipeError
+
+    called = []
+    monkeypatch.setattr(timing_processes, "keep_freed_memory", lambda: called.append(True))
+    monkeypatch.setattr(timing_processes.signal, "signal", lambda *of: None)
+    timed = config(pictures, timing={"repeats": 1})
+    timing_processes._serve(Nobody(), timed, {"gradcam"}, {1: torch.zeros(1, 3, 224, 224)}, 1)  # type: ignore[arg-type]
+    assert called == [True]
 
 
 @pytest.mark.parametrize(("repeats", "blocks"), [(1, [1]), (3, [1, 1, 1]), (10, [1] * 10), (25, [2, 3] * 5)])

@@ -1,5 +1,7 @@
 """What the processors' counters say of a machine."""
 
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -43,3 +45,9 @@ def test_it_is_read_from_this_machine() -> None:
     assert end.own - begin.own >= 0.25 and end.total > begin.total
     machine = between(begin, end, CPU)
     assert 0 <= machine["others"] <= 1 and 0 <= machine["steal"] <= 1
+
+
+def test_processes_of_ones_own_that_have_ended_are_ones_own() -> None:
+    begin = Reading.now()
+    subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.4: pass"], check=True)
+    assert Reading.now().own - begin.own >= 0.35
