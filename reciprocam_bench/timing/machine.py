@@ -27,15 +27,13 @@ class Reading:
         total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
         mine = [process.cpu_times() for process in (psutil.Process(), *psutil.Process().children(recursive=True))]
         # What processes of ours that have ended used stands with the one that waited for them.
-        own = sum(
-            t.user + t.system + getattr(t, "children_user", 0.0) + getattr(t, "children_system", 0.0) for t in mine
-        )
+        used = (t.user + t.system + getattr(t, "children_user", 0.0) + getattr(t, "children_system", 0.0) for t in mine)
         frequency = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
         return cls(
             total=total,
             idle=times.idle + getattr(times, "iowait", 0.0),
             steal=getattr(times, "steal", 0.0),
-            own=own,
+            own=sum(used),
             load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
             clock_mhz=round(frequency.current) if frequency else None,
         )
