@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reciprocam_bench"
 HEAVY = {"torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib"}
 READERS = ["reporting", "gate", "runfolder", "aggregation", "config", "errors", "titles", "overrides"]
-READERS += ["protocols.protocol", "protocols.published", "cli.report", "cli.compare", "cli.check"]
+READERS += ["protocols.protocol", "protocols.papers", "protocols.published", "cli.report", "cli.compare", "cli.check"]
 
 
 def module_name(path: Path) -> str:
