@@ -54,6 +54,8 @@ def paper_report(
 
 def _tables(paper: Paper, runs: Runs, form: str, width: int, with_notes: bool) -> list[str]:
     """A table for each protocol that runs hold."""
+    if form == "terminal":  # has no room for what lies side by side in print
+        paper = paper.model_copy(update={"across": []})
     texts = []
     for protocol, part in cells(paper, runs).groupby("protocol", sort=False):
         made = laid_out(paper, part)
@@ -70,19 +72,26 @@ def _tables(paper: Paper, runs: Runs, form: str, width: int, with_notes: bool) -
 
 
 def _claims(paper: Paper, runs: Runs, form: str, width: int, with_notes: bool) -> list[str]:
-    table = readable_claims(_printed_names(paper, claims(paper, runs)))
-    title = (
-        f"Claims of {paper.citation}: differences in percentage points with paired 95 % intervals, speed-ups in times"
-    )
+    frame = _printed_names(paper, claims(paper, runs))
+    if frame.empty:
+        return []
+    title = f"Claims of {paper.citation}: differences in percentage points with paired 95 % intervals"
+    if any(claim.kind == "speedup" for claim in paper.claims):
+        title += ", speed-ups in times (×)"
     heading = titled(title, runs.notes if with_notes else [], form)
-    return [_text(table, heading, form, width, f"{paper.name}-claims", [])] if len(table) else []
+    if form != "terminal":
+        return [_text(readable_claims(frame), heading, form, width, f"{paper.name}-claims", [])]
+    parts = [(text, readable_claims(part).drop(columns="claim")) for text, part in frame.groupby("claim", sort=False)]
+    return [heading + "\n", *(f"{text}\n\n{to_terminal(table, width)}" for text, table in parts)]
 
 
 def _printed_names(paper: Paper, frame: pd.DataFrame) -> pd.DataFrame:
-    """Data sets and backbones as the paper prints them."""
+    """Data sets and backbones as the paper prints them, in one column."""
     datasets, backbones = {d.id: d.title for d in paper.datasets}, {b.id: b.title for b in paper.backbones}
-    dataset = frame["dataset"].map(datasets) if len(datasets) > 1 else None
-    return frame.assign(backbone=frame["backbone"].replace(backbones), dataset=dataset)
+    place = frame["backbone"].replace(backbones)
+    if len(datasets) > 1:
+        place = frame["dataset"].map(datasets).map("{}, ".format, na_action="ignore").fillna("") + place
+    return frame.assign(backbone=place)
 
 
 def _text(table: pd.DataFrame, heading: str, form: str, width: int, label: str, groups: list[pd.Series]) -> str:

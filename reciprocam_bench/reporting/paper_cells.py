@@ -92,7 +92,8 @@ def laid_out(paper: Paper, part: pd.DataFrame) -> LaidOut:
     letters = {text: f"[{'abcdefghijklmnopqrstuvwxyz'[i]}]" for i, text in enumerate(part["measured_by"].unique())}
     lines, competing = [], []
     for group, of_group in part.groupby(down, sort=False) if down else [((), part)]:
-        titles = {key: _title(named[key], str(value)) for key, value in zip(down, group, strict=True) if key in shown}
+        place = [_title(named[key], str(value)) for key, value in zip(down, group, strict=True) if key in shown]
+        titles = {"backbone": ", ".join(place)} if place else {}
         for method in paper.methods:
             mine = of_group[of_group["method"] == method.id]
             for variant in _lines_of(mine):
