@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from reciprocam_bench.cli import options
+from reciprocam_bench.errors import UserError
 
 
 def command(
@@ -27,6 +28,9 @@ def command(
     from reciprocam_bench.reporting.report import PARTS
 
     if paper is None:
+        wrong = next((name for name in part or () if name in PAPER_PARTS), None)
+        if wrong is not None:
+            raise UserError(f"--part {wrong}: choose one of {', '.join(PARTS)}; table and claims go with --paper")
         options.show(folders, form, part or PARTS)
         return
     form, width = options.form_and_width(form)
