@@ -17,6 +17,7 @@ from reciprocam_bench.protocols.papers import load_paper
 from reciprocam_bench.protocols.published import printed
 from reciprocam_bench.reporting.paper import paper_report
 from reciprocam_bench.reporting.summary import write_tables
+from reciprocam_bench.runfolder.suite import begin_suite
 
 IMAGES = 40
 RECIPRO, GAUSSIAN, SCORE = "reciprocam", "reciprocam[mask=gaussian]", "scorecam"
@@ -200,6 +201,34 @@ def test_a_run_that_cannot_stand_there_is_left_out_with_a_line(tmp_path: Path, c
     with_notes = paper_report([folder], "markdown", "recipro-2024")
     (line,) = (line for line in with_notes.splitlines() if "left out" in line)
     assert re.search(note, line)
+
+
+def test_a_suite_stands_for_its_runs_and_a_folder_of_times_for_its_times(tmp_path: Path) -> None:
+    for model in ("resnet18", "resnet50"):
+        run(tmp_path / "suite" / model, WHOLE, model)
+    begin_suite(tmp_path / "suite", ["resnet18", "resnet50"])
+    times = timed(tmp_path, 200.0)
+    for name in ("per_image.csv", "summary.csv"):
+        (times / name).unlink()
+    folders = [tmp_path / "suite", times]
+    measured = cells(*folders).query("status == 'measured'")
+    assert set(measured["backbone"]) == {"torchvision/resnet18", "torchvision/resnet50"}
+    assert verdict_of(claims(*folders, kind="speedup"), method=REFERENCE) == "holds"
+    assert "left out" not in paper_report(folders, "markdown", "recipro-2024")
+
+
+def test_each_protocol_of_the_paper_has_a_table_and_its_own_verdicts(tmp_path: Path) -> None:
+    methods = {SCORE: values(IMAGES, 0), RECIPRO: values(IMAGES, 0, 0.1)}
+    both = rows(methods, ["poppi-2021", "recipro-2024"])
+    # Under one of them the two change places.
+    swapped = both["protocol"] == "poppi-2021"
+    both.loc[swapped, "method"] = both.loc[swapped, "method"].map({SCORE: RECIPRO, RECIPRO: SCORE})
+    folder = write(tmp_path / "run", both, config={"protocol": ["poppi-2021", "recipro-2024"]})
+    write_tables(folder)
+    found = claims(folder)
+    verdicts = {p: verdict_of(part) for p, part in found.groupby("protocol")}
+    assert verdicts == {"recipro-2024": "holds", "poppi-2021": "does not hold"}
+    assert paper_report([folder], "markdown", "recipro-2024").count("Table 1 of") == 2
 
 
 def test_notes_say_how_a_run_differs_from_the_papers(tmp_path: Path) -> None:
