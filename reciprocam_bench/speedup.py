@@ -1,6 +1,11 @@
 """How many times faster: ratios of calls of the same round, and how sure they are."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _RESAMPLES = 2000
 
@@ -36,6 +41,16 @@ def speedup(reference: np.ndarray, other: np.ndarray, block: np.ndarray) -> tupl
         float(np.exp(centre - wider * (centre - low))),
         float(np.exp(centre + wider * (high - centre))),
     )
+
+
+def speedup_of_calls(
+    reference: "pd.DataFrame", other: "pd.DataFrame"
+) -> tuple[float, float | None, float | None] | None:
+    """`speedup` of rows of ``timing_rounds.csv``, over the rounds that both have; None where there are none."""
+    both = other.merge(reference, on=["process", "block", "round"], suffixes=("", "_over"))
+    if both.empty:
+        return None
+    return speedup(*(both[name].to_numpy() for name in ("wall_ms_over", "wall_ms", "block")))
 
 
 def _widening(blocks: int) -> float:

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reciprocam_bench"
 HEAVY = {"torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib"}
 READERS = ["reporting", "gate", "runfolder", "aggregation", "config", "config_file", "errors", "titles", "overrides"]
-READERS += ["protocols.protocol", "protocols.published", "cli.report", "cli.compare", "cli.check"]
+READERS += ["protocols.protocol", "protocols.papers", "protocols.published"]
+READERS += ["cli.report", "cli.compare", "cli.check"]
 
 
 def module_name(path: Path) -> str:

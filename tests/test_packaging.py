@@ -23,6 +23,7 @@ def test_the_wheel_holds_configs_data_files_and_the_marker_of_types(tmp_path: Pa
         "reciprocam_bench/configs/quickstart.yaml",
         "reciprocam_bench/datasets/samples_boxes.json",
         "reciprocam_bench/protocols/poppi-2021.yaml",
+        "reciprocam_bench/protocols/papers/recipro-2024.yaml",
     } <= names
 
 

@@ -6,16 +6,32 @@ from typing import Annotated
 import typer
 
 from reciprocam_bench.cli import options
+from reciprocam_bench.errors import UserError
 
 
 def command(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Run folders; one table of all.")],
     form: options.Format = None,
     part: Annotated[
-        list[str] | None, typer.Option("--part", help="summary or timing. [default: both; csv: the summary]")
+        list[str] | None,
+        typer.Option(
+            "--part", help="summary or timing; with --paper table or claims. [default: both; csv: the first of the two]"
+        ),
+    ] = None,
+    paper: Annotated[
+        str | None,
+        typer.Option("--paper", help="Beside a paper: recipro-2024, torchray-2019 or vit-reciprocam-2023."),
     ] = None,
 ) -> None:
-    """Print the tables of run folders."""
+    """Print the tables of run folders, or a paper's table and claims beside them."""
+    from reciprocam_bench.reporting.paper import PAPER_PARTS, paper_report
     from reciprocam_bench.reporting.report import PARTS
 
-    options.show(folders, form, part or PARTS)
+    if paper is None:
+        wrong = next((name for name in part or () if name in PAPER_PARTS), None)
+        if wrong is not None:
+            raise UserError(f"--part {wrong}: choose one of {', '.join(PARTS)}; table and claims go with --paper")
+        options.show(folders, form, part or PARTS)
+        return
+    form, width = options.form_and_width(form)
+    print(paper_report(folders, form, paper, part or PAPER_PARTS, width).rstrip("\n"))

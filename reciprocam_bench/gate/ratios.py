@@ -9,7 +9,7 @@ from reciprocam_bench.gate.baseline import Pair
 from reciprocam_bench.gate.decide import Estimate
 from reciprocam_bench.runfolder.record import RunRecord
 from reciprocam_bench.runfolder.schema import ERROR, FORWARD, TIMING_ROUNDS
-from reciprocam_bench.speedup import speedup
+from reciprocam_bench.speedup import speedup_of_calls
 
 
 class Rounds:
@@ -35,10 +35,10 @@ class Rounds:
         above = self._calls_of(pair, pair.over, wanted_by)
         if isinstance(below, str) or isinstance(above, str):
             return next(reason for reason in (below, above) if isinstance(reason, str))
-        both = below.merge(above, on=["process", "block", "round"], suffixes=("", "_over"))
-        if both.empty:
+        found = speedup_of_calls(above, below)
+        if found is None:
             raise UserError(f"{self._path / TIMING_ROUNDS}: {pair} have no round in common; time the run again")
-        return Estimate(*speedup(*(both[name].to_numpy() for name in ("wall_ms_over", "wall_ms", "block"))))
+        return Estimate(*found)
 
     def pairs(self) -> Iterator[Pair]:
         """The pairs that are checked unless a baseline says otherwise.

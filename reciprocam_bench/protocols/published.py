@@ -1,11 +1,18 @@
-"""The values that papers printed, by protocol, data set, backbone and method."""
+"""The values that papers printed, each once: in ``published.csv``, by paper, data set, backbone and method.
+
+``protocol`` is the one they were measured under, empty where it is not known: a paper may print what it copied from
+another one.
+"""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from reciprocam_bench.protocols.protocol import load_protocol
+
+_FILE = "published.csv"
 
 
 @dataclass(frozen=True)
@@ -18,12 +25,29 @@ class Published:
 
 @cache
 def published(protocol: str, dataset: str) -> dict[tuple[str, str], Published]:
-    """What the protocol's paper printed, by (backbone, method)."""
-    text = (files("reciprocam_bench.protocols") / load_protocol(protocol).published).read_text(encoding="utf-8")
+    """What was printed under a protocol, or by the paper of its name, by (backbone, method)."""
     table = {}
-    for row in csv.DictReader(text.splitlines()):
-        if row.pop("protocol") == protocol and row.pop("dataset") == dataset:
-            key = row.pop("backbone"), row.pop("method")
-            provenance = row.pop("provenance")
-            table[key] = Published({name: float(value) for name, value in row.items() if value}, provenance)
+    for row in _rows(load_protocol(protocol).published):
+        if row["dataset"] == dataset and protocol in (row["protocol"], row["paper"]):
+            found = _published(row)
+            if row["protocol"] != protocol:
+                found = Published(found.values, f"{found.provenance}: another protocol")
+            table[row["backbone"], row["method"]] = found
     return table
+
+
+@cache
+def printed(paper: str) -> dict[tuple[str, str, str], Published]:
+    """What a paper printed, by (data set, backbone, method)."""
+    return {(r["dataset"], r["backbone"], r["method"]): _published(r) for r in _rows(_FILE) if r["paper"] == paper}
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    text = (files("reciprocam_bench.protocols") / name).read_text(encoding="utf-8")
+    yield from csv.DictReader(text.splitlines())
+
+
+def _published(row: dict[str, str]) -> Published:
+    fixed = ("paper", "protocol", "dataset", "backbone", "method", "provenance")
+    values = {name: float(value) for name, value in row.items() if value and name not in fixed}
+    return Published(values, row["provenance"])

@@ -15,6 +15,7 @@ _ESCAPES = {
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "±": r"$\pm$",
+    "×": r"$\times$",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "[": "{[}",  # at the beginning of a row it would be an option of the line break before
@@ -25,11 +26,12 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 
-def to_latex(table: pd.DataFrame, caption: str, label: str, groups: Sequence[str] = ()) -> str:
+def to_latex(table: pd.DataFrame, caption: str, label: str, groups: Sequence[str | pd.Series] = ()) -> str:
     """A floating table with caption and label, numbers to the right, the best value of each metric in bold.
 
     It is scaled down to the line where it is wider, and needs the packages of its first line.
-    Values compete within the rows that agree in the columns ``groups``; arrows in the headings say which way.
+    Values compete within the rows that agree in ``groups``, columns of the table or beside it; rows whose group is
+    missing do not. Arrows in the headings say which way.
     """
     cells = table.astype(str).map(lambda cell: _MINUS.sub("$-$", _escaped(cell)))
     for column in table.columns:
@@ -57,8 +59,9 @@ def to_latex(table: pd.DataFrame, caption: str, label: str, groups: Sequence[str
     return "\n".join(lines) + "\n"
 
 
-def _best(table: pd.DataFrame, values: pd.Series, groups: Sequence[str], *, highest: bool) -> pd.Series:
-    grouped = values.groupby([table[g] for g in groups]) if groups else values.groupby([0] * len(values))
+def _best(table: pd.DataFrame, values: pd.Series, groups: Sequence[str | pd.Series], *, highest: bool) -> pd.Series:
+    keys = [table[g] if isinstance(g, str) else g for g in groups]
+    grouped = values.groupby(keys) if keys else values.groupby([0] * len(values))
     return values.eq(grouped.transform("max" if highest else "min")) & values.notna()
 
 

@@ -16,7 +16,7 @@ from reciprocam_bench.runfolder.schema import ERROR, PER_CLASS, SUMMARY, MetricD
 from reciprocam_bench.runfolder.tables import to_csv
 
 # Ways to the same numbers.
-_HARMLESS_OPTIONS = {"path"}
+HARMLESS_OPTIONS = {"path"}
 _KINDS = ("constant", "nan", ERROR)
 
 Row = dict[str, Any]
@@ -165,7 +165,7 @@ def _top1(rows: pd.DataFrame) -> float | None:
 def _published(record: RunRecord, protocol: str, title: str) -> Published | None:
     """The paper's values for this very variant on the whole data set; None for any other."""
     method, c, facts = record.definitions.methods[title], record.config, record.environment
-    if method.options.keys() - _HARMLESS_OPTIONS or c.backbone.weights == "none" or c.backbone.layer != "auto":
+    if method.options.keys() - HARMLESS_OPTIONS or c.backbone.weights == "none" or c.backbone.layer != "auto":
         return None
     if c.backbone.factory or c.preprocess != "protocol":
         return None

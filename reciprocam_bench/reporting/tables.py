@@ -6,7 +6,7 @@ import pandas as pd
 
 from reciprocam_bench.runfolder.schema import Definitions
 
-_NAMES = {"method", "run", "against", "against run"}
+_NAMES = {"claim", "detail", "method", "run", "against", "against run"}
 _NUMERIC = re.compile(r"[+-]?\d")
 _ARROWS = {True: "↑", False: "↓", None: ""}
 
@@ -93,6 +93,27 @@ def readable_comparison(comparison: pd.DataFrame, definitions: Definitions) -> p
     return table
 
 
+def readable_claims(claims: pd.DataFrame) -> pd.DataFrame:
+    """The columns that a reader wants of a paper's claims; a claim's words stand in its first row alone."""
+    table = pd.DataFrame(index=claims.index)
+    table["claim"] = claims["claim"].where(~claims.duplicated(["claim", "protocol"]), "")
+    if claims["protocol"].nunique() > 1:
+        table["protocol"] = claims["protocol"].map(_word)
+    for key in ("backbone", "method", "against"):
+        table[key] = claims[key].map(_word)
+    table["images"] = claims["images"].map(lambda n: "" if pd.isna(n) else _count(n))
+    shown = [(_times if kind == "speedup" else _signed) for kind in claims["kind"]]
+    for name in ("published", "ours"):
+        table[name] = [show(value) for show, value in zip(shown, claims[name], strict=True)]
+    bounds = zip(shown, claims["low"], claims["high"], strict=True)
+    table["95 % interval"] = ["" if pd.isna(a) else f"{show(a)} to {show(b)}" for show, a, b in bounds]
+    table["published inside"] = claims["published_inside"].map(_word)
+    table["p (Holm)"] = claims["p_holm"].map(_probability)
+    table["verdict"] = claims["verdict"]
+    table["detail"] = claims["detail"].map(_word)
+    return table
+
+
 def to_markdown(table: pd.DataFrame) -> str:
     """A Markdown table whose columns are also aligned when read as text."""
     cells = [list(map(str, table.columns)), *[[str(v) for v in row] for row in table.itertuples(index=False)]]
@@ -130,6 +151,14 @@ def _signed(value: float | None) -> str:
         return ""
     text = f"{value:+.2f}"
     return "0.00" if float(text) == 0 else text
+
+
+def _word(value: object) -> str:
+    return "" if pd.isna(value) else str(value)  # type: ignore[call-overload]
+
+
+def _times(value: float | None) -> str:
+    return f"{text}×" if (text := _three(value)) else ""
 
 
 def _probability(p: float | None) -> str:

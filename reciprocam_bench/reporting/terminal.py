@@ -11,6 +11,7 @@ from reciprocam_bench.reporting.tables import is_numeric
 # What can be spared, the first first; all of it stays in the CSV files and the other formats.
 _SPARED = (
     *("mean ADCC", "peak MB", "quartiles ms", "images/s", "implementation"),
+    *("detail", "published inside", "Deletion ↓", "Insertion ↑"),
     *("Complexity ↓", "Coherency ↑", "Increase ↑", "trials", "p (Holm)", "95 % interval", "dataset", "Drop ↓"),
 )
 
