@@ -15,8 +15,19 @@ def first_component(maps: Tensor, centred: bool = False) -> Tensor:
     # One number that is not finite would fail the whole batch; half precision has no decomposition.
     cells = cells.to(torch.promote_types(cells.dtype, torch.float32)).nan_to_num(0.0, 0.0, 0.0)
     rows = cells - cells.mean(1, keepdim=True) if centred else cells
-    _, _, directions = torch.linalg.svd(rows, full_matrices=False)  # (N, min(h*w, C), C)
-    projected = torch.einsum("npc,nc->np", rows, directions[:, 0])
+    projected = _projected(rows)
     agreement = (projected * cells.sum(2)).sum(1, keepdim=True)
     turned = torch.where(agreement < 0, -projected, projected)
     return torch.where(finite[:, None], turned, torch.nan).view(n, h, w).to(maps.dtype)
+
+
+def _projected(rows: Tensor) -> Tensor:
+    """``rows (N, P, C)`` on their first right singular vector, ``(N, P)``, up to its sign.
+
+    By the eigenvectors of the smaller of ``A A^T`` and ``A^T A``: a decomposition of ``A`` itself takes a tenth of a
+    ResNet-50's forward pass.
+    """
+    if rows.shape[1] > rows.shape[2]:
+        return torch.einsum("npc,nc->np", rows, torch.linalg.eigh(rows.mT @ rows).eigenvectors[:, :, -1])
+    values, vectors = torch.linalg.eigh(rows @ rows.mT)
+    return vectors[:, :, -1] * values[:, -1:].clamp_min(0).sqrt()
