@@ -4,7 +4,6 @@ The options of a method, a metric or a data set are keyword arguments of its fun
 """
 
 import os
-import re
 from collections.abc import Iterator
 from copy import deepcopy
 from importlib.resources import files
@@ -15,10 +14,12 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from reciprocam_bench.config_backbone import BackboneConfig, Strict
+from reciprocam_bench.config_protocol import ListOfProtocols, found_beside
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.overrides import apply_overrides, set_keys
-from reciprocam_bench.regular import not_a_file
 from reciprocam_bench.titles import parse_title, title_of
+from reciprocam_bench.variables import fill_environment
+from reciprocam_bench.yaml_file import read_yaml
 
 _METRICS = ("average_drop", "increase", "coherency", "complexity", "adcc")
 
@@ -171,7 +172,9 @@ class Config(Strict):
 
     backbone: BackboneConfig
     dataset: DatasetConfig
-    protocol: Annotated[list[str], BeforeValidator(_listed)] = Field(["poppi-2021"], min_length=1)
+    protocol: ListOfProtocols = Field(
+        ["poppi-2021"], min_length=1, description="names of installed ones, and files (or the content) of one's own"
+    )
     classes: Literal["predicted", "label", "present"] | int | None = Field(
         None,
         description="the class explained: predicted, label, each category present, or an index; "
@@ -208,24 +211,15 @@ class Config(Strict):
             return data | {"preprocess": "model"}
         return data
 
+    @property
+    def named_protocols(self) -> list[str]:
+        """The names of its protocols, as rows have them."""
+        return [p if isinstance(p, str) else p.name for p in self.protocol]
+
 
 # Keys that change what a row says. The others add or leave out rows, or change nothing that is in one; device and
 # threads are compared as they came out.
 OF_VALUES = ("backbone", "dataset", "classes", "preprocess", "batch_size", "memory_mb", "seed")
-
-
-def fill_environment(value: Any) -> Any:
-    """Replace ``${NAME}`` in a string by the environment variable; an unset one is a ``UserError``."""
-    if not isinstance(value, str):
-        return value
-
-    def variable(match: re.Match[str]) -> str:
-        name = match[1]
-        if not os.environ.get(name):
-            raise UserError(f"{value}: the environment variable {name} is not set; export {name}=/path/to/data")
-        return os.environ[name]
-
-    return re.sub(r"\$\{(\w+)\}", variable, value)
 
 
 def config_folders() -> list[Path]:
@@ -291,14 +285,15 @@ def load_experiments(name: str, overrides: tuple[str, ...] = (), **values: Any) 
 
 def _with_base(path: Path) -> dict[str, Any]:
     """The content of a config file, over that of its ``base``."""
-    data = read_yaml(path)
+    data = found_beside(read_yaml(path), path.parent)
     if "base" not in data:
         return data
     base = data.pop("base")
     if not isinstance(base, str):
         raise UserError(f"{path}: base: must name a file")
     base_path = path.parent / base
-    base_data = read_yaml(base_path if base_path.is_file() else find_config(base))
+    base_path = base_path if base_path.is_file() else find_config(base)
+    base_data = found_beside(read_yaml(base_path), base_path.parent)
     if "base" in base_data:
         raise UserError(f"{path}: base: {base} has a base itself; only one level is allowed")
     return base_data | data
@@ -368,19 +363,3 @@ def _keys_at(location: tuple[int | str, ...]) -> set[str]:
         ("pictures",): PicturesConfig,
     }
     return set(models[location].model_fields) if location in models else set()
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping; anything else is a ``UserError``."""
-    if reason := not_a_file(path):
-        raise UserError(f"{path} {reason}; give a YAML file")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:  # 2024-13-45 is a ValueError: no such date
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not readable as YAML: {reason}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: a config is a mapping of keys to values; this file is not one")
-    return data

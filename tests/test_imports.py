@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "reciprocam_bench"
 HEAVY = {"torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib"}
 READERS = ["reporting", "gate", "runfolder", "aggregation", "config", "errors", "titles", "overrides"]
+READERS += ["config_protocol", "variables", "yaml_file"]
 READERS += ["protocols.protocol", "protocols.published", "cli.report", "cli.compare", "cli.check"]
 
 

@@ -24,7 +24,9 @@ def definitions(config: Config) -> Definitions:
     if "adcc" in names:
         names = [n for n in ("average_drop", "coherency", "complexity") if n not in names] + names
     return Definitions(
-        protocols={p: ProtocolDefinition(version=1, classes=_CLASSES.get(p, "predicted")) for p in config.protocol},
+        protocols={
+            p: ProtocolDefinition(version=1, classes=_CLASSES.get(p, "predicted")) for p in config.named_protocols
+        },
         methods={m.title: MethodDefinition(name=m.name, options=m.options) for m in config.methods},
         metrics={name: _metric(name) for name in names},
     )
