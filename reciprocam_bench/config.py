@@ -3,19 +3,17 @@
 The options of a method, a metric or a data set are keyword arguments of its function and have their defaults there.
 """
 
-import os
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from reciprocam_bench.config_backbone import BackboneConfig, Strict
+from reciprocam_bench.config_protocol import ListOfProtocols
 from reciprocam_bench.errors import UserError, did_you_mean
-from reciprocam_bench.regular import not_a_file
 from reciprocam_bench.titles import parse_title, title_of
+from reciprocam_bench.variables import fill_environment
 
 _METRICS = ("average_drop", "increase", "coherency", "complexity", "adcc")
 
@@ -168,7 +166,9 @@ class Config(Strict):
 
     backbone: BackboneConfig
     dataset: DatasetConfig
-    protocol: Annotated[list[str], BeforeValidator(_listed)] = Field(["poppi-2021"], min_length=1)
+    protocol: ListOfProtocols = Field(
+        ["poppi-2021"], min_length=1, description="names of installed ones, and files (or the content) of one's own"
+    )
     classes: Literal["predicted", "label", "present"] | int | None = Field(
         None,
         description="the class explained: predicted, label, each category present, or an index; "
@@ -205,24 +205,15 @@ class Config(Strict):
             return data | {"preprocess": "model"}
         return data
 
+    @property
+    def named_protocols(self) -> list[str]:
+        """The names of its protocols, as rows have them."""
+        return [p if isinstance(p, str) else p.name for p in self.protocol]
+
 
 # Keys that change what a row says. The others add or leave out rows, or change nothing that is in one; device and
 # threads are compared as they came out.
 OF_VALUES = ("backbone", "dataset", "classes", "preprocess", "batch_size", "memory_mb", "seed")
-
-
-def fill_environment(value: Any) -> Any:
-    """Replace ``${NAME}`` in a string by the environment variable; an unset one is a ``UserError``."""
-    if not isinstance(value, str):
-        return value
-
-    def variable(match: re.Match[str]) -> str:
-        name = match[1]
-        if not os.environ.get(name):
-            raise UserError(f"{value}: the environment variable {name} is not set; export {name}=/path/to/data")
-        return os.environ[name]
-
-    return re.sub(r"\$\{(\w+)\}", variable, value)
 
 
 def parse_config(data: dict[str, Any], where: str) -> Config:
@@ -269,19 +260,3 @@ def _keys_at(location: tuple[int | str, ...]) -> set[str]:
         ("pictures",): PicturesConfig,
     }
     return set(models[location].model_fields) if location in models else set()
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping; anything else is a ``UserError``."""
-    if reason := not_a_file(path):
-        raise UserError(f"{path} {reason}; give a YAML file")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:  # 2024-13-45 is a ValueError: no such date
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not readable as YAML: {reason}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: a config is a mapping of keys to values; this file is not one")
-    return data

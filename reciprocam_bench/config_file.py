@@ -6,9 +6,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reciprocam_bench.config import Config, parse_config, read_yaml
+from reciprocam_bench.config import Config, parse_config
+from reciprocam_bench.config_protocol import found_beside
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.overrides import apply_overrides, set_keys
+from reciprocam_bench.yaml_file import read_yaml
 
 
 def config_folders() -> list[Path]:
@@ -74,14 +76,15 @@ def load_experiments(name: str, overrides: tuple[str, ...] = (), **values: Any) 
 
 def _with_base(path: Path) -> dict[str, Any]:
     """The content of a config file, over that of its ``base``."""
-    data = read_yaml(path)
+    data = found_beside(read_yaml(path), path.parent)
     if "base" not in data:
         return data
     base = data.pop("base")
     if not isinstance(base, str):
         raise UserError(f"{path}: base: must name a file")
     base_path = path.parent / base
-    base_data = read_yaml(base_path if base_path.is_file() else find_config(base))
+    base_path = base_path if base_path.is_file() else find_config(base)
+    base_data = found_beside(read_yaml(base_path), base_path.parent)
     if "base" in base_data:
         raise UserError(f"{path}: base: {base} has a base itself; only one level is allowed")
     return base_data | data

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reciprocam_bench.config import Config, dump_config, parse_config, read_yaml
+from reciprocam_bench.config import Config, dump_config, parse_config
 from reciprocam_bench.config_file import Suite, find_config, load_config, load_experiments
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.yaml_file import read_yaml
 
 MINIMAL = {"backbone": {"model": "timm/x"}, "dataset": {"name": "folder", "root": "pics"}, "methods": ["gradcam"]}
 

@@ -21,7 +21,8 @@ from reciprocam_bench.runfolder.rows import GrowingTable
 
 CLASSES = {"n01440764": 0, "n02099601": 207, "n03028079": 497}
 METRICS = ["average_drop", "increase", "coherency", "complexity", "adcc"]
-FIXED = ["protocol", "image", "category", "difficult", "label", "predicted", "class", "probability", "method", "status"]
+FIXED = ["protocol", "protocol_version", "image", "category", "difficult"]
+FIXED += ["label", "predicted", "class", "probability", "method", "status"]
 # What a run that was stopped, or grew, has in common with one made whole, byte for byte.
 TABLES = ("per_image.csv", "summary.csv", "skipped.csv", "images.csv")
 

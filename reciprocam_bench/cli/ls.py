@@ -78,7 +78,8 @@ def _datasets() -> dict[str, str]:
 def _protocols() -> dict[str, str]:
     from reciprocam_bench.protocols.protocol import load_protocol, protocol_names
 
-    return {name: load_protocol(name).paper for name in protocol_names()}
+    protocols = {name: load_protocol(name) for name in protocol_names()}
+    return {name: f"v{p.version}  {p.paper or p.source}" for name, p in protocols.items()}
 
 
 def _configs() -> dict[str, str]:

@@ -34,7 +34,11 @@ def _validate(config: Config) -> None:
         "batch norms folded": b.folded_batch_norms,
         "data set": f"{experiment.dataset.name}, {len(experiment.dataset.samples)} images, "
         f"{len(experiment.dataset.skipped)} left out",
-        "protocol": ", ".join(f"{name} (explains: {choice.source})" for name, choice in experiment.classes.items()),
+        "protocol": "; ".join(
+            f"{p.name} version {p.version} (explains: {experiment.classes[p.name].source}), "
+            f"{p.path or 'given in the config'}"
+            for p in experiment.protocols
+        ),
         "methods": ", ".join(m.title for m in experiment.methods),
         "metrics": ", ".join(experiment.metrics),
     }

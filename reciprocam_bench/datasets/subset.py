@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from reciprocam_bench.config import SubsetConfig, fill_environment
+from reciprocam_bench.config import SubsetConfig
 from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.order import first_of_classes, shuffled
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.regular import not_a_file
+from reciprocam_bench.variables import fill_environment
 
 
 def take_subset(dataset: Dataset, subset: SubsetConfig, seed: int) -> Dataset:

@@ -28,6 +28,7 @@ def read_done(experiment: Experiment, folder: RunFolder, before: RunRecord | Non
     known = {"", *images["image"], *(s.id for s in experiment.dataset.samples)}
     rows = _read(folder, PER_IMAGE) if before else pd.DataFrame()
     if before and len(rows.columns):
+        rows = before.stamped(rows)
         before.checked(rows)
         one_of(folder.path / PER_IMAGE, rows, "image", known.__contains__, ROWS_CURE)
         _check_categories(folder.path / PER_IMAGE, rows, experiment)

@@ -12,7 +12,7 @@ from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.fitted_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
 from reciprocam_bench.backbones.names_file import read_class_names
-from reciprocam_bench.config import Config, NamedConfig, dump_config, fill_environment
+from reciprocam_bench.config import Config, NamedConfig, dump_config
 from reciprocam_bench.datasets.class_names import ClassNames, class_names
 from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.images import Preparation, preparation
@@ -22,12 +22,13 @@ from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.trials import ClassChoice, choose_classes
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import Method, make_method
-from reciprocam_bench.metrics.lookup import make_metrics
+from reciprocam_bench.metrics.lookup import check_options_of, make_metrics
 from reciprocam_bench.metrics.metric import Metric
 from reciprocam_bench.pictures import check_colormap
 from reciprocam_bench.protocols.protocol import Protocol, load_protocol
 from reciprocam_bench.registry import keyword_options
 from reciprocam_bench.runfolder.schema import Definitions, MethodDefinition, MetricDefinition, ProtocolDefinition
+from reciprocam_bench.variables import fill_environment
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,10 @@ class Experiment:
     def definitions(self) -> Definitions:
         """What readers must know of its protocols, methods and metrics."""
         return Definitions(
-            protocols={p.name: ProtocolDefinition(version=p.version, classes=p.classes) for p in self.protocols},
+            protocols={
+                p.name: ProtocolDefinition(version=p.version, classes=p.classes, choices=p.choices)
+                for p in self.protocols
+            },
             methods={m.title: MethodDefinition(name=m.spec.name, options=_not_default(m)) for m in self.methods},
             metrics={column: definition_of(metric) for column, metric in self.metrics.items()},
         )
@@ -71,9 +75,7 @@ def set_up(config: Config) -> Experiment:
     if config.timing and config.timing.methods:
         make_methods(config.timing.methods, None)
     metrics = make_metrics(config.metrics)
-    protocols = [load_protocol(name) for name in config.protocol]
-    if len({p.name for p in protocols}) < len(protocols):
-        raise UserError("protocol: one is listed twice; remove it")
+    protocols = make_protocols(config)
     shown_metrics = metrics_shown(config, metrics)
     check_colormap(config.pictures.colormap, "pictures.colormap")
     device = set_up_torch(config)
@@ -96,6 +98,16 @@ def set_up(config: Config) -> Experiment:
     return Experiment(
         config, backbone, dataset, protocols, methods, timed, metrics, classes, names, drawn, shown_metrics
     )
+
+
+def make_protocols(config: Config) -> list[Protocol]:
+    """The protocols of a config; two of one name are a ``UserError``, their rows could not be told apart."""
+    protocols = [load_protocol(given) for given in config.protocol]
+    for protocol in protocols:
+        if config.named_protocols.count(protocol.name) > 1:
+            raise UserError(f"protocol: '{protocol.name}' is listed twice; remove one, or give one another name")
+        check_options_of(protocol)
+    return protocols
 
 
 def names_of(backbone: Backbone, dataset: Dataset | None) -> ClassNames:

@@ -23,7 +23,7 @@ from reciprocam_bench.metrics.evidence import Evidence
 from reciprocam_bench.metrics.metric import Metric, passes
 from reciprocam_bench.metrics.scenes import Scenes
 from reciprocam_bench.protocols.protocol import Protocol
-from reciprocam_bench.runfolder.schema import ERROR
+from reciprocam_bench.runfolder.schema import ERROR, VERSION
 
 Row = dict[str, Any]
 Images = list[tuple[Sample, PreparedImage]]
@@ -175,6 +175,7 @@ def _fixed_columns(group: Group) -> list[Row]:
     return [
         {
             "protocol": group.protocol.name,
+            VERSION: group.protocol.version,
             "image": trial.sample.id,
             "category": trial.target.category if trial.target else "",
             "difficult": int(trial.target.hard) if trial.target else "",

@@ -49,7 +49,8 @@ def _joined(before: Definitions | None, now: Definitions) -> Definitions:
     if before is None:
         return now
     return Definitions(
-        protocols=now.protocols | before.protocols,
+        # Those of before may be older and say less of the same choices.
+        protocols=now.protocols | {n: p for n, p in before.protocols.items() if n not in now.protocols},
         methods=now.methods | before.methods,
         metrics=now.metrics | before.metrics,
     )

@@ -70,8 +70,13 @@ def _differences(key: str, old: Any, new: Any) -> Iterator[tuple[str, str]]:
 
 
 def _changed_definitions(before: Definitions, now: Definitions) -> str | None:
-    """A title or column that meant something else, or a protocol of another version."""
-    for what in ("protocols", "methods", "metrics"):
+    """A title or column that meant something else, or a protocol of another version or with other choices."""
+    for name, protocol in now.protocols.items():
+        was = before.protocols[name].facts if name in before.protocols else {}
+        for fact, value in protocol.facts.items():
+            if fact in was and was[fact] != value:
+                return f"protocol '{name}': {fact} was {was[fact]}, is {value}"
+    for what in ("methods", "metrics"):
         old, new = getattr(before, what), getattr(now, what)
         for name in old.keys() & new.keys():
             if old[name] != new[name]:

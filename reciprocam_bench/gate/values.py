@@ -42,7 +42,7 @@ class Values:
 
     def asked(self) -> Iterator[Key]:
         """Every metric of every method under each protocol."""
-        for protocol in self._record.config.protocol:
+        for protocol in self._record.config.named_protocols:
             for method in self._record.config.methods:
                 for metric in self._record.metrics:
                     yield (protocol, method.title, metric)

@@ -10,6 +10,7 @@ from reciprocam_bench.metrics.annotated import LOCALISED
 from reciprocam_bench.metrics.evidence import EVIDENCE
 from reciprocam_bench.metrics.metric import Metric, default_metric
 from reciprocam_bench.metrics.registry import METRICS, MetricSpec
+from reciprocam_bench.protocols.protocol import Protocol
 from reciprocam_bench.registry import check_options
 
 
@@ -31,6 +32,15 @@ def make_metrics(configs: Iterable[NamedConfig]) -> dict[str, Metric]:
             metrics.setdefault(name, default_metric(name))
         metrics.setdefault(metric.column, metric)
     return metrics
+
+
+def check_options_of(protocol: Protocol) -> None:
+    """Refuse options of metrics in a protocol that no metric has."""
+    for name, options in protocol.options.items():
+        try:
+            _make(NamedConfig.model_validate({"name": name, **options}))
+        except UserError as error:
+            raise UserError(f"{protocol.path or 'protocol'}: options.{name}: {error}") from None
 
 
 def _make(config: NamedConfig) -> Metric:

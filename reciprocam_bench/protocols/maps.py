@@ -10,7 +10,8 @@ from reciprocam_bench.protocols.protocol import Geometry, Upsample
 def upsample(maps: Tensor, how: Upsample, size: tuple[int, int]) -> Tensor:
     """Normalised maps ``(N, h, w)`` to image size ``(N, H, W)``."""
     align = None if how.mode == "nearest" else False
-    return F.interpolate(maps[:, None], size=size, mode=how.mode, align_corners=align, antialias=how.antialias)[:, 0]
+    found = F.interpolate(maps[:, None], size=size, mode=how.mode, align_corners=align, antialias=how.antialias)[:, 0]
+    return found.clamp(0, 1) if how.clamp else found
 
 
 def masked(images: Tensor, saliency: Tensor, mean: Tensor, std: Tensor, *, raw: bool) -> Tensor:

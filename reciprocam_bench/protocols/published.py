@@ -10,10 +10,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from reciprocam_bench.protocols.protocol import load_protocol
-
-_FILE = "published.csv"
-
 
 @dataclass(frozen=True)
 class Published:
@@ -25,9 +21,9 @@ class Published:
 
 @cache
 def published(protocol: str, dataset: str) -> dict[tuple[str, str], Published]:
-    """What was printed under a protocol, or by the paper of its name, by (backbone, method)."""
+    """What was printed under a protocol, or by the paper of its name, by (backbone, method); else nothing."""
     table = {}
-    for row in _rows(load_protocol(protocol).published):
+    for row in _rows():
         if row["dataset"] == dataset and protocol in (row["protocol"], row["paper"]):
             found = _published(row)
             if row["protocol"] != protocol:
@@ -39,11 +35,11 @@ def published(protocol: str, dataset: str) -> dict[tuple[str, str], Published]:
 @cache
 def printed(paper: str) -> dict[tuple[str, str, str], Published]:
     """What a paper printed, by (data set, backbone, method)."""
-    return {(r["dataset"], r["backbone"], r["method"]): _published(r) for r in _rows(_FILE) if r["paper"] == paper}
+    return {(r["dataset"], r["backbone"], r["method"]): _published(r) for r in _rows() if r["paper"] == paper}
 
 
-def _rows(name: str) -> Iterator[dict[str, str]]:
-    text = (files("reciprocam_bench.protocols") / name).read_text(encoding="utf-8")
+def _rows() -> Iterator[dict[str, str]]:
+    text = (files("reciprocam_bench.protocols") / "published.csv").read_text(encoding="utf-8")
     yield from csv.DictReader(text.splitlines())
 
 

@@ -18,8 +18,8 @@ _RULES = {"higher_is_better", "aggregation", "terms", "columns"}
 
 def check_alike(records: Sequence[RunRecord]) -> None:
     """``UserError`` that says what differs where runs are not of one network, data set, preparation and protocol."""
-    first = records[0]
-    for other in records[1:]:
+    # Each with each: what an older folder does not say, two others may say differently.
+    for first, other in combinations(records, 2):
         if found := differing(facts_of(first), facts_of(other)):
             raise UserError(
                 f"{other.path} cannot be compared with {first.path}: {found}; "
@@ -50,10 +50,10 @@ def facts_of(record: RunRecord) -> dict[str, Any]:
         "data set": record.dataset,
         "preprocess": config.preprocess,
     }
-    for name in config.protocol:
+    for name in config.named_protocols:
         protocol = rules.protocols[name]
         asked = protocol.classes if config.classes is None else config.classes
-        facts[f"version of {name}"] = protocol.version
+        facts |= {f"{fact} of {name}": value for fact, value in protocol.facts.items() if fact != "classes"}
         facts[f"class under {name}"] = record.environment.class_source.get(name) or str(asked)
     for name, metric in record.metrics.items():
         facts |= {f"{rule} of {name}": value for rule, value in metric.model_dump(include=_RULES).items()}

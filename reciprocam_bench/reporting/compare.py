@@ -17,7 +17,7 @@ from reciprocam_bench.reporting.tables import readable_comparison
 from reciprocam_bench.reporting.text import as_text, check_format
 from reciprocam_bench.runfolder.disk import write_into
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import COMPARISON, Definitions
+from reciprocam_bench.runfolder.schema import COMPARISON, VERSION, Definitions
 from reciprocam_bench.runfolder.suite import is_suite, run_folders
 from reciprocam_bench.runfolder.tables import to_csv
 from reciprocam_bench.titles import parse_title
@@ -111,7 +111,8 @@ def _family(record: RunRecord, protocol: str, found: Sequence[Match], metrics: S
     results = [None if pair is None else next(made) for pair in samples]
     valued = sum(result is not None for result in results)
     adjusted = iter(holm([r.p for r in results if r is not None]))
-    fixed = {"backbone": record.config.backbone.model, "dataset": record.dataset, "protocol": protocol}
+    fixed: Row = {"backbone": record.config.backbone.model, "dataset": record.dataset, "protocol": protocol}
+    fixed |= {VERSION: record.definitions.protocols[protocol].version}
     rows = []
     for (match, name), result in zip(tests, results, strict=True):
         up = match.first.record.metrics[name].higher_is_better

@@ -111,7 +111,7 @@ def judged_of(records: Sequence[RunRecord], tables: Sequence[pd.DataFrame]) -> d
     for place, (record, run) in enumerate(zip(records, _run_names(records), strict=True)):
         rows = together.loc[place] if len(tables[place]) else tables[place]
         groups = dict(iter(rows.groupby(["protocol", "method"], sort=False)))
-        for protocol in record.config.protocol:
+        for protocol in record.config.named_protocols:
             for method in record.config.methods:
                 mine = groups.get((protocol, method.title))
                 if mine is not None:

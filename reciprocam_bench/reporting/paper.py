@@ -1,6 +1,5 @@
 """``rcam-bench report --paper``: a paper's table with ours beside it, and what the data say of its claims."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +8,11 @@ import pandas as pd
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.protocols.papers import Paper, load_paper
 from reciprocam_bench.reporting.claims import claims
-from reciprocam_bench.reporting.latex import to_latex
 from reciprocam_bench.reporting.paper_cells import cells, laid_out
 from reciprocam_bench.reporting.paper_runs import Runs, runs_of
-from reciprocam_bench.reporting.report import check_format, titled
-from reciprocam_bench.reporting.tables import readable_claims, to_markdown
+from reciprocam_bench.reporting.tables import readable_claims
 from reciprocam_bench.reporting.terminal import to_terminal
+from reciprocam_bench.reporting.text import as_text, check_format, check_words, heading_of
 from reciprocam_bench.runfolder.record import read_record
 from reciprocam_bench.runfolder.suite import all_run_folders
 from reciprocam_bench.runfolder.tables import to_csv
@@ -34,9 +32,7 @@ def paper_report(
     """
     paper = load_paper(name)
     check_format(form)
-    wrong = next((part for part in parts if part not in PAPER_PARTS), None)
-    if wrong is not None:
-        raise UserError(f"--part {wrong}: choose one of {', '.join(PAPER_PARTS)} with --paper")
+    check_words("part", parts, PAPER_PARTS)
     records = [read_record(folder) for folder in all_run_folders(folders)]
     if len({record.path.resolve() for record in records}) < len(records):
         raise UserError("a run folder is given twice; give each once")
@@ -67,7 +63,7 @@ def _tables(paper: Paper, runs: Runs, form: str, width: int, with_notes: bool) -
         notes.append("published values: " + "; ".join(made.sources))
         with_notes = form == "latex"
         label = f"{paper.name}-{protocol}" if protocol != paper.name else paper.name
-        texts.append(_text(made.table, titled(title, notes, form), form, width, label, [made.competing]))
+        texts.append(as_text(made.table, title, notes, form, width, label, [made.competing]))
     return texts
 
 
@@ -78,11 +74,11 @@ def _claims(paper: Paper, runs: Runs, form: str, width: int, with_notes: bool) -
     title = f"Claims of {paper.citation}: differences in percentage points with paired 95 % intervals"
     if any(claim.kind == "speedup" for claim in paper.claims):
         title += ", speed-ups in times (×)"
-    heading = titled(title, runs.notes if with_notes else [], form)
+    notes = runs.notes if with_notes else []
     if form != "terminal":
-        return [_text(readable_claims(frame), heading, form, width, f"{paper.name}-claims", [])]
+        return [as_text(readable_claims(frame), title, notes, form, width, f"{paper.name}-claims")]
     parts = [(text, readable_claims(part).drop(columns="claim")) for text, part in frame.groupby("claim", sort=False)]
-    return [heading + "\n", *(f"{text}\n\n{to_terminal(table, width)}" for text, table in parts)]
+    return [heading_of(title, notes) + "\n", *(f"{text}\n\n{to_terminal(table, width)}" for text, table in parts)]
 
 
 def _printed_names(paper: Paper, frame: pd.DataFrame) -> pd.DataFrame:
@@ -92,9 +88,3 @@ def _printed_names(paper: Paper, frame: pd.DataFrame) -> pd.DataFrame:
     if len(datasets) > 1:
         place = frame["dataset"].map(datasets).map("{}, ".format, na_action="ignore").fillna("") + place
     return frame.assign(backbone=place)
-
-
-def _text(table: pd.DataFrame, heading: str, form: str, width: int, label: str, groups: list[pd.Series]) -> str:
-    if form == "latex":
-        return to_latex(table, heading, f"tab:{re.sub(r'[^a-z0-9]+', '-', label)}", groups)
-    return f"{heading}\n\n{to_markdown(table) if form == 'markdown' else to_terminal(table, width)}"

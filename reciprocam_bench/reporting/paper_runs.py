@@ -80,12 +80,12 @@ def runs_of(paper: Paper, records: Sequence[RunRecord]) -> Runs:
 
 def _place(found: Runs, paper: Paper, record: RunRecord, backbone: str) -> None:
     dataset, summary = _dataset(paper, record), record.summary()
-    reasons = {name: _why_not(record, name) for name in paper.protocols if name in record.config.protocol}
+    reasons = {name: _why_not(record, name) for name in paper.protocols if name in record.config.named_protocols}
     why = _why_none(paper, record, dataset)
     if not why and summary is None:
         why = "it has no summary.csv yet; run it again"
     if not why and not reasons:
-        why = f"its protocol is {', '.join(record.config.protocol)}, the table's {' or '.join(paper.protocols)}"
+        why = f"its protocol is {', '.join(record.config.named_protocols)}, the table's {' or '.join(paper.protocols)}"
     notes = [why] if why else list(dict.fromkeys(reason for reason in reasons.values() if reason))
     found.notes.extend(f"{record.path} is left out: {note}" for note in notes)
     protocols = [name for name, reason in reasons.items() if not reason]

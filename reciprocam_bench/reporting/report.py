@@ -1,12 +1,14 @@
 """The tables of run folders in one text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
 
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.reporting.alike import differing
 from reciprocam_bench.reporting.summary import doubts_of
 from reciprocam_bench.reporting.tables import readable_summary, readable_timing
 from reciprocam_bench.reporting.text import as_text, check_format, check_words
@@ -82,21 +84,20 @@ def _part(records: Sequence[RunRecord], name: str, notes: list[str]) -> _Part | 
 
 def _one_meaning(records: Sequence[RunRecord]) -> Definitions:
     """The definitions of all runs; ``UserError`` where a protocol or a metric of two runs is not the same."""
-    joined = Definitions()
-    for record in records:
-        for kind in ("protocols", "metrics"):
-            before, mine = getattr(joined, kind), getattr(record.definitions, kind)
-            for name in before.keys() & mine.keys():
-                if before[name] != mine[name]:
-                    raise UserError(
-                        f"{record.path}: {kind.removesuffix('s')} '{name}' is not that of {records[0].path}; "
-                        "report the runs one by one"
-                    )
-        joined = Definitions(
-            protocols=joined.protocols | record.definitions.protocols,
-            metrics=joined.metrics | record.definitions.metrics,
-        )
-    return joined
+    for first, other in combinations(records, 2):
+        if found := next(_unlike(first.definitions, other.definitions), None):
+            raise UserError(f"{other.path}: {found}, as in {first.path}; report the runs one by one")
+    return Definitions(metrics={n: m for r in records for n, m in r.definitions.metrics.items()})
+
+
+def _unlike(first: Definitions, other: Definitions) -> Iterator[str]:
+    """How a protocol or a metric of two runs is not the same; what an older folder does not say is no difference."""
+    for name, protocol in first.protocols.items():
+        if name in other.protocols and (found := differing(protocol.facts, other.protocols[name].facts)):
+            yield f"the rows of protocol '{name}' are of other choices: {found}"
+    for name, metric in first.metrics.items():
+        if other.metrics.get(name, metric) != metric:
+            yield f"metric '{name}' is not the same"
 
 
 def check_agreement(record: RunRecord, rows: pd.DataFrame) -> None:
@@ -125,7 +126,7 @@ def _table(record: RunRecord, part: str) -> pd.DataFrame | None:
     methods = config.timing.methods or config.methods if part == "timing" and config.timing else config.methods
     wanted = frame["method"].isin([FORWARD, *(m.title for m in methods)])
     if part == "summary":
-        wanted &= frame["protocol"].isin(config.protocol)
+        wanted &= frame["protocol"].isin(config.named_protocols)
     return frame[wanted].reset_index(drop=True)
 
 

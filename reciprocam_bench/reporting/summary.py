@@ -12,7 +12,7 @@ from reciprocam_bench.reporting.estimate import Sample, estimate, sample_of
 from reciprocam_bench.runfolder.disk import write_whole
 from reciprocam_bench.runfolder.doubt import doubt_of
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import ERROR, PER_CLASS, SUMMARY, MetricDefinition
+from reciprocam_bench.runfolder.schema import ERROR, PER_CLASS, SUMMARY, VERSION, MetricDefinition
 from reciprocam_bench.runfolder.tables import to_csv
 
 # Ways to the same numbers.
@@ -52,7 +52,7 @@ def summarise(record: RunRecord, rows: pd.DataFrame) -> pd.DataFrame:
     groups = dict(iter(rows.groupby(["protocol", "method"], sort=False)))
     table: list[Row] = []
     cells: list[_Cell] = []
-    for protocol in record.config.protocol:
+    for protocol in record.config.named_protocols:
         for method in record.config.methods:
             group = groups.get((protocol, method.title), rows.iloc[:0])
             row, of_row = _row(record, protocol, method.title, group)
@@ -80,12 +80,13 @@ def per_class(record: RunRecord, rows: pd.DataFrame) -> pd.DataFrame | None:
         return None
     rows = rows[(rows["category"] != "") & rows[columns].notna().any(axis=1)]
     table = []
-    for protocol in record.config.protocol:
+    for protocol in record.config.named_protocols:
         for method in record.config.methods:
             mine = rows[(rows["protocol"] == protocol) & (rows["method"] == method.title)]
             for category, group in mine.groupby("category", sort=True):
                 hard = group[group["difficult"] == "1"]
-                fixed = {"protocol": protocol, "method": method.title, "category": category}
+                version = record.definitions.protocols[protocol].version
+                fixed = {"protocol": protocol, VERSION: version, "method": method.title, "category": category}
                 counts = {"trials": len(group), "trials_difficult": len(hard)}
                 means = {c: 100 * group[c].mean() for c in columns}
                 means |= {f"{c}_difficult": 100 * hard[c].mean() for c in columns if "@" not in c}
@@ -109,7 +110,7 @@ def warnings_of(folder: Path) -> list[str]:
 
 def doubts_of(record: RunRecord, rows: pd.DataFrame, protocols: Sequence[str] | None = None) -> list[str]:
     """Why nothing of a run is to be believed under its protocols, or some of them; each reason once."""
-    found = (doubt_of(record, rows, protocol) for protocol in protocols or record.config.protocol)
+    found = (doubt_of(record, rows, protocol) for protocol in protocols or record.config.named_protocols)
     return [doubt for doubt in dict.fromkeys(found) if doubt]
 
 
@@ -125,6 +126,7 @@ def _row(record: RunRecord, protocol: str, title: str, rows: pd.DataFrame) -> tu
         "backbone": record.config.backbone.model,
         "dataset": record.dataset,
         "protocol": protocol,
+        VERSION: record.definitions.protocols[protocol].version,
         "method": title,
         "images": images,
         "images_total": facts.images_total,

@@ -32,7 +32,7 @@ def as_text(
     form: str,
     width: int,
     label: str,
-    groups: Sequence[str] = (),
+    groups: Sequence[str | pd.Series] = (),
 ) -> str:
     """The table under its title and the notes that must stand with it, as ``markdown``, ``terminal`` or ``latex``.
 
@@ -40,10 +40,14 @@ def as_text(
         table: as it is to be read.
         width: of a terminal.
         label: of a LaTeX table, from any words.
-        groups: columns within whose rows the best values of a LaTeX table compete.
+        groups: columns of it, or beside it, within whose rows the best values of a LaTeX table compete.
     """
     if form == "latex":
         caption = ". ".join([title, *(f"Note: {note}" for note in notes)])
         return to_latex(table, caption, f"tab:{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}", groups)
-    heading = "\n\n".join([title, *(f"Note: {note}." for note in notes)])
-    return f"{heading}\n\n{to_markdown(table) if form == 'markdown' else to_terminal(table, width)}"
+    return f"{heading_of(title, notes)}\n\n{to_markdown(table) if form == 'markdown' else to_terminal(table, width)}"
+
+
+def heading_of(title: str, notes: Sequence[str]) -> str:
+    """A title, and below it the notes that must stand with what it is of."""
+    return "\n\n".join([title, *(f"Note: {note}." for note in notes)])

@@ -1,6 +1,7 @@
 """Folders of format 1, which hold no definitions: what their metrics were."""
 
 from reciprocam_bench.config import Config
+from reciprocam_bench.protocols.protocol import Protocol
 from reciprocam_bench.runfolder.schema import Definitions, MethodDefinition, MetricDefinition, ProtocolDefinition
 
 _UP = {
@@ -24,10 +25,17 @@ def definitions(config: Config) -> Definitions:
     if "adcc" in names:
         names = [n for n in ("average_drop", "coherency", "complexity") if n not in names] + names
     return Definitions(
-        protocols={p: ProtocolDefinition(version=1, classes=_CLASSES.get(p, "predicted")) for p in config.protocol},
+        protocols=dict(map(_protocol, config.protocol)),
         methods={m.title: MethodDefinition(name=m.name, options=m.options) for m in config.methods},
         metrics={name: _metric(name) for name in names},
     )
+
+
+def _protocol(given: str | Protocol) -> tuple[str, ProtocolDefinition]:
+    if isinstance(given, str):
+        return given, ProtocolDefinition(version=1, classes=_CLASSES.get(given, "predicted"))
+    # A config says all of one's own: its folder has lost its definitions.
+    return given.name, ProtocolDefinition(version=given.version, classes=given.classes, choices=given.choices)
 
 
 def _metric(name: str) -> MetricDefinition:

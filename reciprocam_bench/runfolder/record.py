@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import ValidationError
 
-from reciprocam_bench.config import Config, parse_config, read_yaml
+from reciprocam_bench.config import Config, parse_config
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder import format1
 from reciprocam_bench.runfolder.disk import read_text
@@ -28,11 +28,13 @@ from reciprocam_bench.runfolder.schema import (
     SUMMARY,
     TIMING,
     TIMING_ROUNDS,
+    VERSION,
     Definitions,
     Environment,
     MetricDefinition,
 )
-from reciprocam_bench.runfolder.tables import check_columns, is_whole, numbers, one_of, read_table
+from reciprocam_bench.runfolder.tables import check_columns, is_whole, line_of, numbers, one_of, read_table
+from reciprocam_bench.yaml_file import read_yaml
 
 _CURE = "restore the file, or run with --fresh"
 ROWS_CURE = "correct it, or delete the file and run again to have its rows made anew"
@@ -43,7 +45,17 @@ _LAST_KEY = "seed"
 _DIGEST = re.compile("[0-9a-f]*")
 _SUMMARY_NEEDED = ("backbone", "dataset", "protocol", "method", "images", "constant", "nan", "errors", "top1")
 _SUMMARY_TEXT = ("backbone", "dataset", "protocol", "method", "classes", "difficult_by", "published_note")
-_SUMMARY_NUMBERS = ("images", "images_total", "constant", "nan", "errors", "top1", "trials", "trials_difficult")
+_SUMMARY_NUMBERS = (
+    VERSION,
+    "images",
+    "images_total",
+    "constant",
+    "nan",
+    "errors",
+    "top1",
+    "trials",
+    "trials_difficult",
+)
 _ENDS = ("_low", "_high", "_published")
 _ROUNDS_NUMBERS = ("batch_size", "process", "block", "round", "wall_ms", "device_ms")
 _TIMING_TEXT = ("backbone", "method", "implementation", "scope", "relative_to", "status")
@@ -83,7 +95,7 @@ class RunRecord:
 
         A run that is not finished may lack columns of metrics that joined it: their values are pending.
         """
-        path, columns = self.path / PER_IMAGE, self.columns
+        path, columns, table = self.path / PER_IMAGE, self.columns, self.stamped(table)
         for name in columns if self._grows else ():
             if name not in table:
                 table = table.assign(**{name: PENDING})
@@ -91,10 +103,31 @@ class RunRecord:
         one_of(path, table, "difficult", ("", "0", "1").__contains__, ROWS_CURE)
         one_of(path, table, "status", _is_status, ROWS_CURE)
         one_of(path, table, "protocol", self.definitions.protocols.__contains__, ROWS_CURE)
+        self._check_versions(path, table, ROWS_CURE)
         one_of(path, table, "method", self.definitions.methods.__contains__, ROWS_CURE)
         for name in ("label", "predicted", "class"):
             one_of(path, table, name, is_whole, ROWS_CURE)
         return numbers(path, table, ["probability", *columns], ROWS_CURE)
+
+    def stamped(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Rows with the version of their protocol; a folder older than that column says it in its definitions."""
+        if VERSION in table or "protocol" not in table:
+            return table
+        versions = {name: str(protocol.version) for name, protocol in self.definitions.protocols.items()}
+        table = table.copy(deep=False)
+        table.insert(list(table.columns).index("protocol") + 1, VERSION, table["protocol"].map(versions).fillna(""))
+        return table
+
+    def _check_versions(self, path: Path, table: pd.DataFrame, cure: str) -> None:
+        for name, protocol in self.definitions.protocols.items():
+            other = (table["protocol"] == name) & (table[VERSION].astype(str) != str(protocol.version))
+            if other.any():
+                row = int(other.to_numpy().argmax())
+                found = str(table[VERSION].iloc[row])[:60]
+                raise UserError(
+                    f"{path}, line {line_of(path, row)}: a row of version {found!r} of {name} in a run of version "
+                    f"{protocol.version}; rows of different versions are not joined; {cure}"
+                )
 
     @property
     def _grows(self) -> bool:
@@ -118,6 +151,8 @@ class RunRecord:
         if table is None:
             return None
         path = self.path / SUMMARY
+        table = numbers(path, self.stamped(table), [VERSION], _TABLE_CURE)
+        self._check_versions(path, table, _TABLE_CURE)
         shown = [m for m in self.metrics if m in table or not self._grows]
         check_columns(path, table, [c for m in shown for c in self._summed(m)], lambda name: True, _TABLE_CURE)
         if not self._grows:
@@ -162,7 +197,7 @@ class RunRecord:
 
     def _check_whole(self, path: Path, summary: pd.DataFrame) -> None:
         there = set(zip(summary["protocol"], summary["method"], strict=True))
-        for protocol in self.config.protocol:
+        for protocol in self.config.named_protocols:
             for method in self.config.methods:
                 if (protocol, method.title) not in there:
                     raise UserError(
@@ -172,7 +207,7 @@ class RunRecord:
 
     def _asked_for(self, table: pd.DataFrame) -> pd.DataFrame:
         titles = [m.title for m in self.config.methods]
-        wanted = table["protocol"].isin(self.config.protocol) & table["method"].isin(titles)
+        wanted = table["protocol"].isin(self.config.named_protocols) & table["method"].isin(titles)
         images = read_images(self.path)["image"]
         if len(images):
             one_of(self.path / PER_IMAGE, table, "image", set(images).__contains__, ROWS_CURE)

@@ -29,10 +29,13 @@ FILES = (
 # Pictures of the first images, and the raw maps of a run with save_maps.
 FOLDERS = ("maps", "raw_maps")
 
+# The column with the version of a row's protocol; a run holds one version of each.
+VERSION = "protocol_version"
 # What tells a row of per_image.csv from every other.
 KEY = ("protocol", "image", "category", "method")
 FIXED = (
     "protocol",
+    VERSION,
     "image",
     "category",
     "difficult",
@@ -85,10 +88,25 @@ class MethodDefinition(_Part):
 
 
 class ProtocolDefinition(_Part):
-    """A protocol as it was when the rows were made; ``classes`` is what it explains unless a config says otherwise."""
+    """A protocol as it was when the rows were made; ``classes`` is what it explains unless a config says otherwise.
+
+    ``choices`` are all that changes its numbers; folders that are older than this key do not say them.
+    """
 
     version: int
     classes: str
+    choices: dict[str, Any] = {}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What must be the same where rows are joined, by place; what two definitions do not both say is not known."""
+        facts: dict[str, Any] = {"version": self.version, "classes": self.classes}
+        for key, choice in self.choices.items():
+            if isinstance(choice, dict) and key != "options":  # an option that is not set is a choice too
+                facts |= {f"{key}.{name}": value for name, value in choice.items()}
+            else:
+                facts[key] = choice
+        return facts
 
 
 class Definitions(_Part):

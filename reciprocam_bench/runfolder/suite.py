@@ -5,12 +5,12 @@ from pathlib import Path
 
 import yaml
 
-from reciprocam_bench.config import read_yaml
 from reciprocam_bench.config_backbone import BackboneConfig
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.disk import write_into
 from reciprocam_bench.runfolder.schema import CONFIG
 from reciprocam_bench.titles import file_name
+from reciprocam_bench.yaml_file import read_yaml
 
 SUITE = "suite.yaml"
 _CURE = "correct it, or run the suite again, which writes it anew"

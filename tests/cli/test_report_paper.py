@@ -34,7 +34,7 @@ def test_csv_is_the_cells_or_the_claims(monkeypatch: pytest.MonkeyPatch, capsys:
     ("words", "message"),
     [
         (("--paper", "recipro"), "--paper recipro: no such paper; did you mean 'recipro-2024'?"),
-        (("--paper", "recipro-2024", "--part", "timing"), "--part timing: choose one of table, claims with --paper"),
+        (("--paper", "recipro-2024", "--part", "timing"), "--part timing: choose one of table, claims"),
         (("--part", "claims"), "--part claims: choose one of summary, timing; table and claims go with --paper"),
     ],
 )

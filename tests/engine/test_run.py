@@ -10,6 +10,7 @@ from tiny_runs import CLASSES, FIXED, METRICS, config, draw_classes, environment
 
 from reciprocam_bench.config import parse_config
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.protocols.protocol import load_protocol
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +51,7 @@ def test_per_image_has_a_row_per_image_and_method(finished: Path) -> None:
 
 def test_summary_is_in_percent_with_the_columns_it_promises(finished: Path) -> None:
     rows, summary = table(finished), table(finished, "summary").set_index("method")
-    expected = ["backbone", "dataset", "protocol", "images", "images_total"]
+    expected = ["backbone", "dataset", "protocol", "protocol_version", "images", "images_total"]
     expected += ["constant", "nan", "errors", "top1", "classes"]
     for name in METRICS:
         expected += [name, f"{name}_low", f"{name}_high"] + ["adcc_mean"] * (name == "adcc") + [f"{name}_published"]
@@ -75,7 +76,10 @@ def test_environment_holds_what_a_reader_needs(finished: Path) -> None:
     assert (content["format"], content["images"], content["images_total"]) == (2, 6, 6)
     assert list(content["definitions"]["methods"]) == ["gradcam", "reciprocam"]
     assert content["definitions"]["metrics"]["adcc"]["aggregation"] == "harmonic-mean"
-    assert content["definitions"]["protocols"] == {"poppi-2021": {"version": 1, "classes": "predicted"}}
+    choices = load_protocol("poppi-2021").choices
+    assert content["definitions"]["protocols"] == {
+        "poppi-2021": {"version": 1, "classes": "predicted", "choices": choices}
+    }
     assert [set(start) for start in content["starts"]] == [{"date", "commit", "rcam-bench"}]
     assert {"read images", "forward", "explain", "metrics", "pictures", "timing"} <= set(content["seconds"])
     assert all(seconds >= 0 for seconds in content["seconds"].values())

@@ -52,7 +52,7 @@ def test_more_images_than_a_repository_wants_leave_no_rows(tmp_path: Path) -> No
         (lambda c: c["metrics"][0].update(tolerance=-1), "metrics.0.tolerance"),
         (lambda c: c["metrics"][0].update(metric="nonsense"), "holds no nonsense of 'cam'"),
         (lambda c: c["ratios"].append({**PAIR, "scope": "x"}), "ratios.0.scope"),
-        (lambda c: c["rows"]["data"][2].pop(), "row 3 has 14 cells, not 15"),
+        (lambda c: c["rows"]["data"][2].pop(), "row 3 has 15 cells, not 16"),
         (lambda c: c["rows"]["data"][2].__setitem__(-1, "many"), "its rows are damaged"),
         (lambda c: c["rows"]["data"].append(c["rows"]["data"][0]), "its rows are damaged"),
         (lambda c: c["rows"]["columns"].__setitem__(0, "x"), "its rows are damaged"),

@@ -68,7 +68,7 @@ def test_unknown_protocol_is_named():
 
 
 def test_every_protocol_file_is_valid():
-    assert protocol_names() == ["poppi-2021", "recipro-2024", "torchray-2019"]
+    assert protocol_names() == ["poppi-2021", "recipro-2024", "standard", "torchray-2019"]
     assert all(load_protocol(name).name == name for name in protocol_names())
 
 

@@ -250,7 +250,7 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
     for arguments, message in (
         (("markdown", "recipro"), r"--paper recipro: no such paper; did you mean 'recipro-2024'\?"),
         (("pdf", "recipro-2024"), "--format pdf: choose one of"),
-        (("csv", "recipro-2024", ["timing"]), "--part timing: choose one of table, claims with --paper"),
+        (("csv", "recipro-2024", ["timing"]), "--part timing: choose one of table, claims"),
     ):
         with pytest.raises(UserError, match=message):
             paper_report([folder], *arguments)

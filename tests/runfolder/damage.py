@@ -137,6 +137,7 @@ CELLS: dict[str, list[tuple[str, str]]] = {
         *(("probability", "x"), ("predicted", "cat"), ("class", "1.5"), ("label", "x"), ("difficult", "2")),
         *(("status", "fine"), ("status", ""), ("status", "okay"), ("protocol", "popi"), ("method", "GradCAM")),
         *(("image", "other.png"), ("category", "dog")),
+        *(("protocol_version", text) for text in ("2", "x", "", "1.5")),
     ],
     "summary.csv": [
         ("average_drop", "high"),
@@ -144,6 +145,7 @@ CELLS: dict[str, list[tuple[str, str]]] = {
         ("adcc_low", "x"),
         ("method", "x"),
         ("protocol", "x"),
+        *(("protocol_version", text) for text in ("2", "x", "")),
     ],
     "timing.csv": [("median_ms", "fast"), ("repeats", "x"), ("method", "x"), ("scope", "x")],
     "skipped.csv": [("protocol", "x"), ("image", "x")],
