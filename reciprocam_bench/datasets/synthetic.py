@@ -33,7 +33,7 @@ def synthetic(*, images: Count = 400, seed: Seed = 0) -> Dataset:
     try:
         truth = json.loads((folder / _TRUTH).read_text(encoding="utf-8"))
         samples = [_sample(folder / name, known) for name, known in truth.items()]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{folder / _TRUTH} is damaged; delete {folder}, it is made again") from None
     return Dataset("synthetic", samples, categories=tuple(SHAPES))
 

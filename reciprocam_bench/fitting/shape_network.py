@@ -19,6 +19,7 @@ from reciprocam_bench.errors import UserError
 
 RECIPE = 1  # of network and training; kept weights of another one are not used
 _BATCH = 64
+_RATE = 6e-3  # at its highest
 _HELD_OUT = 512  # pictures that say how well it knows them
 _LEAST = 0.9  # of them; what a network shows that does not know the shapes is no truth
 _WEIGHTS = "weights.safetensors"
@@ -85,9 +86,9 @@ def train(seed: int, images: int, epochs: int) -> tuple[nn.Module, float]:
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(seed)
         network = ShapeNet().train()
-        optimiser = torch.optim.AdamW(network.parameters(), lr=6e-3, weight_decay=0.01)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=0.01)
         steps = epochs * -(-images // _BATCH)
-        rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
+        rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
         with Progress(epochs, "epochs", "training") as progress:
             for _ in range(epochs):
                 for rows in torch.randperm(images, generator=generator).split(_BATCH):
