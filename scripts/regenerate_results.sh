@@ -14,6 +14,8 @@ run() { # NAME CONFIG [OPTION]...
 }
 
 rcam-bench run --config quickstart --output "$output/quickstart"
+run synthetic synthetic
+python scripts/known_truth.py "$output/synthetic" --output "$output/known_truth"
 if [ -n "${IMAGENET_ROOT:-}" ]; then
   fast='methods=[cam, gradcam, reciprocam, {name: reciprocam, mask: gaussian}]'
   run resnet18_imagenet_subset resnet18_imagenet --set "$fast" --set 'protocol=[poppi-2021, recipro-2024]' --set timing=null

@@ -19,6 +19,7 @@ from reciprocam_bench.backbones.fitted_head import save_linear_head
 from reciprocam_bench.cli import main
 from reciprocam_bench.config import Config
 from reciprocam_bench.engine.experiment import set_up
+from reciprocam_bench.fitting import shape_network
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / page for page in ("README.md", "CONTRIBUTING.md", "results/README.md")] + sorted(
@@ -113,6 +114,8 @@ def reader(place: Path, monkeypatch: pytest.MonkeyPatch, example_plugin: None) -
     for name, folder in (("IMAGENET_ROOT", "imagenet"), ("VOC_ROOT", "VOCdevkit"), ("IMAGES", "imagenet")):
         monkeypatch.setenv(name, str(place / folder))
     monkeypatch.setenv("RCAM_WEIGHTS_DIR", str(place / "weights"))
+    monkeypatch.setenv("RCAM_CACHE_DIR", str(place / "cache"))
+    monkeypatch.setattr(shape_network, "train", lambda *given: (shape_network.ShapeNet(), 1.0))  # a minute
     return place
 
 

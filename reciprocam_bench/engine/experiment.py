@@ -83,6 +83,7 @@ def set_up(config: Config) -> Experiment:
     drawn = chosen_samples(config, dataset)
     backbone = set_up_backbone(config, protocols[0], device)
     methods = make_methods(config.methods, backbone)
+    _check_annotated(methods, dataset)
     timing = config.timing
     timed = make_methods(timing.methods, backbone) if timing and timing.methods else methods
     if timing and timing.relative_to and timing.relative_to not in [m.title for m in timed]:
@@ -144,6 +145,12 @@ def make_methods(configs: Sequence[NamedConfig], backbone: Backbone | None) -> l
         if titles.count(title) > 1:
             raise UserError(f"methods: '{title}' is listed twice; remove one, or give one a label")
     return methods
+
+
+def _check_annotated(methods: Sequence[Method], dataset: Dataset) -> None:
+    for method in methods:
+        if method.spec.objects and not any(sample.targets for sample in dataset.samples):
+            raise UserError(f"method '{method.title}': nothing is annotated in data set '{dataset.name}'; leave it out")
 
 
 def _not_default(method: Method) -> dict[str, Any]:

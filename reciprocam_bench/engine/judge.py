@@ -80,6 +80,8 @@ def _group(run: Run, work: Work, images: Images) -> Group | None:
         fp, trials = explain_trials(whole, [t for _, t in asked], [i for i, _ in asked])
     sizes = [images[i][1].size for i, _ in asked]
     scenes = Scenes([t.target for t in trials], sizes, experiment.preparation(protocol).geometry)
+    if any(unit.method.spec.objects for unit in work.units):
+        fp = replace(fp, objects=scenes.objects(*fp.images.shape[2:]).to(fp.images))
     return Group(protocol, fp, trials, scenes)
 
 

@@ -32,6 +32,8 @@ class ForwardPass:
         context: tokens that cross the cut beside the map, ``(N, P, C)``; None for networks without.
         score: what gradient methods differentiate, of logits ``(N, K)`` and classes ``(N,)``, ``(N,)``: the logit of
             the class, unless a method asks another question (FinerCAM, ShapleyCAM).
+        objects: share of each pixel that the annotated objects of the class cover, ``(N, H, W)``, 0 to 1; NaN in images
+            where nothing is annotated for it. None unless a method of the run asks for it.
     """
 
     backbone: Backbone
@@ -42,6 +44,7 @@ class ForwardPass:
     progress: Callable[[float], None] = _ignore
     context: Tensor | None = None
     score: Callable[[Tensor, Tensor], Tensor] = of_class
+    objects: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -82,6 +85,7 @@ class ForwardPass:
             logits=self.logits[images],
             classes=classes,
             context=context,
+            objects=None if self.objects is None else self.objects[images],
         )
 
 

@@ -29,6 +29,7 @@ class ExplainerSpec:
         class_blind: whether its maps are the same for every class of an image.
         random: whether it draws random numbers that belong to the image: another image or class has others.
         control: whether it explains nothing and is there to be beaten.
+        objects: whether it asks for ``ForwardPass.objects``, the truth that methods are judged by.
         own_forward: whether its call runs the images through the network itself and needs no shared forward pass, as
             the classes of other libraries do.
     """
@@ -45,6 +46,7 @@ class ExplainerSpec:
     class_blind: bool = False
     random: bool = False
     control: bool = False
+    objects: bool = False
     own_forward: bool = False
 
 

@@ -1,5 +1,6 @@
 """Everything a metric may ask for by name, computed when it is first asked for and at most once."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -76,7 +77,8 @@ class Evidence:
     def masked_fp(self) -> ForwardPass:
         """One forward pass of the masked images; it serves drop, increase and coherency."""
         seen = self.mask(self.saliency, torch.arange(len(self.fp), device=self.images.device))
-        return forward_pass(self.fp.backbone, seen, self.fp.classes, self.fp.progress)
+        again = forward_pass(self.fp.backbone, seen, self.fp.classes, self.fp.progress)
+        return replace(again, objects=self.fp.objects)  # they are where they were
 
     @cached_property
     def masked_explanation(self) -> Tensor:

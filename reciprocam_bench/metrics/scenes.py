@@ -69,6 +69,27 @@ class Scenes:
         """What is annotated for one trial."""
         return Scenes([self._targets[row]], [self._sizes[row]], self.geometry)
 
+    def objects(self, height: int, width: int) -> torch.Tensor:
+        """The objects in the frame of the network's input, ``(N, height, width)``: the share of each pixel they cover.
+
+        NaN where nothing is annotated for the class explained; 0 where the input is padding.
+        """
+        seen = torch.full((len(self._targets), height, width), torch.nan)
+        for rows, group in self._groups:
+            left, top, right, bottom = self.geometry.view(*group.size)
+            across = _overlap(left, right, width, group.size[0])
+            down = _overlap(top, bottom, height, group.size[1])
+            seen[rows] = down @ group.objects.float() @ across.T
+        return seen
+
     def by_size(self) -> Iterator[tuple[list[int], Group]]:
         """Rows of the batch, and what is annotated in them, for each image size."""
         yield from self._groups
+
+
+def _overlap(start: float, end: float, count: int, pixels: int) -> torch.Tensor:
+    """How much of each of ``count`` equal parts of start to end lies in each pixel of a line, ``(count, pixels)``."""
+    edges = torch.linspace(start, end, count + 1, dtype=torch.float64)
+    places = torch.arange(pixels, dtype=torch.float64)
+    common = torch.minimum(edges[1:, None], places + 1) - torch.maximum(edges[:-1, None], places)
+    return (common.clamp(min=0) / (edges[1:] - edges[:-1])[:, None]).float()

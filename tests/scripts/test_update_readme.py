@@ -25,8 +25,15 @@ def test_each_block_is_replaced_by_its_own_run(script):
     assert "old" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
-@pytest.mark.parametrize("page", ["README.md", "results/README.md"])
+def test_a_text_is_that_of_its_file(script):
+    page = "a\n<!-- text of known_truth/table.md -->\nold\n<!-- end of text -->\nb\n"
+    changed = script.with_tables(page, ROOT / "results")
+    assert (ROOT / "results/known_truth/table.md").read_text("utf-8") in changed
+    assert "old" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
+
+
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/known_truth.md"])
 def test_the_pages_are_up_to_date(script, page):
     text = (ROOT / page).read_text("utf-8")
-    assert "<!-- tables of " in text
+    assert "<!-- tables of " in text or "<!-- text of " in text
     assert script.with_tables(text, ROOT / "results") == text
