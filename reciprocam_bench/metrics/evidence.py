@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reciprocam_bench.explainers.chunks import in_chunks
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass, of_class
 from reciprocam_bench.explainers.registry import Method
 from reciprocam_bench.metrics.annotated import LOCALISED, Annotated, chosen
@@ -115,12 +116,15 @@ class Evidence:
 
         ``rows (M,)`` says which image of the batch each was made of: it is asked about that image's class.
         """
-        backbone, found = self.fp.backbone, []
-        size = backbone.chunk_size()
+        backbone, found = self.fp.backbone, [images.new_zeros(0)]
+
+        def probability(chunk: Tensor) -> Tensor:
+            probabilities = backbone.probabilities(backbone(backbone.prepare(images[chunk])))
+            return of_class(probabilities, self.fp.classes[rows[chunk]])
+
         with torch.no_grad():
-            for part, of in zip(images.split(size), rows.split(size), strict=True):
-                probabilities = backbone.probabilities(backbone(backbone.prepare(part)))
-                found.append(of_class(probabilities, self.fp.classes[of]))
+            for part in in_chunks(backbone, len(images), probability):
+                found.append(part)
                 self._asked += len(part)
                 self.fp.progress(min(1.0, self._asked / max(self._questions, self._asked)))
         return torch.cat(found)
