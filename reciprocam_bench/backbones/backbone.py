@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from reciprocam_bench.backbones.arithmetic import Arithmetic
+from reciprocam_bench.backbones.chunking import Chunking
 from reciprocam_bench.errors import UserError
 
 SplitKind = Literal["graph", "replace", "call"]
@@ -87,6 +89,9 @@ class Backbone:
         multi_label: the classes do not exclude one another; their probabilities are sigmoids, not a softmax.
         class_names: a name for each output, where they are known.
         cuts: where else the network can be cut, where that is known.
+        arithmetic: how features and head are computed; `encode` and `classify` do it so, the modules themselves are
+            as they were.
+        chunking: what running out of memory has made of the chunks.
     """
 
     name: str
@@ -108,6 +113,8 @@ class Backbone:
     multi_label: bool = False
     class_names: tuple[str, ...] | None = None
     cuts: Cuts | None = None
+    arithmetic: Arithmetic = field(default_factory=Arithmetic)
+    chunking: Chunking = field(default_factory=Chunking)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits ``(N, K)`` of preprocessed images ``(N, 3, H, W)``."""
@@ -115,12 +122,12 @@ class Backbone:
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Feature maps ``(N, C, h, w)`` of preprocessed images, and their context ``(N, P, C)`` or None."""
-        output = self.features(images)
+        output = self.arithmetic(self.features, images)
         return output if isinstance(output, tuple) else (output, None)
 
     def classify(self, maps: Tensor, context: Tensor | None = None) -> Tensor:
         """Logits ``(M, K)`` of feature maps ``(M, C, h, w)`` and their context, as `encode` gives them."""
-        return self.head(maps) if context is None else self.head(maps, context)
+        return self.arithmetic(self.head, maps, *([] if context is None else [context]))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Class probabilities of logits ``(..., K)``: softmax, or sigmoid for a multi-label network."""
@@ -141,14 +148,32 @@ class Backbone:
             cuda = self.device.type == "cuda"
             budget = torch.cuda.mem_get_info(self.device)[0] // 4 if cuda else 1 << 29
         largest = 64 if self.device.type == "cpu" else 256
-        return max(1, min(largest, budget // max(1, bytes_each or self.bytes_per_image)))
+        fit = min(largest, budget // max(1, bytes_each or self.bytes_per_image))
+        return max(1, fit // self.chunking.divisor)
 
     def at(self, layer: str) -> "Backbone":
         """The same network cut at another layer; ``UserError`` for one that is unknown or no cut."""
         if layer == self.layer:
             return self
         other = self._cuts().at(layer)
-        return replace(other, weights=self.weights, memory_budget=self.memory_budget, multi_label=self.multi_label)
+        return replace(
+            other,
+            weights=self.weights,
+            memory_budget=self.memory_budget,
+            multi_label=self.multi_label,
+            arithmetic=self.arithmetic,
+            chunking=self.chunking,
+        )
+
+    @property
+    def uncompiled(self) -> "Backbone":
+        """The same network, its halves run as they are: for what looks inside them."""
+        return replace(self, arithmetic=self.arithmetic.uncompiled)
+
+    @property
+    def exact(self) -> "Backbone":
+        """The same network in plain float32 (outside of it see `arithmetic.without_tf32`)."""
+        return replace(self, arithmetic=Arithmetic())
 
     def stages(self) -> tuple[str, ...]:
         """The last layer of every resolution that is a cut, from fine to coarse; this backbone's own is the last."""

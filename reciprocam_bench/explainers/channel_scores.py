@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.explainers.chunks import in_chunks
 from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class
 from reciprocam_bench.explainers.scale import min_max
 
@@ -50,40 +51,41 @@ def _most_variable(flat: Tensor, channels: int) -> Tensor:
 def _channel_scores(
     fp: ForwardPass, shapes: Tensor, used: Tensor, variant: Variant, changes: Sequence[Change]
 ) -> Tensor:
-    """Score every used channel: probabilities for ``paper``, logits otherwise; ``(N, C)``, 0 elsewhere."""
+    """Score every used channel: probabilities for ``paper``, logits otherwise; ``(N, C)``, 0 elsewhere.
+
+    How many masks there are is counted here, for all images at once: the one place where a GPU is waited for.
+    """
     h, w = fp.features.shape[2:]
-    masks, images, targets = [], [], []
-    rows = 0
-    for n in range(len(fp)):
-        # Channels that fire at one and the same position alone are one mask, and all constant ones are; score each
-        # once (about 10 % on real images).
-        unique, inverse = torch.unique(shapes[n, used[n]], dim=0, return_inverse=True)
-        masks.append(unique.view(-1, h, w))
-        images.append(torch.full((len(unique),), n, device=unique.device))
-        targets.append(inverse + rows)
-        rows += len(unique)
-    row_scores = _mask_scores(fp, torch.cat(masks), torch.cat(images), variant, changes)
-    scores = torch.zeros_like(shapes[:, :, 0])
-    scores[used] = row_scores[torch.cat(targets)]
-    return scores
+    images, channels = used.nonzero(as_tuple=True)  # (U,) each
+    # Channels that fire at one and the same position alone are one mask, and all constant ones are; score each once
+    # (about 10 % on real images). An image's number stands in front of its masks, so that images share none.
+    numbered = torch.cat([images[:, None].to(shapes), shapes[images, channels]], 1)  # (U, 1 + h*w)
+    unique, inverse = torch.unique(numbered, dim=0, return_inverse=True)
+    row_scores = _mask_scores(fp, unique[:, 1:].reshape(-1, h, w), unique[:, 0].long(), variant, changes)
+    return torch.zeros_like(shapes[:, :, 0]).index_put((images, channels), row_scores[inverse])
 
 
 def _mask_scores(fp: ForwardPass, masks: Tensor, images: Tensor, variant: Variant, changes: Sequence[Change]) -> Tensor:
     """Score ``images[i]`` seen through low-resolution mask i, in chunks of equal size: ``(R, h, w), (R,) -> (R,)``."""
     if not len(masks):
         return masks.new_zeros(0)
-    count = -(-len(masks) // fp.backbone.chunk_size())
-    scores, done = [], 0
-    for chunk, rows in zip(masks.tensor_split(count), images.tensor_split(count), strict=True):
-        upsampled = _upsample(chunk, fp.images.shape[2:], variant)
-        total = torch.zeros_like(chunk[:, 0, 0])
-        for change in changes:
+    scores: list[Tensor] = []
+    done = 0
+
+    def score(chunk: Tensor) -> Tensor:
+        rows = images[chunk]
+        upsampled = _upsample(masks[chunk], fp.images.shape[2:], variant)
+        total = torch.zeros_like(masks[chunk, 0, 0])
+        for number, change in enumerate(changes, 1):
             logits = fp.backbone(fp.backbone.prepare(fp.images[rows] * change(upsampled, rows)))
             values = fp.backbone.probabilities(logits) if variant == "paper" else logits
             total += of_class(values, fp.classes[rows])
-            done += len(chunk)
-            fp.progress(done / (len(masks) * len(changes)))
-        scores.append(total / len(changes))
+            fp.progress(min(1.0, (done + len(chunk) * number / len(changes)) / len(masks)))
+        return total / len(changes)
+
+    for part in in_chunks(fp.backbone, len(masks), score):
+        scores.append(part)
+        done += len(part)
     return torch.cat(scores)
 
 

@@ -54,6 +54,11 @@ class ForwardPass:
         """Probability of each image's class, ``(N,)``."""
         return of_class(self.backbone.probabilities(self.logits), self.classes)
 
+    @property
+    def uncompiled(self) -> "ForwardPass":
+        """The same pass, for methods that look inside the network: hooks, function modes, second derivatives."""
+        return replace(self, backbone=self.backbone.uncompiled)
+
     def head(self, maps: Tensor, images: Tensor | None = None) -> Tensor:
         """Logits ``(M, K)`` of the network with ``maps (M, C, h, w)`` in place of the feature maps.
 

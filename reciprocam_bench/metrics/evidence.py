@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reciprocam_bench.explainers.chunks import in_chunks
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass, of_class
 from reciprocam_bench.explainers.registry import Method
 from reciprocam_bench.metrics.annotated import LOCALISED, Annotated, chosen
@@ -121,13 +122,16 @@ class Evidence:
 
         ``rows (M,)`` says which image of the batch each was made of: it is asked about that image's class.
         """
-        backbone, found = self.fp.backbone, []
-        size = backbone.chunk_size()
+        backbone, found = self.fp.backbone, [images.new_zeros(0)]
+
+        def asked(chunk: Tensor) -> Tensor:
+            scores = backbone(backbone.prepare(images[chunk]))
+            scores = scores if logits else backbone.probabilities(scores)
+            return of_class(scores, self.fp.classes[rows[chunk]])
+
         with torch.no_grad():
-            for part, of in zip(images.split(size), rows.split(size), strict=True):
-                scores = backbone(backbone.prepare(part))
-                scores = scores if logits else backbone.probabilities(scores)
-                found.append(of_class(scores, self.fp.classes[of]))
+            for part in in_chunks(backbone, len(images), asked):
+                found.append(part)
                 self._spent(len(part))
         return torch.cat(found)
 

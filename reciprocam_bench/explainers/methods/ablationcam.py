@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from reciprocam_bench.explainers.chunks import in_chunks
 from reciprocam_bench.explainers.closed_form import closed_form_must_hold, closed_form_or_head
 from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class
 from reciprocam_bench.explainers.registry import explainer
@@ -22,17 +23,17 @@ def closed_form(fp: ForwardPass) -> Tensor:
 def batched_head(fp: ForwardPass) -> Tensor:
     """The same for any head, which runs on one copy of the feature map for each channel, in chunks."""
     n, c, h, w = fp.features.shape
-    size = fp.backbone.chunk_size(4 * c * h * w * fp.features.element_size())
-    rows = torch.arange(n * c, device=fp.features.device)
-    left = []
+
+    def without(rows: Tensor) -> Tensor:
+        images, channels = rows // c, rows % c
+        ablated = fp.features[images]  # (rows, C, h, w), a copy
+        ablated[torch.arange(len(rows), device=rows.device), channels] = 0
+        return of_class(fp.head(ablated, images), fp.classes[images])
+
+    each = 4 * c * h * w * fp.features.element_size()
     with torch.no_grad():
-        for chunk in rows.split(size):
-            images, channels = chunk // c, chunk % c
-            ablated = fp.features[images]  # (rows, C, h, w), a copy
-            ablated[torch.arange(len(chunk), device=chunk.device), channels] = 0
-            left.append(of_class(fp.head(ablated, images), fp.classes[images]))
-            fp.progress((int(chunk[-1]) + 1) / len(rows))
-    return of_class(fp.logits, fp.classes)[:, None] - torch.cat(left).view(n, c)
+        left = torch.cat(list(in_chunks(fp.backbone, n * c, without, bytes_each=each, progress=fp.progress)))
+    return of_class(fp.logits, fp.classes)[:, None] - left.view(n, c)
 
 
 @explainer(

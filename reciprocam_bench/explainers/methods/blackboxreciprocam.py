@@ -7,7 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 from reciprocam_bench.backbones.backbone import Backbone
-from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.explainers.chunks import in_chunks
+from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class
 from reciprocam_bench.explainers.masks import GAUSSIAN, Mask, Score
 from reciprocam_bench.explainers.registry import explainer
 
@@ -58,14 +59,16 @@ def blackboxreciprocam(
     """
     size = (fp.images.shape[2], fp.images.shape[3])
     rows, columns = (-(-side // stride) for side in size)
-    cells = torch.arange(rows * columns, device=fp.images.device)
-    scores = fp.images.new_zeros(len(fp), len(cells))
+
+    def shown(cells: Tensor) -> Tensor:
+        masks = patch_masks(cells, columns, size, stride, patch, mask)[:, None].to(fp.images)  # (M, 1, H, W)
+        scores = []
+        for image, explained in zip(fp.images, fp.classes, strict=True):
+            logits = fp.backbone(fp.backbone.prepare(image * masks))
+            values = fp.backbone.probabilities(logits) if score == "softmax" else logits
+            scores.append(of_class(values, explained.expand(len(cells))))
+        return torch.stack(scores, 1)  # (M, N)
+
     with torch.no_grad():
-        for chunk in cells.split(fp.backbone.chunk_size()):
-            masks = patch_masks(chunk, columns, size, stride, patch, mask)[:, None].to(fp.images)  # (M, 1, H, W)
-            for n, image in enumerate(fp.images):
-                logits = fp.backbone(fp.backbone.prepare(image * masks))
-                values = fp.backbone.probabilities(logits) if score == "softmax" else logits
-                scores[n, chunk] = values[:, fp.classes[n]]
-            fp.progress((int(chunk[-1]) + 1) / len(cells))
-    return scores.view(len(fp), rows, columns)
+        scores = torch.cat(list(in_chunks(fp.backbone, rows * columns, shown, progress=fp.progress)))
+    return scores.T.reshape(len(fp), rows, columns)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.chunks import in_chunks
 from reciprocam_bench.explainers.forward_pass import ForwardPass, differentiable, usable
 from reciprocam_bench.explainers.registry import explainer
 from reciprocam_bench.explainers.scale import min_max
@@ -37,7 +38,7 @@ def full_gradients(fp: ForwardPass) -> list[Tensor]:
 
     In a network of ReLUs their sum and that of the linear layers' biases is the score (the paper's proposition 1).
     """
-    added = biases(fp.backbone)
+    fp, added = fp.uncompiled, biases(fp.backbone)  # compiled code calls no hooks
     with differentiable(fp.images) as images, _outputs(added) as seen:
         score = fp.score(fp.backbone(images), usable(fp.classes)).sum()
         # A network split by replacing also runs its first part on a black image, and its last part unheard.
@@ -97,12 +98,13 @@ def fullgrad(fp: ForwardPass, *, rescale: Literal["channel", "layer"] = "channel
             authors' code).
     """
     # Every layer's output, gradient and product are held at once, not the largest alone.
-    size = fp.backbone.chunk_size(16 * fp.backbone.bytes_per_image)
-    maps = []
-    for rows in torch.arange(len(fp), device=fp.images.device).split(size):
-        maps.append(_saliency(fp.select(rows, fp.classes[rows]), rescale))
-        fp.progress((int(rows[-1]) + 1) / len(fp))
-    return torch.cat(maps)
+    each = 16 * fp.backbone.bytes_per_image
+
+    def saliency(rows: Tensor) -> Tensor:
+        return _saliency(fp.select(rows, fp.classes[rows]), rescale)
+
+    parts = in_chunks(fp.backbone, len(fp), saliency, bytes_each=each, progress=fp.progress, pad=False)
+    return torch.cat(list(parts))
 
 
 def _saliency(fp: ForwardPass, rescale: str) -> Tensor:

@@ -14,7 +14,7 @@ def contributions(fp: ForwardPass) -> Tensor:
     with differentiable(fp.features) as features:
         both = torch.cat([features, torch.zeros_like(features)])
         with RescaleRule(len(fp)):
-            logits = fp.head(both, rows)[: len(fp)]
+            logits = fp.uncompiled.head(both, rows)[: len(fp)]
         multipliers = torch.autograd.grad(fp.score(logits, usable(fp.classes)).sum(), features)[0]
     return multipliers * fp.features
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from reciprocam_bench.explainers.chunks import in_chunks
 from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class, usable
 from reciprocam_bench.explainers.registry import explainer
 from reciprocam_bench.explainers.scale import min_max
@@ -38,13 +39,12 @@ def opticam(
         learning_rate: of Adam (the authors' script: 0.1).
     """
     # A backward pass keeps every layer's output, not the largest alone.
-    size = fp.backbone.chunk_size(8 * fp.backbone.bytes_per_image)
-    maps = []
-    for rows in torch.arange(len(fp), device=fp.images.device).split(size):
-        part = fp.select(rows, fp.classes[rows])
-        maps.append(_optimise(part, iterations, learning_rate))
-        fp.progress((int(rows[-1]) + 1) / len(fp))
-    return torch.cat(maps)
+    each = 8 * fp.backbone.bytes_per_image
+
+    def best(rows: Tensor) -> Tensor:
+        return _optimise(fp.select(rows, fp.classes[rows]), iterations, learning_rate)
+
+    return torch.cat(list(in_chunks(fp.backbone, len(fp), best, bytes_each=each, progress=fp.progress, pad=False)))
 
 
 def _optimise(fp: ForwardPass, iterations: int, learning_rate: float) -> Tensor:

@@ -12,4 +12,6 @@ from reciprocam_bench.explainers.registry import explainer
 def random(fp: ForwardPass, *, seed: Seed = 0) -> Tensor:
     """Uniform noise at feature resolution; the same for the same image, class and ``seed`` in any batch and run."""
     h, w = fp.features.shape[2:]
-    return torch.stack([torch.rand(h, w, generator=g) for g in generators(fp, seed)]).to(fp.features.device)
+    return torch.stack([torch.rand(h, w, generator=g) for g in generators(fp, seed)]).to(
+        fp.features.device, non_blocking=True
+    )

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.chunks import in_chunks
 from reciprocam_bench.explainers.closed_form import closed_form_must_hold, closed_form_or_head
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.masks import GAUSSIAN, Mask, Score, spatial_masks
@@ -24,7 +25,8 @@ def closed_form(fp: ForwardPass, mask: Mask) -> Tensor:
     linear = fp.backbone.linear
     assert linear is not None
     h, w = fp.features.shape[2:]
-    mass = spatial_masks(mask, h, w).sum((1, 2)).to(fp.features)  # (h*w,)
+    positions = torch.arange(h * w, device=fp.features.device)
+    mass = spatial_masks(mask, h, w, positions).sum((1, 2)).to(fp.features)  # (h*w,)
     cells = fp.features.flatten(2).transpose(1, 2)  # (N, h*w, C)
     return cells @ linear.weight.T * (mass / (h * w))[:, None] + linear.bias
 
@@ -33,16 +35,16 @@ def batched_head(fp: ForwardPass, mask: Mask) -> Tensor:
     """Logits at every position by running the head on all masked maps in chunks, ``(N, h*w, K)``."""
     n, c, h, w = fp.features.shape
     cells = fp.features.flatten(2).transpose(1, 2).reshape(n * h * w, c)  # (N*h*w, C)
-    # The head holds the masked maps and about as much again in front of its pooling.
-    size = fp.backbone.chunk_size(4 * c * h * w * fp.features.element_size())
-    logits = []
-    for start in range(0, len(cells), size):
-        rows = torch.arange(start, min(start + size, len(cells)), device=cells.device)
+
+    def seen(rows: Tensor) -> Tensor:
         masks = spatial_masks(mask, h, w, rows % (h * w)).to(cells)  # (rows, h, w)
         masked = cells[rows, :, None, None] * masks[:, None]  # (rows, C, h, w)
-        logits.append(fp.head(masked, rows // (h * w)))
-        fp.progress(min(1.0, (start + size) / len(cells)))
-    return torch.cat(logits).view(n, h * w, -1)
+        return fp.head(masked, rows // (h * w))
+
+    # The head holds the masked maps and about as much again in front of its pooling.
+    each = 4 * c * h * w * fp.features.element_size()
+    logits = torch.cat(list(in_chunks(fp.backbone, len(cells), seen, bytes_each=each, progress=fp.progress)))
+    return logits.view(n, h * w, -1)
 
 
 def reference(fp: ForwardPass, mask: Mask) -> Tensor:

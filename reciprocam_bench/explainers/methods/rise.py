@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.explainers.chunks import in_chunks
+from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class
 from reciprocam_bench.explainers.noise import Seed
 from reciprocam_bench.explainers.registry import explainer
 
@@ -22,7 +23,7 @@ def random_masks(grids: Tensor, shifts: Tensor, height: int, width: int) -> Tens
     cell_h, cell_w = -(-height // s), -(-width // s)
     size = ((s + 1) * cell_h, (s + 1) * cell_w)
     large = F.interpolate(grids[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-    tops, lefts = (shifts * torch.tensor([cell_h, cell_w])).long().to(grids.device).unbind(1)
+    tops, lefts = (shifts[:, 0] * cell_h).long(), (shifts[:, 1] * cell_w).long()
     rows = tops[:, None] + torch.arange(height, device=grids.device)  # (M, H)
     columns = lefts[:, None] + torch.arange(width, device=grids.device)  # (M, W)
     return large[torch.arange(len(large), device=grids.device)[:, None, None], rows[:, :, None], columns[:, None]]
@@ -53,13 +54,20 @@ def rise(
     # The small grids all at once, so that chunks do not change what is drawn.
     grids = (torch.rand(samples, cells + 1, cells + 1, generator=generator) < probability).float()
     shifts = torch.rand(samples, 2, generator=generator)
+    # Cells and shifts are small: one copy of each, which nothing waits for.
+    grids, shifts = grids.to(fp.images, non_blocking=True), shifts.to(fp.images.device, non_blocking=True)
+
+    def share(rows: Tensor) -> Tensor:
+        masks = random_masks(grids[rows], shifts[rows], *fp.images.shape[2:])  # (M, H, W)
+        sums = []
+        for image, explained in zip(fp.images, fp.classes, strict=True):
+            logits = fp.backbone(fp.backbone.prepare(image * masks[:, None]))
+            scores = of_class(fp.backbone.probabilities(logits), explained.expand(len(rows)))  # (M,)
+            sums.append(torch.einsum("m,mhw->hw", scores, masks))
+        return torch.stack(sums)[None]  # (1, N, H, W): no row of its own for each mask, so chunks are not padded
+
     total = fp.images.new_zeros(len(fp), *fp.images.shape[2:])
     with torch.no_grad():
-        for rows in torch.arange(samples).split(fp.backbone.chunk_size()):
-            masks = random_masks(grids[rows].to(fp.images), shifts[rows], *fp.images.shape[2:])  # (M, H, W)
-            for n, image in enumerate(fp.images):
-                logits = fp.backbone(fp.backbone.prepare(image * masks[:, None]))
-                scores = fp.backbone.probabilities(logits)[:, fp.classes[n]]  # (M,)
-                total[n] += torch.einsum("m,mhw->hw", scores, masks)
-            fp.progress((int(rows[-1]) + 1) / samples)
+        for part in in_chunks(fp.backbone, samples, share, progress=fp.progress, pad=False):
+            total += part[0]
     return total / (samples * probability)

@@ -39,7 +39,8 @@ def shapleycam(fp: ForwardPass, *, utility: Literal["rest", "logit"] = "rest") -
         fp = replace(fp, score=residual_sigmoid if fp.backbone.multi_label else residual_softmax)
     # The fused attention kernels have no second derivative.
     with differentiable(fp.features) as features, sdpa_kernel(SDPBackend.MATH):
-        score = fp.score(fp.head(features), usable(fp.classes)).sum()
+        # Nor has compiled code.
+        score = fp.score(fp.uncompiled.head(features), usable(fp.classes)).sum()
         (gradients,) = torch.autograd.grad(score, features, create_graph=True)
         curvature = torch.zeros_like(gradients)
         if gradients.requires_grad:  # piecewise linear: no second derivative to ask for

@@ -44,7 +44,7 @@ def smoothgradcampp(
     noise = [torch.stack([_normal(fp.images[0], g) for _ in range(samples)]) for g in generators(fp, seed)]
     powers = [torch.zeros_like(fp.features) for _ in range(3)]
     for m in range(samples):
-        images = fp.images + std * torch.stack([n[m] for n in noise]).to(fp.images)
+        images = fp.images + std * torch.stack([n[m] for n in noise]).to(fp.images, non_blocking=True)
         with torch.no_grad():
             features, context = fp.backbone.encode(fp.backbone.prepare(images))
         gradients = head_gradients(replace(fp, images=images, features=features, context=context))

@@ -36,7 +36,8 @@ def sscam(
         seed: of the noise, which is the same for the same image and class in any batch and run.
     """
     size = (samples, *fp.images.shape[2:])
-    noise = std * torch.stack([torch.randn(size, generator=g) for g in generators(fp, seed)]).to(fp.images)
+    drawn = torch.stack([torch.randn(size, generator=g) for g in generators(fp, seed)])
+    noise = std * drawn.to(fp.images, non_blocking=True)
     changes = [_add(noise[:, i]) for i in range(samples)]
     return torch.einsum("nchw,nc->nhw", fp.features, channel_weights(fp, variant, changes=changes)).relu()
 

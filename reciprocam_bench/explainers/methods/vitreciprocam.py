@@ -9,6 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.chunks import in_chunks
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass, of_class
 from reciprocam_bench.explainers.masks import Mask, Score, spatial_masks
 from reciprocam_bench.explainers.registry import explainer
@@ -20,7 +21,7 @@ def _check(backbone: Backbone, options: dict[str, Any]) -> None:
     """Try it on one image: a transformer's block looks like any other layer from outside."""
     if backbone.split == "call" or backbone.cuts is None:
         raise UserError(f"it cannot look behind layer '{backbone.layer}' of {backbone.name}; take blackboxreciprocam")
-    fp = forward_pass(backbone, backbone.cuts.example[:1])
+    fp = forward_pass(backbone.uncompiled, backbone.cuts.example[:1])
     _, positions, _ = _tokens(fp).shape
     with torch.no_grad(), BehindFirstNorm(_tokens(fp), torch.ones(1, positions).to(fp.features)) as norm:
         fp.head(fp.features)
@@ -94,17 +95,18 @@ def vitreciprocam(fp: ForwardPass, *, mask: Mask = "gaussian", score: Score = "s
     n, c, h, w = fp.features.shape
     tokens = _tokens(fp)
     # A block holds about a dozen tensors of the size of its tokens at once.
-    size = fp.backbone.chunk_size(12 * c * h * w * fp.features.element_size())
-    values = []
+    each = 12 * c * h * w * fp.features.element_size()
+
+    def seen(rows: Tensor) -> Tensor:
+        images = rows // (h * w)
+        masks = spatial_masks(mask, h, w, rows % (h * w)).flatten(1).to(tokens)  # (rows, h*w)
+        with BehindFirstNorm(tokens[images], masks) as norm:
+            logits = fp.uncompiled.head(fp.features[images], images)
+        if not norm.found:
+            raise _no_block(fp.backbone)
+        scores = fp.backbone.probabilities(logits) if score == "softmax" else logits
+        return of_class(scores, fp.classes[images])
+
     with torch.no_grad():
-        for rows in torch.arange(n * h * w, device=tokens.device).split(size):
-            images = rows // (h * w)
-            masks = spatial_masks(mask, h, w, rows % (h * w)).flatten(1).to(tokens)  # (rows, h*w)
-            with BehindFirstNorm(tokens[images], masks) as norm:
-                logits = fp.head(fp.features[images], images)
-            if not norm.found:
-                raise _no_block(fp.backbone)
-            scores = fp.backbone.probabilities(logits) if score == "softmax" else logits
-            values.append(of_class(scores, fp.classes[images]))
-            fp.progress((int(rows[-1]) + 1) / (n * h * w))
-    return torch.cat(values).view(n, h, w)
+        values = in_chunks(fp.backbone, n * h * w, seen, bytes_each=each, progress=fp.progress, pad=False)
+        return torch.cat(list(values)).view(n, h, w)
