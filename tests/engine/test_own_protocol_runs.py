@@ -68,7 +68,8 @@ def test_rows_and_definitions_say_which_protocol_made_them(made: Made, tmp_path:
         ({"preprocess": {"size": 250}}, "preprocess.size was 256, is 250"),
         (
             {"options": {"gini": {}}},
-            "options was {'insertion_auc': {'variant': 'recipro-2024'}, 'deletion_auc': {'variant': 'recipro-2024'}}, is {",
+            "options was {'insertion_auc': {'variant': 'recipro-2024'}, "
+            "'deletion_auc': {'variant': 'recipro-2024'}}, is {",
         ),
     ],
 )
