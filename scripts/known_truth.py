@@ -115,7 +115,7 @@ def truth_of(record: RunRecord, protocol: str) -> pd.DataFrame:
 def texts(run: Path) -> Iterator[tuple[str, str]]:
     """The files made of a run folder: name and content."""
     record = read_record(run)
-    protocol = record.config.protocol[0]
+    protocol = record.config.named_protocols[0]
     pairs = told_apart(record, protocol, kinds(record)[0])
     if not pairs:
         raise UserError(f"{run}: the truth tells no two methods apart; give it more images")

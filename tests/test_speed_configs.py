@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from reciprocam_bench.backbones.backbone import Backbone
-from reciprocam_bench.config import Config, load_config
+from reciprocam_bench.config import Config
+from reciprocam_bench.config_file import load_config
 from reciprocam_bench.engine.experiment import make_methods
 
 CONFIGS = Path(__file__).parents[1] / "configs"
