@@ -87,6 +87,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (here / "scan_nets.py").write_text(text)
         if "factory: scan_nets:make" in text:
             (here / "scans.yaml").write_text(text)
+    for _, text in blocks(ROOT / "docs/protocols.md"):
+        if text.startswith("# mine.yaml"):
+            (here / "mine.yaml").write_text(text)
     (here / "hundred.txt").write_text(f"{WNIDS[0]}/a.jpg\n")
     torch.save(torchvision.models.resnet50(num_classes=20).state_dict(), here / "mine.pth")
     about = {"model": "torchvision/resnet50", "layer": "layer4"}

@@ -1,7 +1,10 @@
 """Papers as data: what their tables and claims name exists, and agrees with the values they printed."""
 
+from pathlib import Path
+
 import pytest
 
+from reciprocam_bench.config_file import Suite, load_experiments
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import EXPLAINERS
 from reciprocam_bench.metrics.registry import METRICS
@@ -82,3 +85,14 @@ def test_copied_values_are_once_in_the_file_and_in_both_protocols() -> None:
     assert own in published("recipro-2024", "imagenet") and own not in published("poppi-2021", "imagenet")
     deit = ("timm/deit_base_patch16_224", "vitreciprocam")
     assert all(deit not in published(p, "imagenet") for p in protocol_names())  # its protocol is not known
+
+
+def test_the_config_of_its_table_is_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IMAGENET_ROOT", str(tmp_path))
+    suite, paper = load_experiments("recipro_table1"), load_paper("recipro-2024")
+    assert isinstance(suite, Suite)
+    assert [c.backbone.model for c in suite.configs] == [b.id for b in paper.backbones]
+    for config in suite.configs:
+        assert config.backbone.weights == paper.weights and config.named_protocols == paper.protocols
+        assert [m.title for m in config.methods] == [m.id for m in paper.methods]
+        assert [m.title for m in config.metrics] == [c.id for c in paper.columns]

@@ -89,7 +89,10 @@ def test_a_run_is_judged(script: ModuleType, monkeypatch: pytest.MonkeyPatch, ru
     ("changes", "words"),
     [
         ({"methods": ["gradcam", "oracle", "random"]}, "has no method 'ones'; add it to the config and run again"),
-        ({"metrics": ["complexity"], "methods": CONTROLLED}, "has no metric 'relevance_rank_accuracy'; add it to the config"),
+        (
+            {"metrics": ["complexity"], "methods": CONTROLLED},
+            "has no metric 'relevance_rank_accuracy'; add it",
+        ),
         ({"methods": CONTROLLED}, "the truth tells no two methods apart"),
     ],
 )

@@ -1,6 +1,7 @@
 """The pages show what the committed run folders hold."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,8 @@ def test_a_text_is_that_of_its_file(script):
     assert "old" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
-@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/known_truth.md"])
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/known_truth.md", "docs/protocols.md"])
 def test_the_pages_are_up_to_date(script, page):
     text = (ROOT / page).read_text("utf-8")
-    assert "<!-- tables of " in text or "<!-- text of " in text
+    assert re.search("<!-- (tables of|text of|protocols)", text)
     assert script.with_tables(text, ROOT / "results") == text
