@@ -26,7 +26,9 @@ def find_config(name: str) -> Path:
             if os.path.isfile(path):  # noqa: PTH113 - False for names that no file system takes
                 return path
     known = sorted({p.stem for folder in config_folders()[1:] for p in folder.glob("*.yaml")})
-    raise UserError(f"config '{name}' not found here or in configs/{did_you_mean(Path(name).stem, known)}")
+    raise UserError(
+        f"config '{name}' not found here or in configs/ (rcam-bench ls configs){did_you_mean(Path(name).stem, known)}"
+    )
 
 
 class Loaded(NamedTuple):

@@ -16,9 +16,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return f"; did you mean '{close[0]}'?"
     if not known:
         return ""
-    if len(known) > 20:
-        return f"; {len(known)} are known"
-    return f"; known: {', '.join(known)}"
+    listed = ", ".join(known)
+    return f"; known: {listed}" if len(listed) <= 250 else f"; {len(known)} are known"
 
 
 def in_words(error: BaseException, most: int = 200) -> str:

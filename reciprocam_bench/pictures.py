@@ -1,7 +1,6 @@
 """Heat maps laid over pictures, pixel by pixel."""
 
 import numpy as np
-from matplotlib import colormaps
 from PIL import Image
 
 from reciprocam_bench.errors import UserError, did_you_mean
@@ -29,7 +28,7 @@ def overlay(
         colormap: a colour map of matplotlib's.
         view: what the network saw; the picture stays plain around it. All of it if left out.
     """
-    colours = colormaps[colormap](_clipped(heat))[..., :3]
+    colours = _coloured(heat, colormap)[..., :3]
     base = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
     opacity = strength if view is None else strength * _seen(view, *picture.size)[..., None]
     mixed = (1 - opacity) * base + opacity * colours
@@ -38,7 +37,7 @@ def overlay(
 
 def heat_layer(heat: Heat, colormap: str = COLORMAP) -> Image.Image:
     """A normalised map ``(H, W)`` alone, as RGBA of W x H pixels: the colder, the more transparent."""
-    pixels = colormaps[colormap](_clipped(heat))
+    pixels = _coloured(heat, colormap)
     pixels[..., 3] = _clipped(heat)
     return Image.fromarray((pixels * 255).round().astype(np.uint8))
 
@@ -59,9 +58,20 @@ def shrunk_heat(heat: Heat, most: tuple[int, int]) -> Heat:
 
 def check_colormap(name: str, where: str) -> None:
     """Raise ``UserError`` for a colour map that matplotlib does not have; ``where`` is the key or option."""
+    if name == COLORMAP:  # which needs no look, so that a run does not wait for matplotlib before it begins
+        return
+    from matplotlib import colormaps
+
     if name not in colormaps:
         known = [n for n in colormaps if not n.endswith("_r")]
         raise UserError(f"{where}: unknown colour map '{name}'{did_you_mean(name, known)} (jet, viridis, cividis, ...)")
+
+
+def _coloured(heat: Heat, colormap: str) -> np.ndarray:
+    """``(H, W, 4)``, 0 to 1."""
+    from matplotlib import colormaps  # here, as a run that draws nothing loads no matplotlib
+
+    return colormaps[colormap](_clipped(heat))
 
 
 def _clipped(heat: Heat) -> Heat:

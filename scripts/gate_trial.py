@@ -6,7 +6,7 @@
 
 Each trial is a `rcam-bench time --config gate` and a `rcam-bench check` against a baseline, which is measured first on
 this machine, without the busy process, unless --against names one. The exit code is 0 if all trials ended as they
-should. `trials.csv` in --output has a row a trial.
+should. `trials.csv` in --output has a row a trial, `trials.md` a line for all trials of a kind.
 """
 
 import argparse
@@ -19,6 +19,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pandas as pd
+
+from reciprocam_bench.reporting.tables import to_markdown
 
 # Loaded by every process of a slowed trial when it starts: each call of one method ends later by a share of its time.
 SLOWED = """\
@@ -84,6 +86,24 @@ def trial(number: int, words: argparse.Namespace, baseline: Path, first: Path | 
     return row | {"largest loss %": 100 * (1 - found["change"].min())}
 
 
+def for_reading(trials: pd.DataFrame) -> str:
+    """A line a kind of trial: how many ended as they should, and how busy the machine was otherwise."""
+    lines = []
+    for (slowed, factor), mine in trials.fillna({"slowed": ""}).groupby(["slowed", "factor"], sort=False):
+        right, losses, others = mine["exit"] == int(bool(slowed)), mine["largest loss %"], mine["others"]
+        kind = f"{slowed} takes {factor:g} times as long" if slowed else "unchanged, beside a busy core"
+        lines.append(
+            {
+                "trial": kind,
+                "should": "fail" if slowed else "pass",
+                "did": f"{right.sum()} of {len(mine)}",
+                "busy with others (median, most)": f"{100 * others.median():.0f} %, {100 * others.max():.0f} %",
+                "largest loss found": f"{losses.min():.1f} to {losses.max():.1f} %",
+            }
+        )
+    return to_markdown(pd.DataFrame(lines))
+
+
 def main() -> None:
     """Try, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -117,6 +137,7 @@ def main() -> None:
         pd.DataFrame(rows).to_csv(
             path, mode="a", header=not path.exists(), index=False, float_format="%.3g", lineterminator="\n"
         )
+        (words.output / "trials.md").write_text(for_reading(pd.read_csv(path)), "utf-8")
     expected = 1 if words.slow else 0
     wrong = [row["trial"] for row in rows if row["exit"] != expected]
     print(f"{len(rows) - len(wrong)} of {len(rows)} trials ended with {expected}, as they should")

@@ -19,9 +19,11 @@ def command(
 
 def _validate(config: Config) -> None:
     from reciprocam_bench.engine.experiment import set_up
+    from reciprocam_bench.protocols.protocol import protocol_names
 
     experiment = set_up(config)
     b, p = experiment.backbone, experiment.preparation(experiment.protocols[0])
+    installed = protocol_names()
     names = f" ({', '.join(b.class_names)})" if b.class_names else ""
     lines = {
         "model": f"{b.name}, weights: {b.weights.get('source', 'own')}",
@@ -35,9 +37,9 @@ def _validate(config: Config) -> None:
         "data set": f"{experiment.dataset.name}, {len(experiment.dataset.samples)} images, "
         f"{len(experiment.dataset.skipped)} left out",
         "protocol": "; ".join(
-            f"{p.name} version {p.version} (explains: {experiment.classes[p.name].source}), "
-            f"{p.path or 'given in the config'}"
-            for p in experiment.protocols
+            f"{one.name} version {one.version} (explains: {experiment.classes[one.name].source})"
+            + ("" if one.name in installed else f", {one.path or 'given in the config'}")
+            for one in experiment.protocols
         ),
         "methods": ", ".join(m.title for m in experiment.methods),
         "metrics": ", ".join(experiment.metrics),

@@ -4,8 +4,6 @@ import csv
 import re
 from pathlib import Path
 
-from scipy.io import loadmat
-
 from reciprocam_bench.datasets.dataset import imagenet_wnids
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.regular import not_a_file
@@ -94,6 +92,8 @@ def _devkit(path: Path, lines: list[str]) -> dict[str, int]:
     meta = path.parent / "meta.mat"
     if not meta.is_file():
         raise UserError(f"{path} needs the devkit's meta.mat beside it, which says what its numbers mean")
+    from scipy.io import loadmat  # here, as only a devkit's own file needs it
+
     try:
         number_to_index = {
             int(row["ILSVRC2012_ID"]): imagenet_wnids()[str(row["WNID"])]

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from reciprocam_bench.config import Config
 from reciprocam_bench.engine.allocator import keep_freed_memory
+from reciprocam_bench.engine.drawing import is_drawn
 from reciprocam_bench.engine.experiment import Experiment, set_up
 from reciprocam_bench.engine.forecast import forecast
 from reciprocam_bench.engine.loop import judge
 from reciprocam_bench.engine.plan import plan
 from reciprocam_bench.engine.resume import check_conditions
 from reciprocam_bench.engine.run import Run, Screen, open_run
-from reciprocam_bench.engine.sheets import draw_sheets, is_drawn
 from reciprocam_bench.engine.timing import is_timed, time_experiment
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.schema import SUMMARY, TIMING, TIMING_ROUNDS
@@ -80,6 +80,10 @@ def _show(run: Run, summarise: Callable[[Path], None]) -> None:
 
 
 def _draw(run: Run) -> None:
+    if not run.experiment.drawn:
+        return
+    from reciprocam_bench.engine.sheets import draw_sheets  # here, as matplotlib would be half a second of each start
+
     with run.phases("pictures"):
         draw_sheets(run)
 

@@ -1,6 +1,7 @@
 """What a run draws, and what stands under its maps."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -39,3 +40,8 @@ def scores_in_words(metrics: Sequence[Metric], values: Mapping[str, Any]) -> str
     """Values of one map, in percent as the tables print them; nothing for a metric that has none there."""
     found = [(metric.title, values[metric.column]) for metric in metrics]
     return ", ".join(f"{title} {100 * float(value):.1f}" for title, value in found if not pd.isna(value))
+
+
+def is_drawn(path: Path) -> bool:
+    """Whether a run folder holds pictures."""
+    return (path / "maps").is_dir()

@@ -1,7 +1,6 @@
 """The pictures of a run: a sheet for each image that was chosen, and one figure of all, made of rows and raw maps."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -133,8 +132,3 @@ def _explained(
         except Exception:  # a plug-in or a full GPU; the row says how it went, and the other maps are drawn
             continue
     return maps
-
-
-def is_drawn(path: Path) -> bool:
-    """Whether a run folder holds pictures."""
-    return (path / "maps").is_dir()

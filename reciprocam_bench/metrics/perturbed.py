@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 from torch import Tensor
 
 Ask = Callable[..., Tensor]
@@ -52,6 +51,8 @@ def _cells_of(length: int, cells: int, device: torch.device) -> tuple[Tensor, Te
 
 def blurred(images: Tensor) -> Tensor:
     """RISE's start of insertion: an 11x11 kernel of sigma 5, folded back at its own border, over black padding."""
+    from scipy import ndimage  # here, as every run loads this module and few ask for it
+
     delta = torch.zeros(11, dtype=torch.float64)
     delta[5] = 1
     line = torch.from_numpy(ndimage.gaussian_filter1d(delta.numpy(), 5, mode="reflect")).to(images)

@@ -191,7 +191,7 @@ def test_validate_prints_what_a_run_would_use_and_writes_nothing(cli: Cli, here:
     assert found["layer"] == "layer4, split: graph, map: 96x7x7"
     assert found["head"] == "pooled linear"
     assert found["data set"] == "folder, 3 images, 0 left out"
-    assert found["protocol"] == "poppi-2021 (explains: predicted)"
+    assert found["protocol"] == "poppi-2021 version 1 (explains: predicted)"
     assert found["methods"] == "gradcam, reciprocam"
     assert [p.name for p in here.iterdir()] == ["configs"]
 

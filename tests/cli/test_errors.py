@@ -168,8 +168,11 @@ def test_a_command_that_cannot_be_parsed(mistake: Callable[..., str], words: tup
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("nowhere", "config 'nowhere' not found here or in configs/; known: "),
-        ("quickstrat", "config 'quickstrat' not found here or in configs/; did you mean 'quickstart'?"),
+        ("nowhere", "config 'nowhere' not found here or in configs/ (rcam-bench ls configs); "),
+        (
+            "quickstrat",
+            "config 'quickstrat' not found here or in configs/ (rcam-bench ls configs); did you mean 'quickstart'?",
+        ),
         ("pictures", "config 'pictures' not found"),
         ("file", "file: a config is a mapping of keys to values; this file is not one"),
         ("pictures/n01440764/a.png", "pictures/n01440764/a.png: not readable as YAML: "),

@@ -60,4 +60,5 @@ def test_a_slowed_method_fails_the_trial(tmp_path: Path) -> None:
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = pd.read_csv(tmp_path / "out/trials.csv").to_dict("records")
+    assert "| reciprocam takes 20 times as long | fail   | 1 of 1 |" in (tmp_path / "out/trials.md").read_text()
     assert row["exit"] == 1 and "reciprocam over gradcam, explainer, batch 1" in row["failed"]

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from reciprocam_bench.datasets.dataset import Box
@@ -35,6 +34,8 @@ def box_accuracy(located: Tensor, boxes: list[list[Box]]) -> Tensor:
 
 
 def _best_overlap(bright: np.ndarray, boxes: list[Box]) -> float:
+    from scipy import ndimage  # here, as every run loads this module and few ask for it
+
     regions, count = ndimage.label(bright, structure=np.ones((3, 3), dtype=int))
     if not count or not boxes:
         return 0.0
