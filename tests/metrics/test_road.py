@@ -123,3 +123,26 @@ def test_arcc_where_the_map_is_no_better_than_its_reverse_is_nearly_0(tiny: rb.B
     made = evidence(tiny, images, [0])
     found = arcc(torch.ones(1), torch.zeros(1), made.fp, made.saliency, lambda x, rows: torch.full((len(rows),), 0.5))
     assert 0 <= found.item() < 1e-7
+
+
+def test_pytorch_gradcam_judges_the_same(tiny: rb.Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of 400 pixels each percentile is a whole number; elsewhere it removes one pixel more or less than we do.
+    images = 3 * torch.randn(4, 3, 20, 20, generator=torch.Generator().manual_seed(1))
+    theirs = pytest.importorskip("pytorch_grad_cam.metrics.arcc")
+    # Noise that is drawn anew would hide all else: none, on either side.
+    road = pytest.importorskip("pytorch_grad_cam.metrics.road")
+    monkeypatch.setattr(road.NoisyLinearImputer.__init__, "__defaults__", (0.0, road.neighbors_weights))
+    for noise in ("_NOISE", "_TIES"):
+        monkeypatch.setattr(f"reciprocam_bench.metrics.road_scores.{noise}", 0.0)
+    made = evidence(tiny, images, range(4))
+
+    def again(input_tensor: torch.Tensor, targets: list) -> np.ndarray:
+        return evidence(tiny, input_tensor, range(4)).saliency.numpy()
+
+    def softmax(row: int):
+        return lambda logits: logits.softmax(-1)[row]
+
+    given = (made.images, made.saliency.numpy(), [softmax(row) for row in range(4)], tiny)
+    found = theirs.ARCC(again)(*given)
+    np.testing.assert_allclose(made.measure(metric_of("arcc")).numpy(), found, atol=1e-3)
+    np.testing.assert_allclose(made.measure(metric_of("road_combined")).numpy(), road.ROADCombined()(*given), atol=1e-3)
