@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.disk import check_kind, write_whole
+from reciprocam_bench.runfolder.disk import check_kind, remove, write_whole
 from reciprocam_bench.runfolder.lock import held, is_of_the_lock
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.rows import GrowingTable
@@ -74,7 +74,7 @@ class RunFolder:
     def remove(self, *names: str) -> None:
         """Remove tables that no longer are what the config asks for."""
         for name in names:
-            (self.path / name).unlink(missing_ok=True)
+            remove(self.path / name)
 
     def write_environment(self, content: Mapping[str, Any]) -> None:
         """Replace ``environment.json``."""
