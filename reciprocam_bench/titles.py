@@ -1,5 +1,6 @@
 """How tables name a method or metric with its options, ``reciprocam[mask=gaussian]``, and how that is read."""
 
+import hashlib
 import re
 from typing import Any
 
@@ -39,6 +40,15 @@ def parse_title(text: str) -> dict[str, Any]:
 def file_name(method: str) -> str:
     """A method's title as a part of a file name that every system takes: ``torchcam:CAM`` is ``torchcam-CAM``."""
     return re.sub(r"[^\w.+-]+", "-", method).strip("-")
+
+
+def shortened(name: str, most: int = 200) -> str:
+    """A file's name without its ending, of ``most`` bytes or less: of a longer one the beginning and a digest."""
+    whole = name.encode("utf-8", "surrogateescape")
+    if len(whole) <= most:
+        return name
+    digest = hashlib.sha256(whole).hexdigest()[:8]
+    return f"{whole[: most - 9].decode('utf-8', 'ignore')}-{digest}"
 
 
 def _mistake(text: str) -> UserError:

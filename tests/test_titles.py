@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.titles import parse_title, title_of
+from reciprocam_bench.titles import parse_title, shortened, title_of
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,13 @@ def test_anything_else_says_how_it_is_written(text: str) -> None:
         parse_title(text)
     message = f"'{text}' is not readable as name[option=value,…]; write for example reciprocam[mask=gaussian]"
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["a" * 250, "ü" * 150, "\udcff" * 220])
+def test_a_name_that_is_too_long_for_a_file_is_cut_and_stays_itself(name: str) -> None:
+    assert len(shortened(name).encode()) <= 200
+    assert shortened(name) != shortened(name + "b")
+    assert shortened("short ü") == "short ü"
 
 
 def test_a_value_that_is_no_yaml_is_named() -> None:

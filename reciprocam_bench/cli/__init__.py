@@ -6,10 +6,12 @@ Torch is imported inside the verbs, so that ``--help`` answers at once.
 import io
 import os
 import sys
+from signal import SIGINT, Signals
 
 import typer
 
 from reciprocam_bench.cli import check, compare, explain, fit_head, ls, report, run, time, validate
+from reciprocam_bench.cli.stopping import stopped_by_signals
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.version import __version__
 
@@ -41,6 +43,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    with stopped_by_signals() as signals:
+        _main(signals)
+
+
+def _main(signals: list[Signals]) -> None:
     try:
         code = app(standalone_mode=False, prog_name="rcam-bench")
         if code == 130:  # typer turns Ctrl-C into this
@@ -50,13 +57,25 @@ def main() -> None:
         print(f"rcam-bench: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nrcam-bench: stopped; a run goes on where it was with the same command", file=sys.stderr)
-        sys.exit(130)
+        by = f" by {signals[0].name}" if signals else ""
+        print(f"\nrcam-bench: stopped{by}; a run goes on where it was with the same command", file=sys.stderr)
+        sys.exit(128 + (signals[0] if signals else SIGINT))
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except (MemoryError, OSError) as error:
+        print(f"rcam-bench: {_of_the_system(error)}; what is done is kept, the same command goes on", file=sys.stderr)
+        sys.exit(2)
     except Exception as error:
         if not hasattr(error, "format_message"):  # the mark of click's usage errors, wherever typer keeps click
             raise
         print(f"rcam-bench: {' '.join(error.format_message().split())} (rcam-bench --help)", file=sys.stderr)
         sys.exit(2)
+
+
+def _of_the_system(error: MemoryError | OSError) -> str:
+    """What the system refused: memory, a place on disk, a file that went away."""
+    if isinstance(error, MemoryError):
+        return "out of memory: set a smaller batch_size, memory_mb or number of workers"
+    place = f"{str(error.filename)[-200:]}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"

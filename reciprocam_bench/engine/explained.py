@@ -18,7 +18,7 @@ from reciprocam_bench.engine.subject import Asked, Subject, set_up_subject
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.figures import Panel, Strip, panel_pixels, save_figure
 from reciprocam_bench.pictures import heat_layer, overlay, shrunk
-from reciprocam_bench.titles import file_name
+from reciprocam_bench.titles import file_name, shortened
 
 Record = dict[str, Any]  # of one image, as --json prints it
 _MOST_IN_FIGURE = 100  # rows
@@ -203,7 +203,7 @@ def _written(
         of_class = f"_{index}_{file_name(short[index])}" if len(explained.classes) > 1 else ""
         panels = []
         for shown in (s for s in explained.shown if s.class_index == index):
-            base = target.with_name(f"{target.name}{of_class}_{file_name(shown.method)}")
+            base = target.with_name(shortened(f"{target.name}{of_class}_{file_name(shown.method)}"))
             drawn, files = _drawn(subject, picture.image, shown, base, maps)
             panels.append(drawn)
             about = {"class": index, "name": short[index], "probability": probability, "method": shown.method}
@@ -212,7 +212,7 @@ def _written(
         if panels:
             strips.append(_strip(subject, picture.image, record["explained"][-1], panels))
     if strips:
-        record["files"] = _save(subject, strips, target.with_name(f"{target.name}_sheet"))
+        record["files"] = _save(subject, strips, target.with_name(f"{shortened(target.name)}_sheet"))
     return record, strips
 
 

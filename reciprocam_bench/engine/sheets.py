@@ -22,7 +22,7 @@ from reciprocam_bench.pictures import shrunk
 from reciprocam_bench.protocols.protocol import Protocol
 from reciprocam_bench.runfolder.doubt import doubt_of
 from reciprocam_bench.runfolder.schema import ERROR
-from reciprocam_bench.titles import file_name
+from reciprocam_bench.titles import file_name, shortened
 
 Row = dict[Any, Any]  # of per_image.csv, by column
 
@@ -69,6 +69,7 @@ def _strips(run: Run, protocol: Protocol, rows: pd.DataFrame) -> Iterator[tuple[
         for category, of_trial in by_image[image].groupby("category", sort=False):
             several = experiment.dataset.categories is not None and category
             name = f"{place:03d}_{sample.path.stem}" + (f"_{file_name(str(category))}" if several else "")
+            name = shortened(name)
             found: dict[str, Row] = {str(row["method"]): dict(row) for row in of_trial.to_dict("records")}
             yield name, _strip(run, protocol, sample, picture, found)
 

@@ -82,7 +82,9 @@ def started(
 
 def _serve(connection: Connection, config: Config, titles: set[str], batches: dict[int, Tensor], number: int) -> None:
     keep_freed_memory()  # as the first process does: without it calls are slower here than there
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to answer; it ends this one
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the first process's to answer; it ends this one
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     try:
         backbone = set_up_backbone(config, load_protocol(config.protocol[0]), set_up_torch(config))
         timed = (config.timing and config.timing.methods) or config.methods

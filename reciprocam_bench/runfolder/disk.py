@@ -1,6 +1,7 @@
 """Read and write whole files; what is wrong with one becomes a line that names it."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from reciprocam_bench.errors import UserError
@@ -32,11 +33,21 @@ def write_into(folder: Path, name: str, text: str, cure: str = "give --output an
 
 
 def append(path: Path, text: str) -> None:
-    """Add ``text`` to a file; it is on disk when this returns."""
+    """Add ``text`` to a file that is there; it is on disk when this returns."""
     try:
-        _write(path, text, "a")
+        _write(path, text, "a", opener=lambda name, flags: os.open(name, flags & ~os.O_CREAT))
+    except FileNotFoundError:  # made anew, it would hold rows without a heading
+        raise UserError(f"{path} went away while the run went on; put it back or not, and run again") from None
     except OSError as error:
         raise _not_written(path, error, _KEPT) from None
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be removed: {error.strerror}; {_KEPT}") from None
 
 
 def read_text(path: Path, cure: str) -> str:
@@ -64,8 +75,20 @@ def check_kind(path: Path, cure: str) -> None:
         raise UserError(f"{path} is no regular file; {cure}")
 
 
-def _write(path: Path, text: str, mode: str) -> None:
-    with path.open(mode, encoding="utf-8", errors="surrogateescape", newline="") as file:
+def check_place(path: Path) -> None:
+    """Refuse a name that no file system takes, or that may not be looked at."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        name = str(path) if len(str(path)) < 100 else f"{str(path)[:60]}…"
+        raise UserError(f"{name!r} cannot be a folder: {reason}; give another name") from None
+
+
+def _write(path: Path, text: str, mode: str, opener: Callable[[str, int], int] | None = None) -> None:
+    with open(path, mode, encoding="utf-8", errors="surrogateescape", newline="", opener=opener) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.disk import check_kind, write_whole
+from reciprocam_bench.runfolder.disk import check_kind, remove, write_whole
 from reciprocam_bench.runfolder.lock import held, is_of_the_lock
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.rows import GrowingTable
@@ -27,6 +27,9 @@ from reciprocam_bench.runfolder.schema import (
     SKIPPED_COLUMNS,
 )
 from reciprocam_bench.runfolder.tables import to_csv
+
+# Stands in a folder while ``--fresh`` empties it: a kill in the middle leaves files that no longer look like a run.
+_EMPTYING = ".fresh"
 
 
 class RunFolder:
@@ -71,7 +74,7 @@ class RunFolder:
     def remove(self, *names: str) -> None:
         """Remove tables that no longer are what the config asks for."""
         for name in names:
-            (self.path / name).unlink(missing_ok=True)
+            remove(self.path / name)
 
     def write_environment(self, content: Mapping[str, Any]) -> None:
         """Replace ``environment.json``."""
@@ -110,7 +113,7 @@ def opened(path: Path, fresh: bool) -> Iterator[RunFolder]:
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}; give --output another folder") from None
     with held(path):
-        if fresh:
+        if fresh or (path / _EMPTYING).exists():
             _clear(path)
         yield RunFolder(path)
 
@@ -120,6 +123,8 @@ def _is_empty(path: Path) -> bool:
 
 
 def _is_run(path: Path) -> bool:
+    if (path / _EMPTYING).exists():
+        return True
     # A config.yaml alone may be anybody's; what --fresh deletes must be ours.
     if (path / CONFIG).exists():
         return any((path / name).exists() for name in (ENVIRONMENT, PER_IMAGE))
@@ -129,9 +134,13 @@ def _is_run(path: Path) -> bool:
 
 
 def _clear(path: Path) -> None:
-    for name in (*FILES, *FOLDERS):
-        place = path / name
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
-        else:
-            place.unlink(missing_ok=True)
+    try:
+        (path / _EMPTYING).touch()
+        for name in (*FILES, *FOLDERS, _EMPTYING):
+            place = path / name
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place)
+            else:
+                place.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be emptied: {error.strerror}; make it writable and run again") from None

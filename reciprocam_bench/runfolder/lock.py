@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,8 +35,9 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         # In this order, so that nobody sees a lock without its holder.
-        (folder / _LOCK).unlink(missing_ok=True)
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):  # of a folder that became read-only; the lock itself is the system's
+            (folder / _LOCK).unlink(missing_ok=True)
+            holder.unlink(missing_ok=True)
         lock.release()
 
 

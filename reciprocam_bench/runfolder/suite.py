@@ -7,7 +7,7 @@ import yaml
 
 from reciprocam_bench.config_backbone import BackboneConfig
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.disk import write_into
+from reciprocam_bench.runfolder.disk import check_place, write_into
 from reciprocam_bench.runfolder.schema import CONFIG
 from reciprocam_bench.titles import file_name
 from reciprocam_bench.yaml_file import read_yaml
@@ -33,6 +33,7 @@ def folder_names(backbones: Sequence[BackboneConfig]) -> list[str]:
 
 def begin_suite(path: Path, names: Sequence[str]) -> None:
     """Make a folder a suite of these run folders; one that holds a single run is refused and left alone."""
+    check_place(path)
     if (path / CONFIG).exists():
         raise UserError(f"{path} holds a run of one network; give --output another folder for the suite")
     write_into(path, SUITE, yaml.safe_dump({"runs": list(names)}, sort_keys=False, allow_unicode=True))
@@ -46,6 +47,7 @@ def check_single(path: Path) -> None:
 
 def is_suite(path: Path) -> bool:
     """Whether a folder holds a suite."""
+    check_place(path)
     return (path / SUITE).exists()
 
 

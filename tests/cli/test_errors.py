@@ -251,6 +251,7 @@ def test_a_model_that_cannot_take_the_protocols_image_size(mistake: Callable[...
         ("file/under", "file/under cannot be written: Not a directory; give --output another folder"),
         ("pictures", "pictures holds files but no run; give --output another folder"),
         (".", ". holds files but no run; give --output another folder"),
+        ("x" * 300, f"'{'x' * 60}…' cannot be a folder: File name too long; give another name"),
     ],
 )
 def test_an_output_that_cannot_be_one(mistake: Callable[..., str], verb: str, output: str, message: str) -> None:

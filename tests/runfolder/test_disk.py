@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.disk import append, read_text, write_whole
+from reciprocam_bench.runfolder.disk import append, check_place, read_text, write_whole
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def test_a_file_is_written_synced_renamed_and_the_rename_synced(tmp_path: Path, 
 
 @needs_proc
 def test_added_text_is_synced_before_append_returns(tmp_path: Path, events: list[str]) -> None:
+    (tmp_path / "a.csv").touch()
     append(tmp_path / "a.csv", "one\n")
     append(tmp_path / "a.csv", "two\n")
     assert events == ["sync a.csv one\n", "sync a.csv one\ntwo\n"]
@@ -59,10 +60,29 @@ def test_a_stop_before_the_rename_leaves_the_old_file(tmp_path: Path, monkeypatc
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
 
 
-@pytest.mark.parametrize("write", [write_whole, append])
-def test_what_cannot_be_written_is_told(tmp_path: Path, write) -> None:
+def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.csv cannot be written: No such file or directory; what is done is kept"):
-        write(tmp_path / "gone" / "a.csv", "x")
+        write_whole(tmp_path / "gone" / "a.csv", "x")
+    with pytest.raises(UserError, match=r"a\.csv went away while the run went on; put it back or not, and run again"):
+        append(tmp_path / "a.csv", "x")
+    assert not (tmp_path / "a.csv").exists()
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(UserError, match=r"a\.csv cannot be written: Is a directory; what is done is kept"):
+        append(tmp_path / "a.csv", "x")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_told() -> None:
+    with pytest.raises(UserError, match=r"/dev/full cannot be written: No space left on device; what is done is kept"):
+        append(Path("/dev/full"), "x")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, "a\0b"])
+def test_a_name_that_no_file_system_takes_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"cannot be a folder: .*; give another name") as caught:
+        check_place(tmp_path / name)
+    assert len(str(caught.value)) < 200
+    check_place(tmp_path / "new")
 
 
 def test_any_text_comes_back(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The run folder: what it accepts, keeps, replaces and refuses."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -118,6 +119,51 @@ def test_fresh_replaces_all_that_is_the_runs_and_nothing_else(tmp_path: Path) ->
     with opened(tmp_path / "run", fresh=True) as folder:
         assert folder.record() is None
     assert sorted(contents(tmp_path / "run")) == sorted(mine)
+
+
+@pytest.mark.parametrize("removed", range(4))
+def test_a_folder_that_was_half_emptied_is_emptied_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: int
+) -> None:
+    made(tmp_path / "run")
+    for name in ("per_image.csv", "summary.csv"):
+        (tmp_path / "run" / name).write_text("x")
+    unlink, left = Path.unlink, list(range(removed))
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if not left and not path.name.startswith(".lock"):
+            raise KeyboardInterrupt
+        if path.exists() and not path.name.startswith(".lock"):
+            left.pop()
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", killed)
+        with opened(tmp_path / "run", fresh=True):
+            pytest.fail("it was emptied")
+    with opened(tmp_path / "run", fresh=False) as folder:
+        assert folder.record() is None
+    assert contents(tmp_path / "run") == {}
+
+
+@pytest.mark.parametrize("place", ["touch", "unlink"])
+def test_a_folder_that_became_read_only_is_not_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    made(tmp_path / "run")
+    before, change = contents(tmp_path / "run"), getattr(Path, place)
+
+    def refused(path: Path, *rest: object, **more: object) -> None:
+        if path.name.startswith(".lock"):
+            return change(path, *rest, **more)
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch, pytest.raises(UserError) as caught:
+        patch.setattr(Path, place, refused)
+        with opened(tmp_path / "run", fresh=True):
+            pytest.fail("it was emptied")
+    assert str(caught.value).endswith("run cannot be emptied: Read-only file system; make it writable and run again")
+    assert contents(tmp_path / "run").items() >= before.items()
 
 
 def test_fresh_on_a_new_folder_just_begins(tmp_path: Path) -> None:
