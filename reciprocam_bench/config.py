@@ -15,6 +15,8 @@ from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.titles import parse_title, title_of
 from reciprocam_bench.variables import fill_environment
 
+# Bounds on numbers that would only exhaust memory, or hang: far beyond what any experiment asks for.
+MOST_IMAGES, MOST_AT_ONCE, MOST_ROUNDS = 10**9, 4096, 10**6
 _METRICS = ("average_drop", "increase", "coherency", "complexity", "adcc")
 
 
@@ -22,8 +24,10 @@ class SubsetConfig(Strict):
     """Which images of a data set alone; one of the three."""
 
     file: str | None = Field(None, description="a list: an image's id or file name on each line, # for comments")
-    random: int | None = Field(None, ge=1, description="so many, drawn with the config's seed")
-    per_class: int | None = Field(None, ge=1, description="so many of each class, drawn with the config's seed")
+    random: int | None = Field(None, ge=1, le=MOST_IMAGES, description="so many, drawn with the config's seed")
+    per_class: int | None = Field(
+        None, ge=1, le=MOST_IMAGES, description="so many of each class, drawn with the config's seed"
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -87,20 +91,21 @@ def _listed(value: Any) -> Any:
 ListOfNamed = Annotated[list[Annotated[NamedConfig, BeforeValidator(_named)]], BeforeValidator(_listed)]
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _is_count(value: Any, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 def _rounds(value: Any) -> Any:
-    if value == "auto" or _is_count(value):
+    if value == "auto" or _is_count(value, MOST_ROUNDS):
         return value
-    raise ValueError(f"give a number of rounds from 1 on, or auto, not {value!r}")
+    raise ValueError(f"give a number of rounds from 1 to {MOST_ROUNDS:,}, or auto, not {_short(value)}")
 
 
 def _sizes(value: Any) -> Any:
-    if _is_count(value) or (isinstance(value, list) and value and all(map(_is_count, value))):
+    sizes = value if isinstance(value, list) else [value]
+    if sizes and all(_is_count(size, MOST_AT_ONCE) for size in sizes):
         return value
-    raise ValueError(f"give a number of images from 1 on, or a list of such, not {value!r}")
+    raise ValueError(f"give a number of images from 1 to {MOST_AT_ONCE:,}, or a list of such, not {_short(value)}")
 
 
 class TimingConfig(Strict):
@@ -109,7 +114,7 @@ class TimingConfig(Strict):
     repeats: Annotated[int | Literal["auto"], BeforeValidator(_rounds)] = Field(
         10, description="measured rounds; each runs every method once. auto: until every speed-up is known to 5 %"
     )
-    warmup: int = Field(1, ge=0, description="rounds that are not counted")
+    warmup: int = Field(1, ge=0, le=MOST_ROUNDS, description="rounds that are not counted")
     batch_size: Annotated[int | list[int], BeforeValidator(_sizes)] = Field(
         1, description="images a call; several sizes as a list"
     )
@@ -133,8 +138,8 @@ class FitHeadConfig(Strict):
     held_out: float = Field(
         0.25, gt=0, lt=1, description="share of the images that measures mAP and stops the training"
     )
-    epochs: int = Field(300, ge=1)
-    patience: int = Field(20, ge=1, description="epochs without a better held-out mAP before it stops")
+    epochs: int = Field(300, ge=1, le=MOST_ROUNDS)
+    patience: int = Field(20, ge=1, le=MOST_ROUNDS, description="epochs without a better held-out mAP before it stops")
     learning_rate: float = Field(0.01, gt=0)
     weight_decay: float = Field(0.01, ge=0)
 
@@ -156,9 +161,9 @@ class PicturesConfig(Strict):
 def _which_images(value: Any) -> Any:
     if isinstance(value, list) and all(isinstance(image, str | int) for image in value):
         return [str(image) for image in value]
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_IMAGES:
         return value
-    raise ValueError(f"give a number of images or a list of image ids, not {value!r}")
+    raise ValueError(f"give a number of images or a list of image ids, not {_short(value)}")
 
 
 class Config(Strict):
@@ -181,13 +186,15 @@ class Config(Strict):
     metrics: ListOfNamed = Field([NamedConfig.model_validate({"name": n}) for n in _METRICS], min_length=1)
     timing: TimingConfig | None = None
     fit_head: FitHeadConfig = Field(default_factory=lambda: FitHeadConfig.model_validate({}))
-    limit: int | None = Field(None, ge=1, description="only the first images of the order that seed gives")
-    batch_size: int = Field(8, ge=1, description="images judged together")
+    limit: int | None = Field(
+        None, ge=1, le=MOST_IMAGES, description="only the first images of the order that seed gives"
+    )
+    batch_size: int = Field(8, ge=1, le=MOST_AT_ONCE, description="images judged together")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     # Each is a thread at once: torch hangs on tens of thousands of them.
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; torch's choice if left out")
-    workers: int = Field(0, ge=0, description="processes that read images; 0 reads in the main one")
-    memory_mb: int | None = Field(None, ge=16, description="budget of one chunk of masked copies")
+    workers: int = Field(0, ge=0, le=256, description="processes that read images; 0 reads in the main one")
+    memory_mb: int | None = Field(None, ge=16, le=10**7, description="budget of one chunk of masked copies")
     maps: Annotated[int | list[str], BeforeValidator(_which_images)] = Field(
         4, description="how many images get a picture sheet under maps/, or the ids of those that do"
     )
@@ -223,7 +230,7 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
     except ValidationError as error:
         # A key that is misspelt is missing too, under its right name.
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        place = ".".join(str(part) for part in _place(first["loc"], data))
+        place = ".".join(str(part)[:80] for part in _place(first["loc"], data))
         if first["type"] == "extra_forbidden":
             known = _keys_at(first["loc"][:-1])
             raise UserError(f"{where}: unknown key '{place}'{did_you_mean(str(first['loc'][-1]), known)}") from None
@@ -231,7 +238,16 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
             raise UserError(f"{where}: '{place}' is missing; add it to the config") from None
         if first["type"] == "value_error":  # one of our own checks, which says it all
             raise UserError(f"{where}: {place}: {first['ctx']['error']}") from None
-        raise UserError(f"{where}: {place}: {first['msg']}, not {first['input']!r}") from None
+        raise UserError(f"{where}: {place}: {first['msg']}, not {_short(first['input'])}") from None
+
+
+def _short(value: Any, most: int = 80) -> str:
+    """A value as it is written, cut at ``most`` characters."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # of a number with thousands of digits
+        text = f"a {type(value).__name__} that is too large"
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _place(location: tuple[int | str, ...], data: Any) -> Iterator[int | str]:

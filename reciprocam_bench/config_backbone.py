@@ -2,13 +2,21 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from reciprocam_bench.truth import refuse_truth
 
 
 class Strict(BaseModel):
     """A part of a config: keys that it does not know are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        refuse_truth(cls.model_fields[str(info.field_name)].annotation, value)
+        return value
 
 
 def _one_or_three(values: list[float]) -> list[float]:
@@ -32,13 +40,15 @@ class BackboneConfig(Strict):
     weights: str = Field("default", description="default | none | a named set | a file")
     layer: str = Field("auto", description="auto, the name of a layer, or image for a model that can only be called")
     head: str | None = Field(None, description="a linear head from rcam-bench fit-head, in place of the network's own")
-    num_classes: int | None = Field(None, ge=1, description="outputs of a weights file of your own")
+    num_classes: int | None = Field(None, ge=1, le=1_000_000, description="outputs of a weights file of your own")
     multi_label: bool = Field(False, description="the outputs do not exclude one another: sigmoid, not softmax")
     class_names: list[str] | str | None = Field(None, description="a name for each output, or a file with one a line")
     channels: Literal[1, 3] | None = Field(None, description="of the images the factory's network takes: grey or RGB")
     mean: Statistics | None = Field(None, description="of each channel of those images, of values from 0 to 1")
     std: Deviations | None = Field(None, description="as mean")
-    size: int | None = Field(None, ge=1, description="their side in pixels; preprocess is then model if left out")
+    size: int | None = Field(
+        None, ge=1, le=8192, description="their side in pixels; preprocess is then model if left out"
+    )
 
     @model_validator(mode="before")
     @classmethod

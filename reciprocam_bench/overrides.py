@@ -8,7 +8,9 @@ from typing import Any
 import yaml
 
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.yaml_file import load_yaml
 
+_DEEPEST = 20
 # What a file says of its own network and of no other.
 _OF_THE_MODEL = (
     *("model", "factory", "options", "weights", "layer", "head", "num_classes", "multi_label"),
@@ -50,6 +52,8 @@ def _put(data: dict[str, Any], override: str) -> None:
     except (yaml.YAMLError, ValueError):
         raise UserError(f"--set {override}: '{text}' is not a YAML value") from None
     *parents, last = key.split(".")
+    if len(parents) > _DEEPEST:
+        raise UserError(f"--set {key[:60]}…: no key lies {len(parents)} levels deep; write key=value")
     for parent in parents:
         if data.get(parent) is None:
             data[parent] = {}
@@ -62,11 +66,11 @@ def _put(data: dict[str, Any], override: str) -> None:
 def _value(text: str) -> Any:
     """The YAML value of a text, in which titles of methods may stand in a list as tables print them."""
     try:
-        return yaml.safe_load(text)
+        return load_yaml(text)
     except yaml.YAMLError:
         if not _TITLE.search(text):
             raise
-    return yaml.safe_load(_TITLE.sub(lambda title: json.dumps(title[0], ensure_ascii=False), text))
+    return load_yaml(_TITLE.sub(lambda title: json.dumps(title[0], ensure_ascii=False), text))
 
 
 def set_keys(overrides: tuple[str, ...]) -> set[str]:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ConfigDict, ValidationError, create_model
 
 from reciprocam_bench.errors import UserError, did_you_mean
+from reciprocam_bench.truth import refuse_truth
 
 Spec = TypeVar("Spec")
 
@@ -132,16 +133,21 @@ def check_options(where: str, function: Callable[..., Any], options: dict[str, A
     for name in options:
         if name not in known:
             raise UserError(f"{where}: unknown option '{name}'{did_you_mean(name, known)}")
+        try:
+            refuse_truth(known[name].annotation, options[name])
+        except ValueError as error:
+            raise UserError(f"{where}: option '{name}': {error}") from None
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in options:
             raise UserError(f"{where}: option '{name}' is missing; it has no default")
     fields: dict[str, Any] = {
         n: (Any if p.annotation is p.empty else p.annotation, p.default) for n, p in known.items()
     }
-    model = create_model("Options", __config__=ConfigDict(extra="forbid"), **fields)
+    model = create_model("Options", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
     try:
         checked = model(**options)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"{where}: option '{first['loc'][0]}': {first['msg']}, not {first['input']!r}") from None
+        given = repr(first["input"])[:80]
+        raise UserError(f"{where}: option '{first['loc'][0]}': {first['msg']}, not {given}") from None
     return {name: getattr(checked, name) for name in options}

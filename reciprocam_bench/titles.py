@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.yaml_file import load_yaml
 
 _SHAPE = re.compile(r"(?P<name>[^\[\]]+)\[(?P<options>.*)\]", re.DOTALL)
 _NEXT_OPTION = re.compile(r",(?=\s*\w+\s*=)")  # a comma inside a value, as in [1, 2], is followed by no key
@@ -31,7 +32,7 @@ def parse_title(text: str) -> dict[str, Any]:
         if not equals or not key.isidentifier() or key in ("label", *found):
             raise _mistake(text)
         try:
-            found[key] = yaml.safe_load(value)
+            found[key] = load_yaml(value)
         except (yaml.YAMLError, ValueError):
             raise UserError(f"'{text}': '{value}' is not a YAML value") from None
     return found

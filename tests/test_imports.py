@@ -13,7 +13,7 @@ PACKAGE = ROOT / "reciprocam_bench"
 HEAVY = {"torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib"}
 READERS = ["reporting", "gate", "runfolder", "aggregation", "config", "config_file", "errors", "titles", "overrides"]
 READERS += ["protocols.protocol", "protocols.papers", "protocols.published"]
-READERS += ["config_protocol", "variables", "yaml_file"]
+READERS += ["config_protocol", "variables", "yaml_file", "truth"]
 READERS += ["cli.report", "cli.compare", "cli.check"]
 
 

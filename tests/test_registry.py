@@ -248,3 +248,18 @@ def test_did_you_mean() -> None:
     assert did_you_mean("x", ["b", "a"]) == "; known: a, b"
     assert did_you_mean("x", []) == ""
     assert did_you_mean("x", [str(i) * 9 for i in range(21)]) == "; 21 are known"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"share": float("inf")}, "here: option 'share': Input should be a finite number, not inf"),
+        ({"count": True}, "here: option 'count': give a number, not true"),
+        ({"mask": ["hard"] * 99}, "here: option 'mask': Input should be 'hard' or 'soft', not ['hard', 'hard',"),
+    ],
+)
+def test_infinity_and_truth_are_no_numbers(given: dict, told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_options("here", wobble, given)
+    assert str(caught.value).startswith(told)
+    assert len(str(caught.value)) < 200

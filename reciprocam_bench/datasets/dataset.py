@@ -1,5 +1,6 @@
 """What a data set is to the rest of the code: a list of samples."""
 
+import os
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -107,11 +108,11 @@ def list_images(
 
     Returns:
         (name, path) of each, the name relative to ``base`` (``folder`` if left out); and (name, reason) of what is
-        named like an image but is no regular file.
+        named like an image but is no regular file, and of folders that cannot be read.
     """
-    found = folder.rglob("*") if deep else folder.iterdir()
+    found, skipped = _walked(folder, base or folder, deep)
     named = sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    images, skipped = [], []
+    images = []
     for path in named:
         name = path.relative_to(base or folder).as_posix()
         if reason := not_a_file(path):
@@ -121,9 +122,27 @@ def list_images(
     return images, skipped
 
 
+def _walked(folder: Path, base: Path, deep: bool) -> tuple[list[Path], list[tuple[str, str]]]:
+    """All that is in a folder, and the folders under it that went away or cannot be read, with the reason."""
+    found: list[Path] = []
+    unread: list[tuple[str, str]] = []
+
+    def note(error: OSError) -> None:
+        name = Path(error.filename).relative_to(base).as_posix()
+        unread.append((name, f"the folder cannot be read: {error.strerror}"))
+
+    for place, folders, files in os.walk(folder, onerror=note):
+        found += [Path(place) / name for name in (*folders, *files)]
+        if not deep:
+            break
+    return found, unread
+
+
 def existing_folder(root: str, key: str = "dataset.root") -> Path:
     """The folder ``root``; one that is missing is a ``UserError``."""
     folder = Path(root).expanduser()
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - False for names that no file system takes
         raise UserError(f"{key}: {root} is not a folder; correct the path")
+    if folder.resolve() == Path(folder.resolve().anchor):
+        raise UserError(f"{key}: {root} is the whole file system; give the folder of the images")
     return folder

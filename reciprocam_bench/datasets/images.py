@@ -1,6 +1,11 @@
 """Read image files and prepare them for a network."""
 
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +21,8 @@ from reciprocam_bench.regular import not_a_file
 # A file cut short would otherwise be filled up with grey and judged.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
+# Beyond this a picture is no longer prepared: one of 1 x 30000 pixels would become 256 x 7680000.
+_MOST_PIXELS = 2**22
 _PAGE = (255, 255, 255)  # what transparent pixels lie on: most such pictures were drawn for a white page
 
 
@@ -39,8 +46,17 @@ class Preparation:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def check(self, original: Picture) -> None:
+        """Raise ``ValueError`` for a picture so long and thin that resizing it would take all memory."""
+        g, size = self.geometry, original.image.size
+        across, down = g.resized(*size)
+        if across * down > max(_MOST_PIXELS, 4 * g.size**2):
+            sides = f"{size[0]} x {size[1]} pixels would become {across} x {down}"
+            raise ValueError(f"extreme sides: {sides}, more than {_MOST_PIXELS:,}")
+
     def picture(self, original: Picture) -> Image.Image:
-        """The RGB picture the network sees, before normalisation."""
+        """The RGB picture the network sees, before normalisation; ``ValueError`` as `check`."""
+        self.check(original)
         g = self.geometry
         across, down = g.resized(*original.image.size)
         resized = T.resize(original.image, [down, across], T.InterpolationMode(g.interpolation))
@@ -77,13 +93,35 @@ def read_picture(path: str) -> Picture:
     if reason := not_a_file(path):
         raise ValueError(f"unreadable image: the file {reason}")
     try:
-        with Image.open(path) as image:
+        with _silently(), Image.open(path) as image:
             if image.mode.startswith(("I", "F")):
                 return Picture(_stretch(np.asarray(image)), image.mode)
             return Picture(_on_the_page(image) if image.has_transparency_data else image.convert("RGB"))
     except Exception as error:  # what is no whole image breaks Pillow's readers in every way there is
         reason = " ".join(str(error).replace(path, "file").split()) or type(error).__name__
         raise ValueError(f"unreadable image: {reason[:120]}") from None
+
+
+@contextmanager
+def _silently() -> Iterator[None]:
+    """Keep Pillow's warnings, and the lines that libtiff writes past Python, from the terminal.
+
+    What is wrong with a file ends in its reason; what can be read in spite of it is used.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            terminal = os.dup(2)
+        except OSError:  # a process without one
+            yield
+            return
+        try:
+            with Path(os.devnull).open("wb") as nothing:
+                os.dup2(nothing.fileno(), 2)
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def stretched_note(mode: str, count: int) -> str:
@@ -133,7 +171,8 @@ class PreparedImages(torch.utils.data.Dataset[PreparedImage | str]):
     def __getitem__(self, index: int) -> PreparedImage | str:
         try:
             original = read_picture(self._paths[index])
+            seen = self._prepare.picture(original)
         except ValueError as error:
             return str(error)
-        prepared = self._prepare.tensor(self._prepare.picture(original))
+        prepared = self._prepare.tensor(seen)
         return PreparedImage(prepared, original.image.size, original.stretched)

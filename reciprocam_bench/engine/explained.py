@@ -109,6 +109,7 @@ def _explain_one(
     """Explain one image and add its record to the outcome; its strips, None where it cannot be read."""
     try:
         picture = read_picture(str(path))
+        subject.prepare.check(picture)
     except ValueError as error:
         outcome.left_out.append(_left_out(path, str(error)))
         note(f"left out: {path}: {error}")

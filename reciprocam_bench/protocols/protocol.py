@@ -16,7 +16,7 @@ _FOLDER = files("reciprocam_bench.protocols")
 # What says which protocol it is; all other keys are choices.
 _LABELS = ("name", "version", "paper", "source")
 
-Pixels = Annotated[int, Field(ge=1)]
+Pixels = Annotated[int, Field(ge=1, le=8192)]
 
 
 class _Strict(BaseModel):

@@ -1,5 +1,6 @@
 """A plain folder of images."""
 
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -117,3 +118,28 @@ def test_labels_are_required_of_every_image(tmp_path: Path) -> None:
         load(root).require_labels()
     (tmp_path / "l.csv").write_text("a.png,1\n")
     load(root, labels=str(tmp_path / "l.csv")).require_labels()
+
+
+def test_the_whole_file_system_is_no_folder_of_images(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/")
+    for root in (Path("/"), tmp_path / "link"):
+        with pytest.raises(
+            UserError, match=r"^dataset\.root: .* is the whole file system; give the folder of the imag"
+        ):
+            load(root)
+    with pytest.raises(UserError, match="is not a folder; correct the path"):
+        load(tmp_path / ("x" * 300))
+
+
+def test_a_folder_that_goes_away_or_cannot_be_read_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, scandir = pictures(tmp_path, "a.png", "gone/b.png"), os.scandir
+
+    def refused(place: object) -> object:
+        if str(place).endswith("gone"):
+            raise FileNotFoundError(2, "No such file or directory", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    dataset = load(root)
+    assert [s.id for s in dataset.samples] == ["a.png"]
+    assert dataset.skipped == [("gone", "the folder cannot be read: No such file or directory")]

@@ -1,5 +1,6 @@
 """Image files to network inputs: geometry, modes, and files that cannot be read."""
 
+import os
 import re
 import struct
 import zlib
@@ -265,3 +266,33 @@ def test_a_prepared_image_says_that_it_was_stretched(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 4095]], np.uint16)).save(tmp_path / "a.png")
     prepared = PreparedImages([str(tmp_path / "a.png")], Preparation(geometry("squash", 16, 16), MEAN, STD))
     assert [item.stretched for item in DataLoader(prepared, batch_size=None)] == ["I;16"]
+
+
+@pytest.mark.parametrize("size", [(1, 30_000), (60_000, 1), (100, 7000)])
+def test_a_picture_of_extreme_sides_is_left_out_before_it_is_resized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    Image.new("L", size).save(tmp_path / "a.png")
+    shorter = Preparation(Geometry(resize="shorter-side", size=256, crop=224, interpolation="bilinear"), MEAN, STD)
+    with monkeypatch.context() as patch:
+        patch.setattr("torchvision.transforms.functional.resize", lambda *given: pytest.fail("it was resized"))
+        said = PreparedImages([str(tmp_path / "a.png")], shorter)[0]
+    assert said.startswith(f"extreme sides: {size[0]} x {size[1]} pixels would become ")
+    assert PreparedImages([str(tmp_path / "a.png")], Preparation(geometry("squash", 16, 16), MEAN, STD))[0].size == size
+
+
+def test_a_panorama_is_prepared(tmp_path: Path) -> None:
+    Image.new("L", (6000, 100)).save(tmp_path / "a.png")
+    shorter = Preparation(Geometry(resize="shorter-side", size=256, crop=224, interpolation="bilinear"), MEAN, STD)
+    assert PreparedImages([str(tmp_path / "a.png")], shorter)[0].tensor.shape == (3, 224, 224)
+
+
+def test_what_libraries_say_of_a_damaged_tiff_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    noise(300, 300).save(tmp_path / "a.tif", compression="tiff_lzw")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[400:460] = b"\xff" * 60
+    (tmp_path / "a.tif").write_bytes(bytes(content))
+    with pytest.raises(ValueError, match=r"^unreadable image: "):
+        read_picture(str(tmp_path / "a.tif"))
+    os.write(2, b"heard again")
+    assert capfd.readouterr().err == "heard again"
