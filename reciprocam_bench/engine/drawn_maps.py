@@ -1,21 +1,24 @@
 """The raw maps of the images that get a picture sheet, on disk: a run that goes on explains none again."""
 
-import hashlib
 from pathlib import Path
 
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.raw_maps import DRAWN, FOLDER
+from reciprocam_bench.pictures import View, shrunk
+from reciprocam_bench.runfolder.raw_maps import drawn_path
+
+_SIDE = 160  # pixels of what is kept of a picture
 
 
 class DrawnMaps:
     """A file for each image and class under one protocol, in ``raw_maps/drawn/``; methods join it."""
 
     def __init__(self, run_folder: Path, protocol: str) -> None:
-        self._folder = run_folder / FOLDER / DRAWN / protocol
+        self._run_folder, self._protocol = run_folder, protocol
 
     def read(self, image: str, class_index: int) -> dict[str, Tensor]:
         """The raw maps ``(h, w)`` by the methods' titles; none where there is no file, or a damaged one."""
@@ -38,6 +41,13 @@ class DrawnMaps:
                 f"{path} cannot be written: {error}; what is done is kept, free the disk and run again"
             ) from None
 
+    def add_picture(self, image: str, class_index: int, picture: Image.Image, view: View) -> None:
+        """Keep what the network saw of a picture, small, beside its maps: pages show both together."""
+        left, top, right, bottom = map(round, view)
+        seen = picture.convert("RGB").crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+        path = self._path(image, class_index).with_suffix(".jpg")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shrunk(seen, (_SIDE, _SIDE)).save(path, quality=80)
+
     def _path(self, image: str, class_index: int) -> Path:
-        name = hashlib.sha256(f"{class_index}\0{image}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        return self._folder / f"{name}.safetensors"
+        return drawn_path(self._run_folder, self._protocol, image, class_index)

@@ -91,6 +91,8 @@ def _strip(run: Run, protocol: Protocol, sample: Sample, picture: Picture, rows:
             panels.append(panel(title, heat_of(maps[title], geometry, size), caption, most, marked=bool(boxes)))
         else:
             panels.append(Panel(title, None, caption))
+    kept = DrawnMaps(run.folder.path, protocol.name)
+    kept.add_picture(sample.id, int(first["class"]), picture.image, geometry.view(*size))
     words = class_words(
         experiment.names.short,
         int(first["class"]),

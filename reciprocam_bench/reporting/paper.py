@@ -68,7 +68,7 @@ def _tables(paper: Paper, runs: Runs, form: str, width: int, with_notes: bool) -
 
 
 def _claims(paper: Paper, runs: Runs, form: str, width: int, with_notes: bool) -> list[str]:
-    frame = _printed_names(paper, claims(paper, runs))
+    frame = printed_names(paper, claims(paper, runs))
     if frame.empty:
         return []
     title = f"Claims of {paper.citation}: differences in percentage points with paired 95 % intervals"
@@ -81,7 +81,7 @@ def _claims(paper: Paper, runs: Runs, form: str, width: int, with_notes: bool) -
     return [heading_of(title, notes) + "\n", *(f"{text}\n\n{to_terminal(table, width)}" for text, table in parts)]
 
 
-def _printed_names(paper: Paper, frame: pd.DataFrame) -> pd.DataFrame:
+def printed_names(paper: Paper, frame: pd.DataFrame) -> pd.DataFrame:
     """Data sets and backbones as the paper prints them, in one column."""
     datasets, backbones = {d.id: d.title for d in paper.datasets}, {b.id: b.title for b in paper.backbones}
     place = frame["backbone"].replace(backbones)

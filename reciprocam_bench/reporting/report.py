@@ -45,7 +45,7 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
     check_words("part", parts, PARTS)
     given = [folders] if isinstance(folders, Path) else folders
     records = [read_record(folder) for folder in all_run_folders(given)]
-    notes = [note for record in records for note in _checked(record, name_it=len(records) > 1)]
+    notes = [note for record in records for note in checked(record, name_it=len(records) > 1)]
     found = [part for name in parts if (part := _part(records, name, notes)) is not None]
     if not found:
         raise UserError(f"{', '.join(str(r.path) for r in records)} holds no {' or '.join(parts)} yet; run it first")
@@ -54,7 +54,7 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
     return "\n".join(_text(part, form, width) for part in found)
 
 
-def _checked(record: RunRecord, name_it: bool) -> list[str]:
+def checked(record: RunRecord, name_it: bool) -> list[str]:
     """Check a run's rows, and return the notes that must stand with a table of them."""
     if not record.environment.finished and not (record.path / PER_IMAGE).exists():
         return []
@@ -69,7 +69,7 @@ def _who(record: RunRecord, name_it: bool) -> str:
 
 def _part(records: Sequence[RunRecord], name: str, notes: list[str]) -> _Part | None:
     """One table of all runs; None where none has it."""
-    frames = [(r, frame) for r in records if (frame := _table(r, name)) is not None and len(frame)]
+    frames = [(r, frame) for r in records if (frame := wanted_table(r, name)) is not None and len(frame)]
     if not frames:
         return None
     having = [record for record, _ in frames]
@@ -79,10 +79,10 @@ def _part(records: Sequence[RunRecord], name: str, notes: list[str]) -> _Part | 
         notes = [
             _who(record, len(having) > 1) + line for record in having if (line := busy(record.environment.machine))
         ]
-    return _Part(name, frame, _one_meaning(having), _title(having, name, frame), list(dict.fromkeys(notes)))
+    return _Part(name, frame, one_meaning(having), _title(having, name, frame), list(dict.fromkeys(notes)))
 
 
-def _one_meaning(records: Sequence[RunRecord]) -> Definitions:
+def one_meaning(records: Sequence[RunRecord]) -> Definitions:
     """The definitions of all runs; ``UserError`` where a protocol or a metric of two runs is not the same."""
     for first, other in combinations(records, 2):
         if found := next(_unlike(first.definitions, other.definitions), None):
@@ -115,7 +115,7 @@ def check_agreement(record: RunRecord, rows: pd.DataFrame) -> None:
             )
 
 
-def _table(record: RunRecord, part: str) -> pd.DataFrame | None:
+def wanted_table(record: RunRecord, part: str) -> pd.DataFrame | None:
     """The rows of a table that the config asks for."""
     frame = record.summary() if part == "summary" else record.timing()
     config = record.config

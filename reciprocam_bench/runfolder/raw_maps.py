@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file
 
 from reciprocam_bench.titles import file_name
 
@@ -38,6 +39,20 @@ def method_folder(title: str) -> str:
 def told(protocol: str, trials: list[Trial]) -> dict[str, str]:
     """What is written beside maps; one text, as safetensors writes several in any order."""
     return {"about": json.dumps({"protocol": protocol, "trials": trials})}
+
+
+def drawn_path(run_folder: Path, protocol: str, image: str, class_index: int) -> Path:
+    """The file of the raw maps of an image with a picture sheet; what the network saw lies beside it, as ``.jpg``."""
+    name = short(f"{class_index}\0{image}")
+    return run_folder / FOLDER / DRAWN / protocol / f"{name}.safetensors"
+
+
+def drawn_maps(path: Path) -> dict[str, np.ndarray]:
+    """The raw maps ``(h, w)`` of an image by the methods' titles; none where there is no file, or a damaged one."""
+    try:
+        return load_file(str(path))
+    except (OSError, SafetensorError):
+        return {}
 
 
 def views(run_folder: Path) -> list[Path]:

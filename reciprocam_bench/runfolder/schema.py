@@ -13,6 +13,7 @@ CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 PER_IMAGE, SUMMARY, PER_CLASS, TIMING = "per_image.csv", "summary.csv", "per_class.csv", "timing.csv"
 TIMING_ROUNDS = "timing_rounds.csv"
 SKIPPED, IMAGES, COMPARISON, AGREEMENT = "skipped.csv", "images.csv", "comparison.csv", "agreement.csv"
+REPORT, PLOTS = "report.html", "plots"
 FILES = (
     CONFIG,
     ENVIRONMENT,
@@ -25,6 +26,7 @@ FILES = (
     IMAGES,
     COMPARISON,
     AGREEMENT,
+    REPORT,
 )
 # Pictures of the first images, and the raw maps of a run with save_maps.
 FOLDERS = ("maps", "raw_maps")

@@ -1,0 +1,1 @@
+"""The page of run folders: one self-contained HTML file."""

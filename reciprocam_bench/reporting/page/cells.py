@@ -1,0 +1,134 @@
+"""Tables of a page: cells that say what they sort by."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reciprocam_bench.reporting.page.collect import Run
+from reciprocam_bench.reporting.tables import is_numeric
+from reciprocam_bench.runfolder.schema import MetricDefinition
+
+BEST, SECOND = "best", "second"
+_ARROWS = {True: "↑", False: "↓", None: ""}
+_MINUS = "\N{MINUS SIGN}"
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_COUNTS = ("trials", "constant", "nan", "errors")
+
+Pairs = set[tuple[str, str, str, str]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, the number it sorts by (None: by its text), smaller text below it, and whether it is best or second."""
+
+    text: str
+    value: float | None = None
+    detail: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headings, whether the cells below each are numbers, and rows of cells."""
+
+    caption: str
+    columns: list[str]
+    numeric: list[bool]
+    rows: list[list[Cell]]
+
+
+def summary_table(runs: Sequence[Run]) -> Table:
+    """Every metric of every method with its interval and published value, as ``summary.csv`` holds them."""
+    with_rows = [run for run in runs if len(run.summary)]
+    metrics = {name: metric for run in with_rows for name, metric in run.metrics.items()}
+    keys = _telling(with_rows)
+    counts = [c for c in _COUNTS if any(c in run.summary and run.summary[c].any() for run in with_rows)]
+    titles = [f"{m.title} {_ARROWS[m.higher_is_better]}".rstrip() for m in metrics.values()]
+    rows = []
+    for run in with_rows:
+        better = _told(run.comparison)
+        for row in run.summary.to_dict("records"):
+            cells = [Cell(str(row["method"]))]
+            cells += [Cell(run.name if key == "run" else str(row[key])) for key in keys]
+            cells.append(_count(row["images"], row.get("images_total")))
+            cells += [_count(row.get(key)) for key in counts]
+            group = run.of(str(row["protocol"]))
+            rows.append(cells + [_value(row, name, m, group, better) for name, m in metrics.items()])
+    columns = ["method", *keys, "images", *counts, *titles]
+    numeric = [False] * (len(keys) + 1) + [True] * (len(columns) - len(keys) - 1)
+    return Table("Quality in percent, each value with its 95 % interval", columns, numeric, rows)
+
+
+def from_readable(table: pd.DataFrame, caption: str) -> Table:
+    """A readable table; cells that begin with a number sort by it."""
+    numeric = [is_numeric(table[name]) for name in table.columns]
+    rows = [
+        [Cell(str(v), _number(str(v)) if n else None) for v, n in zip(row, numeric, strict=True)]
+        for row in table.itertuples(index=False)
+    ]
+    return Table(caption, [str(c) for c in table.columns], numeric, rows)
+
+
+def _telling(runs: Sequence[Run]) -> list[str]:
+    """What must stand in a row to tell it from those of other runs and protocols."""
+    together = pd.concat([run.summary.assign(run=run.name) for run in runs]) if runs else pd.DataFrame()
+    keys = [key for key in ("backbone", "dataset", "protocol") if len(runs) and together[key].nunique() > 1]
+    if len(runs) > 1 and together[["backbone", "dataset"]].drop_duplicates().shape[0] < len(runs):
+        keys.insert(0, "run")
+    return keys
+
+
+def _told(comparison: pd.DataFrame) -> Pairs:
+    """Protocol, metric, better and worse method of every pair that can be told."""
+    found: Pairs = set()
+    for row in comparison.to_dict("records"):
+        a, b, verdict = row["method"], row["against"], row["verdict"]
+        if verdict in ("better", "worse"):
+            first, second = (a, b) if verdict == "better" else (b, a)
+            found.add((row["protocol"], row["metric"], first, second))
+    return found
+
+
+def _value(row: dict, name: str, metric: MetricDefinition, group: pd.DataFrame, better: Pairs) -> Cell:
+    value = row.get(name)
+    if value is None or pd.isna(value):
+        return Cell("", math.nan)
+    low, high, published = (row.get(f"{name}{end}") for end in ("_low", "_high", "_published"))
+    detail = "" if low is None or high is None or pd.isna(low) else f"{fixed(low)} to {fixed(high)}"
+    if published is not None and not pd.isna(published):
+        detail += f"{'; ' if detail else ''}published {fixed(published)}"
+    return Cell(fixed(value), float(value), detail, _mark(row, name, metric, group, better))
+
+
+def _mark(row: dict, name: str, metric: MetricDefinition, group: pd.DataFrame, better: Pairs) -> str:
+    """Best: told to be better than all others; second: than all but the best, which is told to be better."""
+    if metric.higher_is_better is None or name not in group:
+        return ""
+    ordered = list(group.dropna(subset=[name]).sort_values(name, ascending=not metric.higher_is_better)["method"])
+    place = ordered.index(row["method"])
+    if place > 1 or len(ordered) < 2:
+        return ""
+    beats = all((row["protocol"], name, row["method"], other) in better for other in ordered[place + 1 :])
+    first_is_told = (row["protocol"], name, ordered[0], ordered[1]) in better
+    return (BEST, SECOND)[place] if beats and (place == 0 or first_is_told) else ""
+
+
+def fixed(value: float) -> str:
+    """A value in percent, as `summary.csv` rounds to two digits."""
+    return f"{value:.2f}"
+
+
+def _count(number: float | None, total: float | None = None) -> Cell:
+    if number is None or pd.isna(number):
+        return Cell("", math.nan)
+    of = f" of {total:.0f}" if total is not None and not pd.isna(total) and total > number else ""
+    return Cell(f"{number:.0f}{of}", float(number))
+
+
+def _number(text: str) -> float:
+    """The number that a cell begins with."""
+    found = _NUMBER.match(text.replace(_MINUS, "-").lstrip("<"))
+    return float(found[0]) if found else math.nan

@@ -1,0 +1,172 @@
+"""The gallery: pictures, maps and scores of single images, as data that the page's script draws."""
+
+import base64
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from reciprocam_bench.reporting.agreement import on_grid
+from reciprocam_bench.reporting.page.collect import Run
+from reciprocam_bench.runfolder.raw_maps import drawn_maps, drawn_path, kept_maps, views
+from reciprocam_bench.runfolder.schema import MetricDefinition
+
+MOST_IMAGES = 600  # of a run: a page must open at once
+_MOST_METRICS = 6
+_FINEST = 16  # cells of a map along a side
+_PICTURE_BYTES = 1_600_000  # of a page
+_SIDES = (160, 128, 96, 72)
+
+Key = tuple[str, str, int]  # image, category, class
+Entry = dict[str, Any]
+
+
+def gallery(run: Run, protocol: str, budget: int = _PICTURE_BYTES) -> dict[str, Any] | None:
+    """All images under a protocol with what each method made of them; None where no map was judged.
+
+    Beyond 600 those with pictures, and those where the main metric is best, worst, or most disputed, stand for all.
+    """
+    rows = run.rows[run.rows["protocol"] == protocol] if len(run.rows) else run.rows
+    if rows.empty:
+        return None
+    metrics = _shown(run)
+    methods = [m.title for m in run.record.config.methods if m.title in set(rows["method"])]
+    groups = {
+        (str(image), str(category), int(str(index))): group
+        for (image, category, index), group in rows.groupby(["image", "category", "class"], sort=False)
+    }
+    chosen = _chosen(groups, run, protocol, metrics)
+    kept = _all_kept(run, protocol, methods)
+    entries = [_entry(run, protocol, key, groups[key], methods, metrics, kept.get(key, {})) for key in chosen]
+    _add_pictures(entries, [_picture_path(run, protocol, key) for key in chosen], budget)
+    return {
+        "name": f"{run.name}, {protocol}",
+        "methods": methods,
+        "metrics": [{"title": m.title, "up": m.higher_is_better} for m in metrics.values()],
+        "main": list(metrics).index(run.main_metric) if run.main_metric in metrics else 0,
+        "total": len(groups),
+        "images": entries,
+    }
+
+
+def _shown(run: Run) -> dict[str, MetricDefinition]:
+    """Metrics of one value an image, the main one among them."""
+    single = {name: m for name, m in run.metrics.items() if len(m.columns) == 1}
+    order = sorted(single, key=lambda name: name != run.main_metric)[:_MOST_METRICS]
+    return {name: single[name] for name in single if name in order}
+
+
+def _chosen(
+    groups: dict[Key, pd.DataFrame], run: Run, protocol: str, metrics: dict[str, MetricDefinition]
+) -> list[Key]:
+    if len(groups) <= MOST_IMAGES:
+        return list(groups)
+    keep = [key for key in groups if _picture_path(run, protocol, key).exists()][:MOST_IMAGES]
+    bad = [key for key, group in groups.items() if (group["status"] != "ok").any()][: MOST_IMAGES // 4]
+    column = next((m.columns[0] for name, m in metrics.items() if name == run.main_metric), None)
+    extremes: list[Key] = []
+    if column is not None:
+        of_image = pd.DataFrame({key: group[column].agg(["min", "max"]) for key, group in groups.items()}).T
+        for values in (of_image["max"], -of_image["min"], of_image["max"] - of_image["min"]):
+            extremes += list(values.sort_values(ascending=False).index[: MOST_IMAGES // 6])
+    wanted = set(list(dict.fromkeys([*keep, *bad, *extremes, *groups]))[:MOST_IMAGES])
+    return [key for key in groups if key in wanted]
+
+
+def _entry(
+    run: Run,
+    protocol: str,
+    key: Key,
+    group: pd.DataFrame,
+    methods: list[str],
+    metrics: dict[str, MetricDefinition],
+    kept: dict[str, np.ndarray],
+) -> Entry:
+    image, category, index = key
+    first = group.iloc[0]
+    by_method = {str(row["method"]): row for row in group.to_dict("records")}
+    maps = {**kept, **drawn_maps(drawn_path(run.record.path, protocol, image, index))}
+    columns = [metric.columns[0] for metric in metrics.values()]
+    return {
+        "id": image,
+        "class": category or f"class {index}",
+        "explained": index,
+        "label": str(first["label"]),
+        "predicted": str(first["predicted"]),
+        "p": None if pd.isna(first["probability"]) else round(float(first["probability"]), 3),
+        "picture": None,
+        "of": [_of_method(by_method.get(method), maps.get(method), columns) for method in methods],
+    }
+
+
+def _of_method(row: dict | None, cam: np.ndarray | None, columns: list[str]) -> Entry | None:
+    if row is None:
+        return None
+    values = [None if pd.isna(row[c]) else round(100 * float(row[c]), 2) for c in columns]
+    return {"status": str(row["status"])[:200], "values": values, "map": None if cam is None else packed(cam)}
+
+
+def packed(cam: np.ndarray) -> list[Any] | None:
+    """Width, height and base64 bytes of a raw map ``(h, w)``, min-max normalised to 0 to 255, at most 16 cells a side.
+
+    None for a map that is constant or not finite.
+    """
+    if cam.ndim != 2 or not cam.size or not np.isfinite(cam).all():
+        return None
+    height, width = (min(side, _FINEST) for side in cam.shape)
+    cells = on_grid(cam[None].astype(np.float64), height, width)[0]
+    low, high = cells.min(), cells.max()
+    if high <= low:
+        return None
+    return [width, height, _text(np.round(255 * (cells - low) / (high - low)).astype(np.uint8).tobytes())]
+
+
+def _all_kept(run: Run, protocol: str, methods: Iterable[str]) -> dict[Key, dict[str, np.ndarray]]:
+    """The maps of ``save_maps``, by trial and method."""
+    found: dict[Key, dict[str, np.ndarray]] = {}
+    for view in views(run.record.path):
+        for method in methods:
+            for kept in kept_maps(view, method):
+                if kept.protocol == protocol:
+                    for trial, cam in zip(kept.trials, kept.maps, strict=True):
+                        found.setdefault(trial, {})[method] = cam
+    return found
+
+
+def _picture_path(run: Run, protocol: str, key: Key) -> Path:
+    return drawn_path(run.record.path, protocol, key[0], key[2]).with_suffix(".jpg")
+
+
+def _add_pictures(entries: list[Entry], paths: list[Path], budget: int) -> None:
+    """Put pictures into the entries, as large as all of them fit; at the smallest size as many as fit."""
+    there = [(entry, path) for entry, path in zip(entries, paths, strict=True) if path.exists()]
+    for side in _SIDES:
+        made = list(_pictures([path for _, path in there], side))
+        if sum(len(text or "") for text in made) <= budget or side == _SIDES[-1]:
+            break
+    left = budget
+    for (entry, _), text in zip(there, made, strict=True):
+        if text is not None and len(text) <= left:
+            entry["picture"], left = text, left - len(text)
+
+
+def _pictures(paths: list[Path], side: int) -> Iterator[str | None]:
+    for path in paths:
+        try:
+            with Image.open(path) as opened:
+                picture = opened.convert("RGB")
+        except OSError:
+            yield None
+            continue
+        picture.thumbnail((side, side))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=75)
+        yield _text(buffer.getvalue())
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")

@@ -1,0 +1,152 @@
+"""``rcam-bench report --format html``: the page of run folders, and their plots as files."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reciprocam_bench.config import dump_config
+from reciprocam_bench.reporting.page.card import card
+from reciprocam_bench.reporting.page.cells import Table, from_readable, summary_table
+from reciprocam_bench.reporting.page.collect import Run, claims_of, read_runs
+from reciprocam_bench.reporting.page.gallery import gallery
+from reciprocam_bench.reporting.tables import readable_claims, readable_comparison, readable_timing
+from reciprocam_bench.runfolder.disk import write_into
+from reciprocam_bench.runfolder.schema import PLOTS, REPORT
+from reciprocam_bench.version import __version__
+
+if TYPE_CHECKING:
+    from reciprocam_bench.reporting.plots.style import Plot
+
+_MOST_TESTS = 600  # rows of a table of comparisons; beyond, those of the main metric
+_FILES = files("reciprocam_bench.reporting.page") / "files"
+
+
+def write_page(folders: Sequence[Path]) -> Path:
+    """Write ``report.html`` into the first folder, and the plots of each run into its ``plots/``; returns the page.
+
+    Raises ``UserError`` for folders that are no runs, are damaged, cannot stand together, or cannot be written.
+    """
+    runs = read_runs(folders)
+    page = render(runs)
+    write_into(folders[0], REPORT, page, "free the disk, or copy the run folder to where it can be written")
+    return folders[0] / REPORT
+
+
+def render(runs: Sequence[Run]) -> str:
+    """The page as text; plots are written as files on the way."""
+    environment = Environment(
+        loader=PackageLoader("reciprocam_bench.reporting.page", "files"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = (_FILES / "page.js").read_text("utf-8")
+    galleries = [g for run in runs for protocol in run.protocols if (g := gallery(run, protocol)) is not None]
+    colours = _colour_maps() if galleries else {}
+    return environment.get_template("page.html.j2").render(
+        title=_title(runs),
+        version=__version__,
+        style=Markup((_FILES / "page.css").read_text("utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
+        notes=[(run.name, run.notes) for run in runs if run.notes],
+        summary=summary_table(runs) if any(len(run.summary) for run in runs) else None,
+        claims=[(c.citation, from_readable(readable_claims(c.table), c.citation), c.notes) for c in claims_of(runs)],
+        runs=[_of_run(run, place) for place, run in enumerate(runs)],
+        several=len(runs) > 1,
+        galleries=galleries,
+        data=Markup(_json({"galleries": galleries, "colours": colours})),
+    )
+
+
+def _of_run(run: Run, place: int) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "comparison": _comparison(run),
+        "why_not_compared": run.why_not_compared,
+        "timing": from_readable(readable_timing(run.timing), "Times of a call") if len(run.timing) else None,
+        "plots": list(_drawn(run, place)),
+        "skipped": from_readable(run.skipped, "What was skipped, and why") if len(run.skipped) else None,
+        "card": card(run),
+        "config": dump_config(run.record.config),
+    }
+
+
+def _comparison(run: Run) -> Table | None:
+    if run.comparison.empty:
+        return None
+    part = run.comparison
+    if len(part) > _MOST_TESTS:
+        part = part[part["metric"] == run.main_metric]
+    table = readable_comparison(part, run.record.definitions)
+    if part["protocol"].nunique() > 1:
+        table.insert(0, "protocol", part["protocol"])
+    return from_readable(table, "Paired differences in percentage points")
+
+
+def _drawn(run: Run, place: int) -> Iterator[dict[str, Any]]:
+    """Draw, save and embed the plots of a run."""
+    from reciprocam_bench.reporting.plots.style import inline, save
+
+    several = len(run.protocols) > 1
+    for protocol, plot in _plots(run):
+        name = f"{plot.name}_{protocol}" if protocol and several else plot.name
+        save(plot, run.record.path / PLOTS, name)
+        title = f"{plot.title} ({protocol})" if protocol and several else plot.title
+        svg = Markup(inline(plot, f"r{place}-{name}"))
+        yield {"id": f"r{place}-{name}", "title": title, "caption": plot.caption, "svg": svg}
+
+
+def _plots(run: Run) -> Iterator[tuple[str, "Plot"]]:
+    """Plots of a run with the protocol that each is of."""
+    from reciprocam_bench.reporting.plots.agreement_plot import agreement_plot
+    from reciprocam_bench.reporting.plots.quality import differences_plot, distributions_plot, metrics_plot
+    from reciprocam_bench.reporting.plots.times import rounds_plot, trade_plot
+
+    found: list[tuple[str, Plot | None]] = []
+    for protocol in run.protocols:
+        summary, main = run.of(protocol), run.main_metric
+        rows = run.rows[run.rows["protocol"] == protocol]
+        if main and len(run.timing):
+            found.append((protocol, trade_plot(summary, run.timing, main, run.metrics[main])))
+        found.append((protocol, metrics_plot(summary, run.metrics)))
+        if main and len(run.comparison):
+            tests = run.comparison[run.comparison["protocol"] == protocol]
+            found.append((protocol, differences_plot(tests, main, run.metrics[main])))
+        found.append((protocol, distributions_plot(rows, list(summary["method"]), run.metrics)))
+    if len(run.agreement):
+        parts = run.agreement.groupby("protocol", sort=False)
+        found += [("" if len(parts) == 1 else str(name), agreement_plot(part)) for name, part in parts]
+    if len(run.rounds):
+        found.append(("", rounds_plot(run.rounds)))
+    yield from ((protocol, plot) for protocol, plot in found if plot is not None)
+
+
+def _colour_maps() -> dict[str, list[str]]:
+    """Sixteen steps of each colour map that the gallery offers, the first being its own choice."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    steps = [i / 15 for i in range(16)]
+    return {name: [to_hex(colormaps[name](x)) for x in steps] for name in ("viridis", "inferno", "jet")}
+
+
+def _title(runs: Sequence[Run]) -> str:
+    networks = list(dict.fromkeys(run.record.config.backbone.model for run in runs))
+    datasets = list(dict.fromkeys(run.record.dataset for run in runs))
+    network = f"{len(networks)} backbones" if len(networks) > 3 else ", ".join(networks)
+    return f"{network} on {', '.join(datasets)}"
+
+
+def _json(content: Any) -> str:
+    """JSON that may stand in a script element: what could end it, or begin a comment, is written as an escape."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,111 @@
+"""How plots look, how they are saved, and how they stand in a page."""
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reciprocam_bench.runfolder.disk import write_into
+
+# Okabe and Ito's colours, told apart by all kinds of eyes, on white and on black; without black and yellow.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#8a8a8a"
+INK = "#1b1b1e"  # in a page the colour of its text
+
+_STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": GREY,
+    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 9,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "svg.hashsalt": "rcam-bench",
+}
+_SIZE = re.compile(r' (?:width|height)="[\d.]+pt"')
+_IDS = re.compile(r'(\bid="|url\(#|href="#)')
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with a name for its files, a title, and what its caption must say to be read rightly."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+def styled() -> Any:
+    """The context in which figures are made and saved."""
+    return rc_context(_STYLE)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches; never through pyplot's global state."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def panels(count: int, methods: Sequence[str], most_columns: int = 2) -> tuple[Figure, list[Axes]]:
+    """Axes side by side whose rows are the methods, the first on top; names stand at the left alone."""
+    columns = min(count, most_columns)
+    lines = -(-count // columns)
+    height = lines * (0.26 * max(len(methods), 2) + 0.75)
+    figure = new_figure(2.4 + 2.3 * columns, height)
+    grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
+    axes = list(grid.ravel())
+    for spare in axes[count:]:
+        spare.set_axis_off()
+    rows = range(len(methods))
+    axes[0].set_ylim(len(methods) - 0.5, -0.5)
+    axes[0].set_yticks(rows)
+    axes[0].set_yticklabels(methods, parse_math=False)
+    for one in axes:
+        one.tick_params(axis="y", length=0)
+        one.grid(visible=False, axis="y")
+    return figure, axes[:count]
+
+
+def look(place: int) -> dict[str, Any]:
+    """Colour and marker of the method at a place of the config: 42 before one comes again."""
+    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[(place // len(COLOURS) + place) % len(MARKERS)]}
+
+
+def save(plot: Plot, folder: Path, name: str) -> None:
+    """Write the plot as PNG and SVG. Raises ``UserError`` where it cannot be written."""
+    with styled():
+        drawn = io.BytesIO()
+        plot.figure.savefig(drawn, format="png", dpi=160)
+        write_into(folder, f"{name}.svg", _svg(plot))
+    (folder / f"{name}.png").write_bytes(drawn.getvalue())
+
+
+def inline(plot: Plot, prefix: str) -> str:
+    """The plot as an SVG element for a page: in the colour of its text, ids begun with ``prefix``, as wide as fits."""
+    with styled():
+        text = _svg(plot)
+    text = text[text.index("<svg") :]
+    widest = f'<svg style="max-width: {7 * plot.figure.get_figwidth():.0f}rem"'
+    text = widest + _SIZE.sub("", text, count=2).removeprefix("<svg")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return _IDS.sub(rf"\1{prefix}-", text.replace(INK, "currentColor"))
+
+
+def _svg(plot: Plot) -> str:
+    buffer = io.StringIO()
+    plot.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()

@@ -1,0 +1,134 @@
+"""The page of a real run in a real browser: it sorts, filters, switches its theme, and complains of nothing."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_runs
+
+from reciprocam_bench.reporting.page.write import write_page
+
+webdriver: Any = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (the extra dev)")
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (BROWSER and DRIVER), reason="Chromium and its driver are not on this machine"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("browser")
+    root = tiny_runs.draw_classes(place / "pictures")
+    timing = {"repeats": 2, "warmup": 0}
+    methods = ["gradcam", "reciprocam", "center"]
+    tiny_runs.run(tiny_runs.config(root, methods=methods, maps=6, save_maps=True, timing=timing), place / "run")
+    return write_page([place / "run"])
+
+
+@pytest.fixture
+def opened(browser: Any, page: Path) -> Iterator[Any]:
+    browser.set_window_size(1200, 900)
+    browser.get(page.as_uri())
+    yield browser
+    found = [entry["message"] for entry in browser.get_log("browser")]
+    assert found == []
+
+
+def texts(browser: Any, where: str) -> list[str]:
+    return browser.execute_script("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", where)
+
+
+def choose(browser: Any, select: str, text: str) -> None:
+    for option in browser.find_elements("css selector", f"#{select} option"):
+        if option.text == text:
+            option.click()
+            return
+    raise AssertionError(f"{select} has no {text}")
+
+
+def test_a_column_sorts_by_its_numbers_both_ways_and_by_keyboard(opened: Any) -> None:
+    heads = opened.find_elements("css selector", "#summary-table th")
+    place = next(i for i, head in enumerate(heads) if head.text.startswith("Coherency"))
+    cells = f"#summary-table tbody td:nth-child({place + 1})"
+
+    def values() -> list[float]:
+        return [float(v) for v in opened.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map(e => e.dataset.v)", cells
+        )]  # fmt: skip
+
+    before = values()
+    button = heads[place].find_element("tag name", "button")
+    button.click()
+    assert values() == sorted(before, reverse=True) and len(set(before)) > 1
+    assert heads[place].get_attribute("aria-sort") == "descending"
+    button.send_keys("\n")
+    assert values() == sorted(before) and heads[place].get_attribute("aria-sort") == "ascending"
+
+
+def test_the_gallery_filters_and_orders(opened: Any) -> None:
+    assert len(texts(opened, ".image")) == 6
+    assert opened.execute_script(
+        "return [...document.querySelectorAll('.maps img')].every(i => i.complete && i.naturalWidth > 0)"
+    )
+    # A map that is painted has more than one colour.
+    assert (
+        opened.execute_script(
+            "return [...document.querySelectorAll('.maps canvas')].filter(c => new Set("
+            "c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size > 8).length"
+        )
+        >= 12
+    )
+    choose(opened, "g-method", "reciprocam")
+    assert set(texts(opened, ".maps b")) == {"image", "reciprocam"}
+    choose(opened, "g-order", "worst first")
+    found = [float(t.split()[1]) for t in texts(opened, ".maps div div") if t.startswith("ADCC")]
+    assert len(found) == 6 and found == sorted(found)
+    choose(opened, "g-order", "best first")
+    again = [float(t.split()[1]) for t in texts(opened, ".maps div div") if t.startswith("ADCC")]
+    assert again == found[::-1]
+    name = texts(opened, "#g-class option")[1]
+    choose(opened, "g-class", name)
+    shown = texts(opened, ".image > p")
+    assert 0 < len(shown) <= 6 and all(f"explained: {name}" in text for text in shown)
+    choose(opened, "g-order", "failed maps")
+    assert texts(opened, ".image") == [] and texts(opened, "#g-count")[0].startswith("0 of 6")
+
+
+def test_the_theme_switches_and_is_kept(opened: Any) -> None:
+    def paper() -> str:
+        return opened.execute_script("return getComputedStyle(document.body).backgroundColor")
+
+    before = paper()
+    opened.find_element("id", "theme").click()
+    switched = paper()
+    assert {before, switched} == {"rgb(255, 255, 255)", "rgb(22, 22, 26)"}
+    opened.refresh()
+    assert paper() == switched
+    opened.find_element("id", "theme").click()
+    assert paper() == before
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_nothing_is_wider_than_the_window(opened: Any, width: int) -> None:
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        assert opened.execute_script("return document.documentElement.scrollWidth") <= width
+    finally:
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
