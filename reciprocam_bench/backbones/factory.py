@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -101,6 +102,8 @@ def _function(factory: str) -> Callable[..., Any]:
     if not callable(function):
         known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
         raise UserError(f"backbone.factory: '{place}' has no function '{name}'{did_you_mean(name, known)}")
+    if inspect.isbuiltin(function):  # os:abort would end the process before it could be judged
+        raise UserError(f"backbone.factory: {factory} is a function of Python's own, which makes no network")
     return function
 
 

@@ -70,7 +70,7 @@ def freeze(module: Any, info: ModelInfo, example_input: Any, layer: str, device:
         raise UserError(f"{name}: example_input has {example_input.shape[1]} channels, its preprocessing {channels}")
     module = _frozen(module, layer, name, place)
     _check_weights(module, name)
-    example = example_input.detach().to(place)
+    example = example_input.detach().to(place, copy=True)
     sizes = _OutputSizes(module)
     logits = _logits(sizes, example, name)
     if layer != IMAGE and not logits.isfinite().all():
@@ -139,16 +139,24 @@ class _AsItIs(nn.Module):
 
 
 def _logits(sizes: "_OutputSizes", example: Tensor, name: str) -> Tensor:
+    before = example.clone()
     try:
         with torch.no_grad():
             logits = sizes.run(example)
-    except Exception as wrong:  # a network can refuse its images in every way there is
+    except (Exception, SystemExit) as wrong:  # a network can refuse its images in every way there is
         reason = in_words(wrong, 160)
         cure = "; if it wants another size, set preprocess=model" if _SIZE.search(reason) else ""
         given = f"images {tuple(example.shape)} of {example.dtype}"
         raise UserError(f"{name}: the model cannot take {given}: {reason}{cure}") from None
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise UserError(f"{name}: the model must return logits (N, K); it returns {_describe(logits)}")
+    if len(logits) != len(example) or not logits.shape[1]:
+        wanted = f"a row of logits for each of {len(example)} images"
+        raise UserError(f"{name}: the model must return {wanted}; it returns {_describe(logits)}")
+    if not logits.is_floating_point():
+        raise UserError(f"{name}: the model must return logits as floating-point numbers, not {logits.dtype}")
+    if not torch.equal(example.nan_to_num(), before.nan_to_num()):
+        raise UserError(f"{name}: the model changes its input in place; let it work on a copy (images.clone())")
     return logits
 
 

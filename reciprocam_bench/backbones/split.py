@@ -15,6 +15,10 @@ from reciprocam_bench.backbones.freeze import IMAGE, FrozenNetwork, ModelInfo, f
 from reciprocam_bench.backbones.layout import FromMap, Halves, Layout, OnACopy, ToMap
 from reciprocam_bench.backbones.recognised_head import find_linear_head
 from reciprocam_bench.backbones.ways import difference, first_that_works
+from reciprocam_bench.errors import UserError
+
+# Logits of a second call may differ by this share of the largest: the order in which a GPU adds.
+_SAME = 1e-3
 
 
 # What is made in a caller's inference mode could never be differentiated.
@@ -99,6 +103,11 @@ class _Splitter:
             features, head = ToMap(features, layout), FromMap(head, layout)
         _to_channels_last(features, head)
         head, shape, error_now = _tried(features, head, network)
+        if kind == "call" and error_now > _SAME * float(network.logits.abs().max()):
+            raise UserError(
+                f"{network.info.name}: the model answers the same images otherwise when it is called again, by "
+                f"{error_now:.2g}; it keeps state or is random, and its maps would mean nothing"
+            )
         # Tokens beside the map, or a whole network, are no pooled linear head.
         simple = not layout.prefix and kind != "call"
         classes, device = network.logits.shape[1], network.example.device

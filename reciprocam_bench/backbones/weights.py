@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import warnings
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,13 @@ def load_file_into(module: nn.Module, path: Path, name: str) -> dict[str, str]:
         stages = blocks_per_stage(module)
         state = {lite_name(key, stages): value for key, value in state.items()}
     # Half-precision files are widened by the copy; num_batches_tracked is bookkeeping that old files lack.
-    tracked = {k for k in module.state_dict() if k.endswith("num_batches_tracked")}
+    own = module.state_dict()
+    tracked = {k for k in own if k.endswith("num_batches_tracked")}
     state |= {k: torch.tensor(0) for k in tracked - state.keys()}
+    other = [k for k, v in state.items() if k in own and v.is_floating_point() != own[k].is_floating_point()]
+    if other:
+        kinds = f"'{other[0]}' is {_dtype(state[other[0]])}, the network's {_dtype(own[other[0]])}"
+        raise UserError(f"{path}: these are not the weights of {name}: {kinds}; give the right file")
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -84,7 +90,23 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse an archive that is compressed, as ``torch.save`` never does it: a small file could fill the memory."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(part.file_size for part in archive.infolist())
+    size = path.stat().st_size
+    if unpacked > 2 * size + 1_000_000:
+        raise ValueError(f"its {size:,} bytes would unpack to {unpacked:,}, as no file of torch.save does")
+
+
 def _load_pickle(path: Path) -> Any:
+    _check_unpacked(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on files that it then refuses
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -54,7 +54,7 @@ def _main(signals: list[Signals]) -> None:
             raise KeyboardInterrupt
         sys.exit(code or 0)
     except UserError as error:
-        print(f"rcam-bench: {error}", file=sys.stderr)
+        print(f"rcam-bench: {_printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         by = f" by {signals[0].name}" if signals else ""
@@ -71,6 +71,11 @@ def _main(signals: list[Signals]) -> None:
             raise
         print(f"rcam-bench: {' '.join(error.format_message().split())} (rcam-bench --help)", file=sys.stderr)
         sys.exit(2)
+
+
+def _printable(text: str) -> str:
+    """One line without control characters: a file's name may hold any, and a terminal obeys them."""
+    return "".join(c if c.isprintable() else "?" for c in text.replace("\n", " "))
 
 
 def _of_the_system(error: MemoryError | OSError) -> str:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from reciprocam_bench.datasets.dataset import Box
 from reciprocam_bench.regular import not_a_file
 
-_LARGEST = 20_000  # pixels a side; a hostile size would otherwise ask for masks of any size
+LARGEST = 20_000  # pixels a side; a hostile size would otherwise ask for masks of any size
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def read_annotation(path: Path) -> Annotation:
                 objects.append(AnnotatedObject(name, box, (node.findtext("difficult") or "0").strip() == "1"))
     except (ElementTree.ParseError, ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"annotation is malformed: {error}") from None
-    if not (0 < width <= _LARGEST and 0 < height <= _LARGEST):
+    if not (0 < width <= LARGEST and 0 < height <= LARGEST):
         raise ValueError("annotation gives no image size, or an impossible one")
     return Annotation(width, height, objects, dropped)
 

@@ -10,9 +10,11 @@ from typing import Any
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from reciprocam_bench.datasets.dataset import Box, Dataset, Sample, Target, existing_folder
+from reciprocam_bench.datasets.annotations import LARGEST
+from reciprocam_bench.datasets.dataset import Box, Dataset, Sample, Target, existing_folder, leaves
 from reciprocam_bench.datasets.difficult import mark_hard
 from reciprocam_bench.datasets.registry import dataset
+from reciprocam_bench.datasets.run_lengths import check_run_lengths
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.regular import not_a_file
 
@@ -46,8 +48,10 @@ def coco(
             skipped += [(str(record["file_name"]), reason) for reason in reasons]
             if sample is not None:
                 samples.append(sample)
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise UserError(f"{path}: {error} is missing; this is no COCO instances file") from None
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(f"{path}: this is no COCO instances file ({str(error)[:100]})") from None
     return mark_hard(Dataset(f"coco-{split}", samples, skipped, names), difficult)
 
 
@@ -59,7 +63,9 @@ def _read(path: Path) -> COCO:
             return COCO(str(path))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as JSON: {error}") from None
-    except (AssertionError, KeyError, TypeError) as error:
+    except RecursionError:
+        raise UserError(f"{path}: not readable as JSON: nested too deeply") from None
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: this is no COCO instances file ({error})") from None
 
 
@@ -76,9 +82,13 @@ def _sample(
     api: COCO, record: dict[str, Any], folder: Path, index: dict[int, int], names: tuple[str, ...]
 ) -> tuple[Sample | None, list[str]]:
     path = folder / record["file_name"]
+    if leaves(record["file_name"]):
+        return None, ["listed, but its file_name leaves the image folder; refused"]
     if reason := not_a_file(path):
         return None, [f"listed, but the image file {reason}"]
     size = (int(record["width"]), int(record["height"]))
+    if not all(0 < side <= LARGEST for side in size):
+        return None, [f"its size is given as {size[0]} x {size[1]}; sides are from 1 to {LARGEST:,}"]
     of_category: dict[int, list[dict[str, Any]]] = defaultdict(list)
     reasons = []
     for annotation in api.loadAnns(api.getAnnIds(imgIds=[record["id"]])):
@@ -101,6 +111,9 @@ def _sample(
 
 
 def _target(api: COCO, found: list[dict], i: int, name: str, size: tuple[int, int]) -> Target | None:
+    for a in found:
+        if isinstance(a["segmentation"], dict):
+            check_run_lengths(a["segmentation"], *size)
     segments = [api.annToRLE(a) for a in found]
     if any(tuple(s["size"]) != (size[1], size[0]) for s in segments):
         raise ValueError("its run lengths are of another image size")

@@ -138,6 +138,11 @@ def _walked(folder: Path, base: Path, deep: bool) -> tuple[list[Path], list[tupl
     return found, unread
 
 
+def leaves(name: object) -> bool:
+    """Whether a name that a data set's file gives leads out of the folder that it is looked up in."""
+    return isinstance(name, str) and (Path(name).is_absolute() or ".." in Path(name).parts)
+
+
 def existing_folder(root: str, key: str = "dataset.root") -> Path:
     """The folder ``root``; one that is missing is a ``UserError``."""
     folder = Path(root).expanduser()

@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from reciprocam_bench.datasets.annotations import AnnotatedObject, read_annotation
-from reciprocam_bench.datasets.dataset import Dataset, Sample, Target, existing_folder
+from reciprocam_bench.datasets.dataset import Dataset, Sample, Target, existing_folder, leaves
 from reciprocam_bench.datasets.difficult import mark_hard
 from reciprocam_bench.datasets.registry import dataset
 from reciprocam_bench.errors import UserError, did_you_mean
@@ -52,6 +52,8 @@ def voc(*, root: str, year: int = 2007, split: str = "test", difficult: str | No
     for name in dict.fromkeys(line.split()[0] for line in _lines(path) if line.strip()):
         image = base / "JPEGImages" / f"{name}.jpg"
         try:
+            if leaves(name):
+                raise ValueError("listed, but its name leaves the image folder; refused")
             if reason := not_a_file(image):
                 raise ValueError(f"listed, but the image file {reason}")
             annotation = read_annotation(base / "Annotations" / f"{name}.xml")

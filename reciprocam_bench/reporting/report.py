@@ -16,6 +16,7 @@ from reciprocam_bench.runfolder.doubt import busy
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import ERROR, FORWARD, PER_IMAGE, SUMMARY, Definitions
 from reciprocam_bench.runfolder.suite import all_run_folders
+from reciprocam_bench.runfolder.tables import to_csv
 
 PARTS = ("summary", "timing")
 _HEADINGS = {"summary": "quality, in percent", "timing": "time"}
@@ -50,7 +51,7 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
     if not found:
         raise UserError(f"{', '.join(str(r.path) for r in records)} holds no {' or '.join(parts)} yet; run it first")
     if form == "csv":
-        return found[0].frame.to_csv(index=False, lineterminator="\n")
+        return to_csv(found[0].frame)
     return "\n".join(_text(part, form, width) for part in found)
 
 

@@ -8,6 +8,8 @@ from reciprocam_bench.runfolder.schema import Definitions
 
 _NAMES = {"claim", "detail", "method", "run", "against", "against run"}
 _NUMERIC = re.compile(r"[+-]?\d")
+# What ends a cell, begins a tag, or makes a link of a title's brackets; "<0.0001" begins none.
+_MARKUP = re.compile(r"\||<(?=[A-Za-z/!?])|(?<=\])\(")
 _ARROWS = {True: "↑", False: "↓", None: ""}
 
 
@@ -116,7 +118,8 @@ def readable_claims(claims: pd.DataFrame) -> pd.DataFrame:
 
 def to_markdown(table: pd.DataFrame) -> str:
     """A Markdown table whose columns are also aligned when read as text."""
-    cells = [list(map(str, table.columns)), *[[str(v) for v in row] for row in table.itertuples(index=False)]]
+    rows = [list(table.columns), *table.itertuples(index=False)]
+    cells = [[in_markdown(str(value)) for value in row] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     left = [not is_numeric(table[name]) for name in table.columns]
     lines = [
@@ -125,6 +128,11 @@ def to_markdown(table: pd.DataFrame) -> str:
     ]
     rule = "|" + "|".join("-" * (w + 1) + ("-" if x else ":") for w, x in zip(widths, left, strict=True)) + "|"
     return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
+
+
+def in_markdown(text: str) -> str:
+    """Text that stays text in Markdown: no cell, tag or link of its own, and one line."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split("\n")))
 
 
 def _totals(summary: pd.DataFrame) -> pd.Series:

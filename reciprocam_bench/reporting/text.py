@@ -7,7 +7,7 @@ import pandas as pd
 
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.latex import to_latex
-from reciprocam_bench.reporting.tables import to_markdown
+from reciprocam_bench.reporting.tables import in_markdown, to_markdown
 from reciprocam_bench.reporting.terminal import to_terminal
 
 FORMATS = ("markdown", "latex", "csv", "terminal")
@@ -45,7 +45,9 @@ def as_text(
     if form == "latex":
         caption = ". ".join([title, *(f"Note: {note}" for note in notes)])
         return to_latex(table, caption, f"tab:{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}", groups)
-    return f"{heading_of(title, notes)}\n\n{to_markdown(table) if form == 'markdown' else to_terminal(table, width)}"
+    if form == "markdown":
+        return f"{heading_of(in_markdown(title), [in_markdown(note) for note in notes])}\n\n{to_markdown(table)}"
+    return f"{heading_of(title, notes)}\n\n{to_terminal(table, width)}"
 
 
 def heading_of(title: str, notes: Sequence[str]) -> str:

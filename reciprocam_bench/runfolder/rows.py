@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from reciprocam_bench.runfolder.cells import marked
 from reciprocam_bench.runfolder.disk import append, write_whole
 from reciprocam_bench.runfolder.tables import to_csv
 
@@ -49,6 +50,6 @@ def as_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
 def cell(value: Any) -> Any:
     """A value as it stands in a cell."""
     if not isinstance(value, float):
-        return value
+        return marked(value)
     # Seven digits are all that float32 holds; a value that is not defined leaves its cell empty.
     return "" if math.isnan(value) else f"{value:.7g}"

@@ -11,6 +11,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder.cells import marked_table, unmarked_table
 from reciprocam_bench.runfolder.disk import read_text
 from reciprocam_bench.runfolder.schema import PENDING
 
@@ -73,7 +74,7 @@ def _heading(row: list[str]) -> list[str]:
 
 
 def _parsed(text: str, kinds: Mapping[str, type]) -> pd.DataFrame:
-    return pd.read_csv(
+    table = pd.read_csv(
         io.StringIO(text, newline=""),
         dtype=defaultdict(lambda: str, kinds),
         keep_default_na=False,
@@ -82,6 +83,7 @@ def _parsed(text: str, kinds: Mapping[str, type]) -> pd.DataFrame:
         index_col=False,
         encoding_errors="surrogateescape",
     )
+    return unmarked_table(table)
 
 
 def check_columns(
@@ -128,8 +130,8 @@ def is_whole(text: str) -> bool:
 
 
 def to_csv(table: pd.DataFrame, digits: str | None = None) -> str:
-    """The table as text, floats in the given format."""
-    return table.to_csv(index=False, float_format=digits, lineterminator="\n")
+    """The table as text, floats in the given format, text as `marked` writes it."""
+    return marked_table(table).to_csv(index=False, float_format=digits, lineterminator="\n")
 
 
 def line_of(path: Path, row: int) -> int:

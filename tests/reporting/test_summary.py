@@ -34,7 +34,8 @@ HEADING = "protocol,image,category,difficult,label,predicted,class,probability,m
 def folder(path: Path, statuses: list[str], method: str = "reciprocam", config: str = "", **facts: object) -> Path:
     """A run folder of one row an image."""
     path.mkdir(parents=True, exist_ok=True)
-    (path / "config.yaml").write_text(CONFIG % method + config)
+    given = [line for line in (CONFIG % method).splitlines() if line.partition(":")[0] != config.partition(":")[0]]
+    (path / "config.yaml").write_text("\n".join([*given, config]))
     (path / "environment.json").write_text(json.dumps({**ENVIRONMENT, **facts}))
     title, rows = "reciprocam" if method == "reciprocam" else "mine", HEADING
     for i, status in enumerate(statuses):
