@@ -187,6 +187,10 @@ class Config(Strict):
     # Each is a thread at once: torch hangs on tens of thousands of them.
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; torch's choice if left out")
     workers: int = Field(0, ge=0, description="processes that read images; 0 reads in the main one")
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
+        "float32", description="of the network's products; maps and metrics are float32 in any case"
+    )
+    compile: bool = Field(False, description="compile the network by torch.compile")
     memory_mb: int | None = Field(None, ge=16, description="budget of one chunk of masked copies")
     maps: Annotated[int | list[str], BeforeValidator(_which_images)] = Field(
         4, description="how many images get a picture sheet under maps/, or the ids of those that do"
@@ -213,7 +217,8 @@ class Config(Strict):
 
 # Keys that change what a row says. The others add or leave out rows, or change nothing that is in one; device and
 # threads are compared as they came out.
-OF_VALUES = ("backbone", "dataset", "classes", "preprocess", "batch_size", "memory_mb", "seed")
+OF_VALUES: tuple[str, ...] = ("backbone", "dataset", "classes", "preprocess", "batch_size", "memory_mb", "seed")
+OF_VALUES += ("precision", "compile")
 
 
 def parse_config(data: dict[str, Any], where: str) -> Config:

@@ -16,7 +16,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return f"; did you mean '{close[0]}'?"
     if not known:
         return ""
-    if len(known) > 20:
+    if len(known) > 30:
         return f"; {len(known)} are known"
     return f"; known: {', '.join(known)}"
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reciprocam_bench.config import Config
+from reciprocam_bench.engine.against_float32 import compare_with_float32
 from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.experiment import Experiment, set_up
 from reciprocam_bench.engine.forecast import forecast
@@ -35,6 +36,7 @@ def complete(config: Config, path: Path, *, fresh: bool, screen: Screen, summari
         if not timed:
             run.folder.remove(TIMING, TIMING_ROUNDS)
         run.begin()
+        compare_with_float32(run)
         if not screen.quiet and (todo or not timed):
             screen.say(forecast(run, todo, timed))
         with run.recorded():
@@ -59,6 +61,7 @@ def only_time(config: Config, path: Path, *, fresh: bool, screen: Screen) -> Non
         _introduce(experiment, screen)
         run.folder.remove(TIMING, TIMING_ROUNDS)
         run.begin()
+        compare_with_float32(run)
         _time(run)
         run.record(finished=finished)
         screen.say(f"written to {path}")
