@@ -87,14 +87,17 @@ def _listed(value: Any) -> Any:
 ListOfNamed = Annotated[list[Annotated[NamedConfig, BeforeValidator(_named)]], BeforeValidator(_listed)]
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _is_count(value: Any, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def _rounds(value: Any) -> Any:
-    if value == "auto" or _is_count(value):
-        return value
-    raise ValueError(f"give a number of rounds from 1 on, or auto, not {value!r}")
+def _number_or_auto(what: str, least: int = 1) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if value == "auto" or _is_count(value, least):
+            return value
+        raise ValueError(f"give a number of {what} from {least} on, or auto, not {value!r}")
+
+    return BeforeValidator(check)
 
 
 def _sizes(value: Any) -> Any:
@@ -106,7 +109,7 @@ def _sizes(value: Any) -> Any:
 class TimingConfig(Strict):
     """How methods are timed."""
 
-    repeats: Annotated[int | Literal["auto"], BeforeValidator(_rounds)] = Field(
+    repeats: Annotated[int | Literal["auto"], _number_or_auto("rounds")] = Field(
         10, description="measured rounds; each runs every method once. auto: until every speed-up is known to 5 %"
     )
     warmup: int = Field(1, ge=0, description="rounds that are not counted")
@@ -182,11 +185,15 @@ class Config(Strict):
     timing: TimingConfig | None = None
     fit_head: FitHeadConfig = Field(default_factory=lambda: FitHeadConfig.model_validate({}))
     limit: int | None = Field(None, ge=1, description="only the first images of the order that seed gives")
-    batch_size: int = Field(8, ge=1, description="images judged together")
+    batch_size: Annotated[int | Literal["auto"], _number_or_auto("images")] = Field(
+        8, description="images judged together; auto: as the memory allows, chosen once a run folder"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     # Each is a thread at once: torch hangs on tens of thousands of them.
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; torch's choice if left out")
-    workers: int = Field(0, ge=0, description="processes that read images; 0 reads in the main one")
+    workers: Annotated[int | Literal["auto"], _number_or_auto("processes", 0)] = Field(
+        0, description="processes that read images; 0 reads in the main one; auto: as many as cores are idle, at most 8"
+    )
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
         "float32", description="of the network's products; maps and metrics are float32 in any case"
     )

@@ -24,8 +24,8 @@ def complete(config: Config, path: Path, *, fresh: bool, screen: Screen, summari
     ``summarise`` makes the tables of the folder's rows, as soon as these are whole.
     """
     keep_freed_memory()
-    experiment = set_up(config)
-    with open_run(experiment, path, fresh, screen) as run:
+    with open_run(set_up(config), path, fresh, screen) as run:
+        experiment = run.experiment
         todo = plan(experiment, run.done)
         timed = config.timing is None or is_timed(run)
         if run.before and run.before.environment.finished and not todo and timed:
@@ -54,8 +54,8 @@ def only_time(config: Config, path: Path, *, fresh: bool, screen: Screen) -> Non
     keep_freed_memory()
     if config.timing is None:
         raise UserError("the config has no 'timing:' part; add one, for example --set timing.repeats=10")
-    experiment = set_up(config)
-    with open_run(experiment, path, fresh, screen) as run:
+    with open_run(set_up(config), path, fresh, screen) as run:
+        experiment = run.experiment
         whole = run.before is not None and run.before.environment.finished is not None
         finished = whole and not plan(experiment, run.done)
         _introduce(experiment, screen)

@@ -65,6 +65,18 @@ class Experiment:
             metrics={column: definition_of(metric) for column, metric in self.metrics.items()},
         )
 
+    @property
+    def batch_size(self) -> int:
+        """Images judged together; once ``auto`` is settled."""
+        assert isinstance(self.config.batch_size, int)
+        return self.config.batch_size
+
+    @property
+    def workers(self) -> int:
+        """Processes that read images; once ``auto`` is settled."""
+        assert isinstance(self.config.workers, int)
+        return self.config.workers
+
     def preparation(self, protocol: Protocol) -> Preparation:
         """How image files become inputs under a protocol."""
         return preparation(protocol.preprocess, self.backbone.preprocessing, self.config.preprocess == "model")

@@ -11,7 +11,8 @@ from reciprocam_bench.engine.experiment import Experiment
 from reciprocam_bench.engine.phases import Phases
 from reciprocam_bench.engine.progress import Progress
 from reciprocam_bench.engine.record import environment_of
-from reciprocam_bench.engine.resume import before_of
+from reciprocam_bench.engine.resume import check_before
+from reciprocam_bench.engine.settle import settled
 from reciprocam_bench.runfolder.folder import RunFolder, opened
 from reciprocam_bench.runfolder.record import RunRecord
 from reciprocam_bench.runfolder.schema import Environment
@@ -75,8 +76,18 @@ class Run:
 def open_run(experiment: Experiment, path: Path, fresh: bool, screen: Screen) -> Iterator[Run]:
     """Hold the folder and see what it holds; a run that cannot be continued is a ``UserError`` and left alone."""
     with opened(path, fresh) as folder:
-        before = before_of(experiment, folder)
+        before = folder.record()
+        experiment = _settled(experiment, before, screen)
+        if before:
+            check_before(experiment, before)
         done = read_done(experiment, folder, before)
         noted = before.environment if before else Environment()
         machine, against = dict(noted.machine), dict(noted.against_float32)
         yield Run(experiment, folder, Phases(noted.seconds), screen, before, done, machine, against)
+
+
+def _settled(experiment: Experiment, before: RunRecord | None, screen: Screen) -> Experiment:
+    chosen = settled(experiment, before.config if before else None)
+    if chosen is not experiment:
+        screen.say(f"batch_size {chosen.batch_size}, workers {chosen.workers}")
+    return chosen
