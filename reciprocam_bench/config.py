@@ -16,7 +16,7 @@ from reciprocam_bench.titles import parse_title, title_of
 from reciprocam_bench.variables import fill_environment
 
 # Bounds on numbers that would only exhaust memory, or hang: far beyond what any experiment asks for.
-MOST_IMAGES, MOST_AT_ONCE, MOST_ROUNDS = 10**9, 4096, 10**6
+MOST_IMAGES, MOST_AT_ONCE, MOST_ROUNDS, MOST_WORKERS = 10**9, 4096, 10**6, 256
 _METRICS = ("average_drop", "increase", "coherency", "complexity", "adcc")
 
 
@@ -91,14 +91,17 @@ def _listed(value: Any) -> Any:
 ListOfNamed = Annotated[list[Annotated[NamedConfig, BeforeValidator(_named)]], BeforeValidator(_listed)]
 
 
-def _is_count(value: Any, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+def _is_count(value: Any, most: int, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def _rounds(value: Any) -> Any:
-    if value == "auto" or _is_count(value, MOST_ROUNDS):
-        return value
-    raise ValueError(f"give a number of rounds from 1 to {MOST_ROUNDS:,}, or auto, not {_short(value)}")
+def _number_or_auto(what: str, most: int, least: int = 1) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if value == "auto" or _is_count(value, most, least):
+            return value
+        raise ValueError(f"give a number of {what} from {least} to {most:,}, or auto, not {_short(value)}")
+
+    return BeforeValidator(check)
 
 
 def _sizes(value: Any) -> Any:
@@ -111,7 +114,7 @@ def _sizes(value: Any) -> Any:
 class TimingConfig(Strict):
     """How methods are timed."""
 
-    repeats: Annotated[int | Literal["auto"], BeforeValidator(_rounds)] = Field(
+    repeats: Annotated[int | Literal["auto"], _number_or_auto("rounds", MOST_ROUNDS)] = Field(
         10, description="measured rounds; each runs every method once. auto: until every speed-up is known to 5 %"
     )
     warmup: int = Field(1, ge=0, le=MOST_ROUNDS, description="rounds that are not counted")
@@ -189,11 +192,19 @@ class Config(Strict):
     limit: int | None = Field(
         None, ge=1, le=MOST_IMAGES, description="only the first images of the order that seed gives"
     )
-    batch_size: int = Field(8, ge=1, le=MOST_AT_ONCE, description="images judged together")
+    batch_size: Annotated[int | Literal["auto"], _number_or_auto("images", MOST_AT_ONCE)] = Field(
+        8, description="images judged together; auto: as the memory allows, chosen once a run folder"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     # Each is a thread at once: torch hangs on tens of thousands of them.
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; torch's choice if left out")
-    workers: int = Field(0, ge=0, le=256, description="processes that read images; 0 reads in the main one")
+    workers: Annotated[int | Literal["auto"], _number_or_auto("processes", MOST_WORKERS, 0)] = Field(
+        0, description="processes that read images; 0 reads in the main one; auto: as many as cores are idle, at most 8"
+    )
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
+        "float32", description="of the network's products; maps and metrics are float32 in any case"
+    )
+    compile: bool = Field(False, description="compile the network by torch.compile")
     memory_mb: int | None = Field(None, ge=16, le=10**7, description="budget of one chunk of masked copies")
     maps: Annotated[int | list[str], BeforeValidator(_which_images)] = Field(
         4, description="how many images get a picture sheet under maps/, or the ids of those that do"
@@ -220,7 +231,8 @@ class Config(Strict):
 
 # Keys that change what a row says. The others add or leave out rows, or change nothing that is in one; device and
 # threads are compared as they came out.
-OF_VALUES = ("backbone", "dataset", "classes", "preprocess", "batch_size", "memory_mb", "seed")
+OF_VALUES: tuple[str, ...] = ("backbone", "dataset", "classes", "preprocess", "batch_size", "memory_mb", "seed")
+OF_VALUES += ("precision", "compile")
 
 
 def parse_config(data: dict[str, Any], where: str) -> Config:

@@ -38,9 +38,9 @@ class Arithmetic:
         return tuple(t.to(wide) for t in output) if isinstance(output, tuple) else output.to(wide)
 
     @property
-    def is_exact(self) -> bool:
-        """Whether it is plain float32, nothing compiled."""
-        return self.precision == "float32" and not self.compiled
+    def is_plain(self) -> bool:
+        """Whether the modules are only called, as anyone would; TF32 is the process's matter."""
+        return self.precision not in _HALF and not self.compiled
 
     @property
     def uncompiled(self) -> "Arithmetic":

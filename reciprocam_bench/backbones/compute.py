@@ -41,7 +41,7 @@ def computing(backbone: Backbone, precision: str, compile: bool, image_size: int
             fixed_shapes=backbone.device.type == "cuda",
         )
     ready = replace(backbone, arithmetic=arithmetic)
-    if not arithmetic.is_exact:
+    if not arithmetic.is_plain:
         _try(ready, image_size or backbone.preprocessing.crop)
     return ready
 
@@ -50,11 +50,12 @@ def compiled(half: nn.Module, device: torch.device) -> Callable[..., Any]:
     """A half of a network, compiled when first called; on CUDA replayed as a graph where nothing is differentiated.
 
     A backward pass needs what the forward pass left, which the replay of another graph may overwrite: with gradients
-    there is no replay.
+    there is no replay. A function, which copies of the network share: each would be compiled anew.
     """
     torch._dynamo.config.cache_size_limit = max(_SHAPES, torch._dynamo.config.cache_size_limit)
     if device.type != "cuda":
-        return torch.compile(half)
+        module = torch.compile(half)
+        return lambda *inputs: module(*inputs)
     plain = torch.compile(half, dynamic=False)
     replayed = torch.compile(half, dynamic=False, mode="reduce-overhead")
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reciprocam_bench.config import Config
+from reciprocam_bench.engine.against_float32 import compare_with_float32
 from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.drawing import is_drawn
 from reciprocam_bench.engine.experiment import Experiment, set_up
@@ -23,8 +24,8 @@ def complete(config: Config, path: Path, *, fresh: bool, screen: Screen, summari
     ``summarise`` makes the tables of the folder's rows, as soon as these are whole.
     """
     keep_freed_memory()
-    experiment = set_up(config)
-    with open_run(experiment, path, fresh, screen) as run:
+    with open_run(set_up(config), path, fresh, screen) as run:
+        experiment = run.experiment
         todo = plan(experiment, run.done)
         timed = config.timing is None or is_timed(run)
         if run.before and run.before.environment.finished and not todo and timed:
@@ -35,6 +36,7 @@ def complete(config: Config, path: Path, *, fresh: bool, screen: Screen, summari
         if not timed:
             run.folder.remove(TIMING, TIMING_ROUNDS)
         run.begin()
+        compare_with_float32(run)
         if not screen.quiet and (todo or not timed):
             screen.say(forecast(run, todo, timed))
         with run.recorded():
@@ -52,13 +54,14 @@ def only_time(config: Config, path: Path, *, fresh: bool, screen: Screen) -> Non
     keep_freed_memory()
     if config.timing is None:
         raise UserError("the config has no 'timing:' part; add one, for example --set timing.repeats=10")
-    experiment = set_up(config)
-    with open_run(experiment, path, fresh, screen) as run:
+    with open_run(set_up(config), path, fresh, screen) as run:
+        experiment = run.experiment
         whole = run.before is not None and run.before.environment.finished is not None
         finished = whole and not plan(experiment, run.done)
         _introduce(experiment, screen)
         run.folder.remove(TIMING, TIMING_ROUNDS)
         run.begin()
+        compare_with_float32(run)
         _time(run)
         run.record(finished=finished)
         screen.say(f"written to {path}")

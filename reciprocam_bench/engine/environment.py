@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from reciprocam_bench.backbones.arithmetic import allow_tf32
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.config import Config
 from reciprocam_bench.errors import UserError
@@ -29,15 +30,17 @@ def choose_device(name: str) -> torch.device:
 
 
 def set_up_torch(config: Config) -> torch.device:
-    """Seed, threads and precision, and the device: the same float32 arithmetic everywhere."""
+    """Seed, threads, whether TF32 is allowed, and the device: the same float32 arithmetic unless the config asks."""
     commit_at_start()
     torch.manual_seed(config.seed)
     if config.threads:
         torch.set_num_threads(config.threads)
+    device = choose_device(config.device)
     # TF32 keeps 10 bits of mantissa: fast and equal maps could not be told from slow and different ones.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    return choose_device(config.device)
+    allow_tf32(config.precision == "tf32")
+    if config.precision == "tf32" and device.type != "cuda":
+        raise UserError(f"precision: tf32 is only there on CUDA, and would be float32 on {device}; set float32")
+    return device
 
 
 def fingerprint(backbone: Backbone) -> dict[str, Any]:
@@ -47,6 +50,8 @@ def fingerprint(backbone: Backbone) -> dict[str, Any]:
         "torch": torch.__version__,
         "device": device_name(backbone.device),
         "threads": torch.get_num_threads(),
+        "precision": backbone.arithmetic.precision,
+        "compile": bool(backbone.arithmetic.compiled),
         "weights": backbone.weights.get("sha256", backbone.weights.get("source", "")),
         "head": backbone.weights.get("head_sha256", ""),
     }
@@ -63,8 +68,9 @@ def describe(config: Config, backbone: Backbone) -> dict[str, Any]:
         "device": device_name(backbone.device),
         "cpu_cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "precision": "float32",
-        "tf32": False,
+        "precision": config.precision,
+        "tf32": config.precision == "tf32",
+        "compile": config.compile,
         "seed": config.seed,
         "backbone": {
             "model": backbone.name,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.backbones.compute import computing
 from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.fitted_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
@@ -63,6 +64,18 @@ class Experiment:
             methods={m.title: MethodDefinition(name=m.spec.name, options=_not_default(m)) for m in self.methods},
             metrics={column: definition_of(metric) for column, metric in self.metrics.items()},
         )
+
+    @property
+    def batch_size(self) -> int:
+        """Images judged together; once ``auto`` is settled."""
+        assert isinstance(self.config.batch_size, int)
+        return self.config.batch_size
+
+    @property
+    def workers(self) -> int:
+        """Processes that read images; once ``auto`` is settled."""
+        assert isinstance(self.config.workers, int)
+        return self.config.workers
 
     def preparation(self, protocol: Protocol) -> Preparation:
         """How image files become inputs under a protocol."""
@@ -120,7 +133,7 @@ def names_of(backbone: Backbone, dataset: Dataset | None) -> ClassNames:
 
 
 def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) -> Backbone:
-    """Load the network a config names, with the head it names, split for images of the protocol's size."""
+    """Load the network a config names, with its head and arithmetic, split for images of the protocol's size."""
     c, geometry = config.backbone, protocol.preprocess
     weights = fill_environment(c.weights)
     size = None if config.preprocess == "model" else geometry.crop or geometry.size
@@ -134,7 +147,9 @@ def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) ->
         backbone = load_backbone(c.model, weights, c.layer, device, num_classes=c.num_classes, **common)
     if c.head:
         backbone = load_linear_head(backbone, Path(fill_environment(c.head)).expanduser())
-    return replace(backbone, memory_budget=config.memory_mb << 20) if config.memory_mb else backbone
+    if config.memory_mb:
+        backbone = replace(backbone, memory_budget=config.memory_mb << 20)
+    return computing(backbone, config.precision, config.compile, size)
 
 
 def make_methods(configs: Sequence[NamedConfig], backbone: Backbone | None) -> list[Method]:

@@ -41,7 +41,7 @@ def forecast(run: Run, todo: list[Work], timed: bool) -> str:
 def _seconds_of_a_forward(run: Run) -> float:
     backbone, experiment = run.experiment.backbone, run.experiment
     geometry = experiment.preparation(experiment.protocols[0]).geometry
-    side, count = geometry.crop or geometry.size, min(experiment.config.batch_size, backbone.chunk_size())
+    side, count = geometry.crop or geometry.size, min(experiment.batch_size, backbone.chunk_size())
     channels = len(backbone.preprocessing.mean)
     images = backbone.prepare(torch.zeros(count, channels, side, side))
     taken = []

@@ -59,7 +59,7 @@ def judge_batch(run: Run, work: Work, images: Images, progress: Progress) -> lis
         by_shape[image.tensor.shape].append((sample, image))
     rows: dict[str, list[Row]] = {sample.id: [] for sample, _ in images}
     for of_shape in by_shape.values():
-        group = _group(run, work, of_shape)
+        group = group_of(run, work, of_shape)
         if group is None:
             progress.advance(len(of_shape))
             continue
@@ -68,7 +68,7 @@ def judge_batch(run: Run, work: Work, images: Images, progress: Progress) -> lis
     return [row for of_image in rows.values() for row in of_image]
 
 
-def _group(run: Run, work: Work, images: Images) -> Group | None:
+def group_of(run: Run, work: Work, images: Images) -> Group | None:
     """One forward pass of the images, seen as one of their trials; None where there are none."""
     protocol, experiment = work.batch.protocol, run.experiment
     choice = experiment.classes[protocol.name]
@@ -128,7 +128,7 @@ def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Evid
             return None, [row for rows in alone for row in rows]
         return None, [_blank(unit) | {"status": f"{ERROR}: {reason(error)}"}] * len(group)
     with run.phases("metrics"), torch.no_grad():
-        evidence = _evidence(group, unit, maps)
+        evidence = evidence_of(group, unit, maps)
         return evidence, _values(evidence, group, unit, maps)
 
 
@@ -143,7 +143,7 @@ def _values(evidence: Evidence, group: Group, unit: Unit, maps: Tensor) -> list[
             raise
         except Exception:  # a plug-in or a full GPU; the images that are not to blame keep their values
             for i in range(len(group)):
-                single[i] = single.get(i) or _evidence(group.only(i), unit, maps[i : i + 1])
+                single[i] = single.get(i) or evidence_of(group.only(i), unit, maps[i : i + 1])
             alone = [_measure_one(single[i], metric) for i in range(len(group))]
             measured = [values for values, _ in alone]
             for row, (_, why) in zip(rows, alone, strict=True):
@@ -160,7 +160,8 @@ def _measure_one(evidence: Evidence, metric: Metric) -> tuple[list[float], str]:
         return [float("nan")] * len(metric.columns), reason(error)
 
 
-def _evidence(group: Group, unit: Unit, maps: Tensor) -> Evidence:
+def evidence_of(group: Group, unit: Unit, maps: Tensor) -> Evidence:
+    """What the unit's metrics ask about its maps ``(N, h, w)``."""
     questions = len(group) * passes(unit.metrics, group.protocol, unit.method.forwards(group.fp.backbone))
     return Evidence(group.fp, maps, group.protocol, unit.method, group.scenes, questions)
 

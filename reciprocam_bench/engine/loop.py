@@ -94,7 +94,7 @@ def _read(run: Run, todo: list[Work]) -> Iterator[list[PreparedImage | str]]:
         loader: DataLoader = DataLoader(
             PreparedImages(paths, run.experiment.preparation(protocol)),
             batch_sampler=[[next(indices) for _ in b.samples] for b in mine],
-            num_workers=run.experiment.config.workers,
+            num_workers=run.experiment.workers,
             collate_fn=list,
         )
         batches_of_images = iter(loader)

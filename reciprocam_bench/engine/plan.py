@@ -68,7 +68,7 @@ def plan(experiment: Experiment, done: Done) -> list[Work]:
 
 def make_batches(experiment: Experiment) -> list[Batch]:
     """Every protocol's images, cut into batches."""
-    size, samples = experiment.config.batch_size, experiment.dataset.samples
+    size, samples = experiment.batch_size, experiment.dataset.samples
     return [
         Batch(protocol, start, samples[start : start + size])
         for protocol in experiment.protocols

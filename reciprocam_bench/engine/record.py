@@ -15,6 +15,7 @@ def environment_of(
     before: RunRecord | None,
     seconds: Mapping[str, float],
     machine: Mapping[str, Any],
+    against_float32: Mapping[str, Any],
     *,
     finished: bool,
 ) -> dict[str, Any]:
@@ -37,6 +38,7 @@ def environment_of(
         "class_source": {name: choice.source for name, choice in experiment.classes.items()},
         "seconds": {name: round(s, 3) for name, s in seconds.items()},
         **({"machine": dict(machine)} if machine else {}),
+        **({"against_float32": dict(against_float32)} if against_float32 else {}),
         "fingerprint": fingerprint(experiment.backbone),
         "metrics": list(experiment.metrics),
         "definitions": definitions.model_dump(exclude_defaults=True),

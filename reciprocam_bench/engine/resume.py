@@ -8,7 +8,6 @@ from reciprocam_bench.engine.data_state import what_changed
 from reciprocam_bench.engine.environment import fingerprint
 from reciprocam_bench.engine.experiment import Experiment
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.folder import RunFolder
 from reciprocam_bench.runfolder.record import RunRecord, read_images
 from reciprocam_bench.runfolder.schema import Definitions
 
@@ -20,22 +19,18 @@ _OF_WEIGHTS = ("weights", "head")
 _CURE = "give --output another folder, or --fresh to replace it"
 
 
-def before_of(experiment: Experiment, folder: RunFolder) -> RunRecord | None:
-    """The run in the folder, None where there is none; ``UserError`` where it cannot be this experiment's."""
-    before = folder.record()
-    if before is None:
-        return None
+def check_before(experiment: Experiment, before: RunRecord) -> None:
+    """``UserError`` where the run in a folder cannot be this experiment's."""
     state = "a finished run" if before.environment.finished else "an unfinished run"
     changed = next(_changed_values(before.config, experiment.config), None) or _changed_definitions(
         before.definitions, experiment.definitions
     )
     if changed:
-        raise UserError(f"{folder.path} holds {state} of another config ({changed}); {_CURE}")
+        raise UserError(f"{before.path} holds {state} of another config ({changed}); {_CURE}")
     conditions = changed_conditions(experiment, before, _OF_WEIGHTS)
-    data = what_changed(read_images(folder.path), experiment.dataset)
+    data = what_changed(read_images(before.path), experiment.dataset)
     if conditions or data:
-        raise UserError(f"{folder.path} holds {state} of other data or weights ({conditions or data}); {_CURE}")
-    return before
+        raise UserError(f"{before.path} holds {state} of other data or weights ({conditions or data}); {_CURE}")
 
 
 def check_conditions(experiment: Experiment, before: RunRecord | None) -> None:

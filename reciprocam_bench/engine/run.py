@@ -11,9 +11,11 @@ from reciprocam_bench.engine.experiment import Experiment
 from reciprocam_bench.engine.phases import Phases
 from reciprocam_bench.engine.progress import Progress
 from reciprocam_bench.engine.record import environment_of
-from reciprocam_bench.engine.resume import before_of
+from reciprocam_bench.engine.resume import check_before
+from reciprocam_bench.engine.settle import settled
 from reciprocam_bench.runfolder.folder import RunFolder, opened
 from reciprocam_bench.runfolder.record import RunRecord
+from reciprocam_bench.runfolder.schema import Environment
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Run:
         before: the run that the folder held when this start opened it, None where it held none.
         done: what the folder holds of this experiment.
         machine: what the machine did while it was timed; filled by timing.
+        against_float32: how far other arithmetic is from float32 (`compare_with_float32`).
     """
 
     experiment: Experiment
@@ -46,6 +49,7 @@ class Run:
     before: RunRecord | None
     done: Done
     machine: dict[str, Any]
+    against_float32: dict[str, Any]
 
     def begin(self) -> None:
         """Make the folder a run of this config."""
@@ -64,14 +68,26 @@ class Run:
             self.record(finished=False)
 
     def _environment(self, *, finished: bool) -> dict[str, Any]:
-        return environment_of(self.experiment, self.before, self.phases.seconds, self.machine, finished=finished)
+        noted = (self.phases.seconds, self.machine, self.against_float32)
+        return environment_of(self.experiment, self.before, *noted, finished=finished)
 
 
 @contextmanager
 def open_run(experiment: Experiment, path: Path, fresh: bool, screen: Screen) -> Iterator[Run]:
     """Hold the folder and see what it holds; a run that cannot be continued is a ``UserError`` and left alone."""
     with opened(path, fresh) as folder:
-        before = before_of(experiment, folder)
-        seconds = before.environment.seconds if before else {}
-        machine = dict(before.environment.machine) if before else {}
-        yield Run(experiment, folder, Phases(seconds), screen, before, read_done(experiment, folder, before), machine)
+        before = folder.record()
+        experiment = _settled(experiment, before, screen)
+        if before:
+            check_before(experiment, before)
+        done = read_done(experiment, folder, before)
+        noted = before.environment if before else Environment()
+        machine, against = dict(noted.machine), dict(noted.against_float32)
+        yield Run(experiment, folder, Phases(noted.seconds), screen, before, done, machine, against)
+
+
+def _settled(experiment: Experiment, before: RunRecord | None, screen: Screen) -> Experiment:
+    chosen = settled(experiment, before.config if before else None)
+    if chosen is not experiment:
+        screen.say(f"batch_size {chosen.batch_size}, workers {chosen.workers}")
+    return chosen

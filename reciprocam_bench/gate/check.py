@@ -16,7 +16,7 @@ from reciprocam_bench.runfolder.doubt import busy
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 
 # What a speed-up depends on beside the network.
-_OF_TIMES = ("device", "threads", "precision")
+_OF_TIMES = ("device", "threads", "precision", "compile")
 _NOTHING = Change(math.nan, None, None, WORSE)
 
 
@@ -48,7 +48,8 @@ def notes_of(folder: Path, path: Path) -> list[str]:
 
 def _identity(record: RunRecord, baseline: Baseline) -> dict[str, Any]:
     environment = record.environment
-    told = {**(environment.model_extra or {}), **environment.fingerprint}
+    # What folders older than these keys did not say.
+    told = {"precision": "float32", "compile": False, **(environment.model_extra or {}), **environment.fingerprint}
     facts = {"format of the run": environment.format, **facts_of(record)}
     if layer := (told.get("backbone") or {}).get("layer"):
         facts["layer"] = layer

@@ -116,7 +116,8 @@ def peer_method(library: Library, class_name: str) -> ExplainerSpec:
         name=peer.name,
         function=_function(peer),
         forwards=peer.forwards,
-        implementation=lambda backbone, chosen: library.version,
+        # Their users' network knows nothing of our arithmetic.
+        implementation=lambda backbone, chosen: library.version + ("" if backbone.arithmetic.is_plain else ", float32"),
         check=peer.check,
         fuses_layers=class_name in library.fuses_layers,
         class_blind=class_name in library.class_blind,

@@ -148,6 +148,7 @@ class Environment(BaseModel):
     class_source: dict[str, str] = {}
     seconds: dict[str, float] = {}
     machine: dict[str, Any] = {}
+    against_float32: dict[str, Any] = {}
     finished: str | None = None
 
     @model_validator(mode="after")

@@ -126,6 +126,7 @@ def test_a_method_that_fails_now_is_worse(tmp_path: Path, baseline: Path) -> Non
         ({"fingerprint": {"device": "cpu: other"}}, "device (cpu: other, not cpu: one)"),
         ({"fingerprint": {"threads": 8}}, "threads (8, not 2)"),
         ({"precision": "bfloat16"}, "precision (bfloat16, not float32)"),
+        ({"fingerprint": {"compile": True}}, "compile (True, not False)"),
         ({"backbone": {"layer": "layer3"}}, "layer (layer3, not layer4)"),
         ({"config": {"backbone": {"model": "torchvision/resnet50"}}}, "model (torchvision/resnet50, not"),
         ({"protocols": {"poppi-2021": {"version": 2, "classes": "predicted"}}}, "version of poppi-2021 (2, not 1)"),
