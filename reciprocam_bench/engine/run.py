@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from reciprocam_bench.engine.progress import Progress
 from reciprocam_bench.engine.record import environment_of
 from reciprocam_bench.engine.resume import before_of
 from reciprocam_bench.runfolder.folder import RunFolder, opened
+from reciprocam_bench.runfolder.parts import Parts
 from reciprocam_bench.runfolder.record import RunRecord
 
 
@@ -37,6 +38,8 @@ class Run:
         before: the run that the folder held when this start opened it, None where it held none.
         done: what the folder holds of this experiment.
         machine: what the machine did while it was timed; filled by timing.
+        processes: how many the launch has that this start is of.
+        known: whether the folder's record holds this start already.
     """
 
     experiment: Experiment
@@ -46,6 +49,8 @@ class Run:
     before: RunRecord | None
     done: Done
     machine: dict[str, Any]
+    processes: int = 1
+    known: bool = False
 
     def begin(self) -> None:
         """Make the folder a run of this config."""
@@ -64,14 +69,29 @@ class Run:
             self.record(finished=False)
 
     def _environment(self, *, finished: bool) -> dict[str, Any]:
-        return environment_of(self.experiment, self.before, self.phases.seconds, self.machine, finished=finished)
+        new_start = None if self.known else self.processes
+        return environment_of(
+            self.experiment, self.before, self.phases.seconds, self.machine, new_start, finished=finished
+        )
 
 
 @contextmanager
-def open_run(experiment: Experiment, path: Path, fresh: bool, screen: Screen) -> Iterator[Run]:
+def open_run(
+    experiment: Experiment, path: Path, fresh: bool, screen: Screen, processes: int = 1, *, known: bool = False
+) -> Iterator[Run]:
     """Hold the folder and see what it holds; a run that cannot be continued is a ``UserError`` and left alone."""
-    with opened(path, fresh) as folder:
-        before = before_of(experiment, folder)
-        seconds = before.environment.seconds if before else {}
-        machine = dict(before.environment.machine) if before else {}
-        yield Run(experiment, folder, Phases(seconds), screen, before, read_done(experiment, folder, before), machine)
+    with opened(path, fresh, processes) as folder:
+        yield replace(started(experiment, folder, screen, processes), known=known)
+
+
+def started(
+    experiment: Experiment, folder: RunFolder, screen: Screen, processes: int = 1, *, parts: bool = True
+) -> Run:
+    """The run of a folder that this process holds, as it stands there, with ``parts`` or without."""
+    before = before_of(experiment, folder)
+    seconds = dict(before.environment.seconds) if before else {}
+    for phase, more in Parts(folder.path).seconds().items() if parts else ():
+        seconds[phase] = seconds.get(phase, 0.0) + more
+    machine = dict(before.environment.machine) if before else {}
+    done = read_done(experiment, folder, before, parts=parts)
+    return Run(experiment, folder, Phases(seconds), screen, before, done, machine, processes)
