@@ -125,7 +125,10 @@ def test_unset_variable_is_reported_when_it_is_needed(value: str | None, monkeyp
         ("classes=all", "c.yaml: classes: Input should be 'predicted'"),
         ("threads=10000", "c.yaml: threads: Input should be less than or equal to 1024, not 10000"),
         ("threads=1000000000000", "c.yaml: threads: Input should be less than or equal to 1024, not 1000000000000"),
-        ("workers=1000000000000000000000000000000", "c.yaml: workers: give a number of processes from 0 to 256, or auto, not"),
+        (
+            "workers=1000000000000000000000000000000",
+            "c.yaml: workers: give a number of processes from 0 to 256, or auto, not",
+        ),
         ("batch_size=100000000000", "c.yaml: batch_size: give a number of images from 1 to 4,096, or auto, not"),
         ("timing.batch_size=100000000000", "c.yaml: timing.batch_size: give a number of images from 1 to 4,096, or"),
         ("timing.repeats=100000000000", "c.yaml: timing.repeats: give a number of rounds from 1 to 1,000,000, or auto"),

@@ -94,6 +94,7 @@ def run_each(
     parts: Sequence[str],
 ) -> None:
     """Do it for one config, or for each backbone of a suite in a folder of its own; and show the tables."""
+    from reciprocam_bench.engine.ranks import this_rank
     from reciprocam_bench.engine.suite import each_backbone
     from reciprocam_bench.runfolder.suite import check_single
 
@@ -103,7 +104,7 @@ def run_each(
         do(settings, folder, talk)
     else:
         each_backbone(settings, folder, talk, do)
-    if not quiet:
+    if not quiet and this_rank().leads:
         show(folder, parts=parts)
 
 

@@ -25,11 +25,12 @@ def command(
     settings = options.read_experiments(name, limit, device, set)
     folder = options.run_folder(name, output, set)
     from reciprocam_bench.engine.complete import complete
+    from reciprocam_bench.engine.ranks import this_rank
     from reciprocam_bench.reporting.summary import warnings_of, write_tables
 
     def one(config: Config, path: Path, screen: "Screen") -> None:
         complete(config, path, fresh=fresh, screen=screen, summarise=write_tables)
-        for line in warnings_of(path):
+        for line in warnings_of(path) if this_rank().leads else ():
             screen.say(f"note: {line}")
 
     options.run_each(settings, folder, quiet, one, ("summary", "timing"))

@@ -27,13 +27,20 @@ def truth_of(sample: Sample) -> str:
     return hashlib.sha256(repr((sample.label, sample.targets)).encode()).hexdigest()[:16]
 
 
-def what_changed(recorded: pd.DataFrame, dataset: Dataset) -> str | None:
+def what_changed(recorded: pd.DataFrame, dataset: Dataset, *, gaps: bool = False) -> str | None:
     """How the data differs from the recorded images in one clause; None where they are the same.
 
     The shorter of the two lists must be the beginning of the longer one, which `limit` sees to. A file whose size or
-    time of change differs is read: a copy with the same content is the same image.
+    time of change differs is read: a copy with the same content is the same image. With ``gaps`` the recorded images
+    are any of the data set's, in any order, as several processes leave them that were stopped.
     """
-    pairs = list(zip(recorded.to_dict("records"), dataset.samples, strict=False))
+    samples = dataset.samples
+    if gaps:
+        places = {sample.id: place for place, sample in enumerate(samples)}
+        recorded = recorded.sort_values("image", key=lambda ids: ids.map(places), kind="stable")
+        judged = set(recorded["image"])
+        samples = [sample for sample in samples if sample.id in judged]
+    pairs = list(zip(recorded.to_dict("records"), samples, strict=False))
     before, now = [row["image"] for row, _ in pairs], [sample.id for _, sample in pairs]
     if len(recorded) > dataset.chosen:
         gone = next(image for image in recorded["image"] if image not in {s.id for s in dataset.samples})

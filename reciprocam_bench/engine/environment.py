@@ -13,34 +13,61 @@ import torch
 from reciprocam_bench.backbones.arithmetic import allow_tf32
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.config import Config
+from reciprocam_bench.engine.ranks import Rank, this_rank
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder.record import read_environment
 from reciprocam_bench.version import __version__
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "pillow", "pandas", "torchcam", "grad-cam", "captum")
 
 
-def choose_device(name: str) -> torch.device:
-    """The device a config names; ``auto`` takes a GPU where there is one. An absent one is a ``UserError``."""
+def choose_device(name: str, rank: Rank | None = None) -> torch.device:
+    """The device a config names; ``auto`` takes a GPU where there is one. An absent one is a ``UserError``.
+
+    Each process of a launch has a GPU of its own.
+    """
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(device for device in ("cuda", "mps", "cpu") if present[device])
     if not present.get(name, False):
         raise UserError(f"device '{name}' is not available here; use --device cpu")
-    return torch.device(name)
+    if name != "cuda" or rank is None or rank.count == 1:
+        return torch.device(name)
+    if rank.local >= torch.cuda.device_count():
+        raise UserError(
+            f"process {rank.local} of this machine has no GPU: {torch.cuda.device_count()} are visible; "
+            "start one process a GPU (where each sees its own alone: with LOCAL_RANK=0), or use --device cpu"
+        )
+    torch.cuda.set_device(rank.local)
+    return torch.device("cuda", rank.local)
 
 
 def set_up_torch(config: Config) -> torch.device:
     """Seed, threads, whether TF32 is allowed, and the device: the same float32 arithmetic unless the config asks."""
     commit_at_start()
     torch.manual_seed(config.seed)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    device = choose_device(config.device)
+    rank, threads = this_rank(), config.threads
+    if threads is None and rank.count > 1:
+        threads = rank.threads
+    if threads:
+        torch.set_num_threads(threads)
+    device = choose_device(config.device, rank)
     # TF32 keeps 10 bits of mantissa: fast and equal maps could not be told from slow and different ones.
     allow_tf32(config.precision == "tf32")
     if config.precision == "tf32" and device.type != "cuda":
         raise UserError(f"precision: tf32 is only there on CUDA, and would be float32 on {device}; set float32")
     return device
+
+
+def keep_threads(config: Config, folder: Path) -> None:
+    """Take as many threads as the run in a folder was begun with, unless the config says how many.
+
+    Sums of another division into threads may differ in their last digit, and a run goes on in any number of processes.
+    """
+    before = None if config.threads else read_environment(folder)
+    threads = before.fingerprint.get("threads") if before else None
+    if isinstance(threads, int) and threads > 0:
+        torch.set_num_threads(threads)
 
 
 def fingerprint(backbone: Backbone) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def forecast(run: Run, todo: list[Work], timed: bool) -> str:
         # How many rounds `auto` takes shows only as it goes; ten are a fair guess.
         repeats = 10 if timing.repeats == "auto" else timing.repeats
         rounds = calls * sum(timing.batch_sizes) * (timing.processes + timing.warmup + repeats)
+    judged /= run.processes
     parts = [f"{_clock(n * each)} to {what}" for n, what in ((judged, "judge"), (rounds, "time")) if n]
     return f"about {' and '.join(parts)}, from a measured forward pass of {1000 * each:.3g} ms an image"
 

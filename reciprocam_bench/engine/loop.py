@@ -1,7 +1,8 @@
 """The run loop: batches of images through every method and metric, row by row into the run folder."""
 
+import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -11,54 +12,95 @@ from reciprocam_bench.datasets.images import PreparedImage, PreparedImages, stre
 from reciprocam_bench.engine.data_state import state_of
 from reciprocam_bench.engine.done import read_done
 from reciprocam_bench.engine.judge import judge_batch
-from reciprocam_bench.engine.plan import Work, pending_rows, rows_in_order, skipped_in_order
+from reciprocam_bench.engine.plan import Work, images_in_order, pending_rows, rows_in_order, skipped_in_order
+from reciprocam_bench.engine.progress import Progress
 from reciprocam_bench.engine.run import Run
 from reciprocam_bench.engine.status import notes_of, with_notes
 from reciprocam_bench.engine.trials import left_out
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder.folder import RunFolder
+from reciprocam_bench.runfolder.parts import Parts
 from reciprocam_bench.runfolder.schema import ERROR, KEY, PENDING
 
 
 def judge(run: Run, todo: list[Work]) -> None:
     """Judge the batches, and add their rows to the folder; in the end these stand as in a run made whole."""
-    rows, skipped = run.folder.rows(list(run.done.rows.columns)), run.folder.skipped()
-    rows.replace(run.done.rows)
-    skipped.replace(_left_out(run, run.done.skipped))
-    run.folder.images().replace(run.done.images)
+    put_done(run)
     if todo:
-        _judge(run, todo)
-    done = read_done(run.experiment, run.folder, run.folder.record())
-    rows.replace(rows_in_order(run.experiment, done.rows))
+        Parts(run.folder.path).clear()
+        with progress_of(run, todo) as progress:
+            loop = Loop(run, run.folder, progress)
+            for _ in loop.judge(todo):
+                pass
+        loop.say_notes()
+    put_in_order(run)
+
+
+def put_done(run: Run) -> None:
+    """Put what the start found into the folder's tables, parts among it."""
+    run.folder.rows(list(run.done.rows.columns)).replace(run.done.rows)
+    run.folder.skipped().replace(_left_out(run, run.done.skipped))
+    run.folder.images().replace(images_in_order(run.experiment, run.done.images))
+
+
+def put_in_order(run: Run) -> None:
+    """Put the rows of the folder's tables in the order of a run made whole by one process."""
+    done = read_done(run.experiment, run.folder, run.folder.record(), parts=False)
+    run.folder.rows(list(done.rows.columns)).replace(rows_in_order(run.experiment, done.rows))
+    skipped = run.folder.skipped()
     skipped.replace(skipped_in_order(run.experiment, done.skipped))
+    run.folder.images().replace(images_in_order(run.experiment, done.images))
     if done.rows.empty:
         count = len(run.experiment.dataset.samples)
         raise UserError(f"none of the {count} images could be judged; {skipped.path} lists why")
 
 
-def _judge(run: Run, todo: list[Work]) -> None:
-    rows, skipped, images = run.folder.rows(list(run.done.rows.columns)), run.folder.skipped(), run.folder.images()
-    known, pending = set(run.done.images["image"]), pending_rows(run.done.rows)
-    listed = set(zip(run.done.skipped["protocol"], run.done.skipped["image"], strict=True))
+def progress_of(run: Run, todo: list[Work]) -> Progress:
+    """The bar of a run's images, once for each protocol."""
     total = len(run.experiment.protocols) * len(run.experiment.dataset.samples)
-    left = sum(len(work.batch.samples) for work in todo)
-    stretched: dict[str, set[str]] = defaultdict(set)
-    with run.screen.progress(total, "images", "judging", total - left) as progress:
-        for work, found in zip(todo, _read(run, todo), strict=True):
-            samples, name = work.batch.samples, work.batch.protocol.name
-            images.append([state_of(s) for s in samples if s.id not in known])
-            known |= {s.id for s in samples}
-            read = list(zip(samples, found, strict=True))
-            unread = {s.id: r for s, r in read if isinstance(r, str) and (name, s.id) not in listed}
-            skipped.append([{"protocol": name, "image": image, "reason": r} for image, r in unread.items()])
-            good = [(s, r) for s, r in read if not isinstance(r, str)]
-            for sample, image in good:
-                stretched[image.stretched].add(sample.id)
-            judged = judge_batch(run, work, good, progress)
-            rows.append([_completed(row, pending, rows.columns) for row in judged])
-            progress.advance(len(read) - len(good))
-    for mode, ids in stretched.items():
-        if mode:
-            run.screen.say(f"note: {stretched_note(mode, len(ids))}")
+    return run.screen.progress(total, "images", "judging", total - sum(len(work.batch.samples) for work in todo))
+
+
+class Loop:
+    """Judges batches one after another into the tables of a folder: that of the run, or a part of it."""
+
+    def __init__(self, run: Run, into: RunFolder, progress: Progress) -> None:
+        self._run, self._progress, done = run, progress, run.done
+        self._rows, self._skipped, self._images = into.rows(list(done.rows.columns)), into.skipped(), into.images()
+        self._known, self._pending = set(done.images["image"]), pending_rows(done.rows)
+        self._listed = set(zip(done.skipped["protocol"], done.skipped["image"], strict=True))
+        self._stretched: dict[str, set[str]] = defaultdict(set)
+
+    def begin(self) -> None:
+        """Make the tables anew, without rows."""
+        for table in (self._rows, self._skipped, self._images):
+            table.replace(pd.DataFrame(columns=table.columns, dtype=str))
+
+    def judge(self, todo: Iterable[Work], take: Callable[[Work], bool] | None = None) -> Iterator[Work]:
+        """Judge the batches that ``take`` takes shortly before their turn; each is told once its rows are on disk."""
+        for work, found in _read(self._run, list(todo), take or (lambda work: True)):
+            self._judge_batch(work, found)
+            yield work
+
+    def say_notes(self) -> None:
+        """Say what was remarkable about the images."""
+        for mode, ids in self._stretched.items():
+            if mode:
+                self._run.screen.say(f"note: {stretched_note(mode, len(ids))}")
+
+    def _judge_batch(self, work: Work, found: list[PreparedImage | str]) -> None:
+        samples, name = work.batch.samples, work.batch.protocol.name
+        self._images.append([state_of(s) for s in samples if s.id not in self._known])
+        self._known |= {s.id for s in samples}
+        read = list(zip(samples, found, strict=True))
+        unread = {s.id: r for s, r in read if isinstance(r, str) and (name, s.id) not in self._listed}
+        self._skipped.append([{"protocol": name, "image": image, "reason": r} for image, r in unread.items()])
+        good = [(s, r) for s, r in read if not isinstance(r, str)]
+        for sample, image in good:
+            self._stretched[image.stretched].add(sample.id)
+        judged = judge_batch(self._run, work, good, self._progress)
+        self._rows.append([_completed(row, self._pending, self._rows.columns) for row in judged])
+        self._progress.advance(len(read) - len(good))
 
 
 def _completed(row: dict[str, Any], pending: dict[tuple, dict[str, str]], columns: list[str]) -> dict[str, Any]:
@@ -85,20 +127,32 @@ def _left_out(run: Run, skipped: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([from_loading, skipped[skipped["protocol"] != ""]], ignore_index=True)
 
 
-def _read(run: Run, todo: list[Work]) -> Iterator[list[PreparedImage | str]]:
-    """The prepared images of each batch, or the reasons why they are none."""
+def _read(run: Run, todo: list[Work], take: Callable[[Work], bool]) -> Iterator[tuple[Work, list[PreparedImage | str]]]:
+    """The batches that ``take`` takes, with their prepared images, or the reasons why they are none."""
     for protocol in run.experiment.protocols:
-        mine = [work.batch for work in todo if work.batch.protocol == protocol]
-        paths = [str(s.path) for b in mine for s in b.samples]
-        indices = iter(range(len(paths)))
+        mine = [work for work in todo if work.batch.protocol == protocol]
+        taken: list[Work] = []
         loader: DataLoader = DataLoader(
-            PreparedImages(paths, run.experiment.preparation(protocol)),
-            batch_sampler=[[next(indices) for _ in b.samples] for b in mine],
+            PreparedImages([str(s.path) for w in mine for s in w.batch.samples], run.experiment.preparation(protocol)),
+            batch_sampler=_indices(mine, take, taken),
             num_workers=run.experiment.workers,
             collate_fn=list,
         )
-        batches_of_images = iter(loader)
-        for _ in mine:
+        read = iter(loader)
+        for number in itertools.count():
             with run.phases("read images"):
-                found = next(batches_of_images)
-            yield found
+                found = next(read, None)
+            if found is None:
+                break
+            yield taken[number], found
+
+
+def _indices(todo: list[Work], take: Callable[[Work], bool], taken: list[Work]) -> Iterator[list[int]]:
+    """The places that the images of each batch have among those of all, for batches that ``take`` takes."""
+    place = 0
+    for work in todo:
+        places = list(range(place, place + len(work.batch.samples)))
+        place += len(places)
+        if take(work):
+            taken.append(work)
+            yield places

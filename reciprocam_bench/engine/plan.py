@@ -98,6 +98,13 @@ def skipped_in_order(experiment: Experiment, skipped: pd.DataFrame) -> pd.DataFr
     return skipped.loc[order.sort_values(["protocol", "image"], kind="stable").index]
 
 
+def images_in_order(experiment: Experiment, images: pd.DataFrame) -> pd.DataFrame:
+    """The images in the order of the data set; those that the run no longer asks for come last."""
+    places = _places(experiment)["image"]
+    order = images["image"].map(places).fillna(len(places))
+    return images.loc[order.sort_values(kind="stable").index]
+
+
 def pending_rows(rows: pd.DataFrame) -> dict[tuple[str, ...], dict[str, Any]]:
     """Rows by key that have values already and lack some."""
     pending = rows[(rows == PENDING).any(axis=1)]

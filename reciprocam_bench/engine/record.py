@@ -16,19 +16,24 @@ def environment_of(
     seconds: Mapping[str, float],
     machine: Mapping[str, Any],
     against_float32: Mapping[str, Any],
+    new_start: int | None,
     *,
     finished: bool,
 ) -> dict[str, Any]:
-    """The content of ``environment.json``: facts for people, and what readers and a later start rely on."""
+    """The content of ``environment.json``: facts for people, and what readers and a later start rely on.
+
+    ``new_start`` is the number of processes of a start that is not on record yet.
+    """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     facts = describe(experiment.config, experiment.backbone)
     definitions = _joined(before.definitions if before else None, experiment.definitions)
-    start = {"date": now, "commit": facts["commit"], "rcam-bench": facts["rcam-bench"]}
+    start = {"date": now, "commit": facts["commit"], "rcam-bench": facts["rcam-bench"], "processes": new_start}
+    starts = before.environment.starts if before else []
     content = {
         **facts,
         # The rows of a run that grew were made by several starts; the commit is that of the first.
         "commit": before.environment.commit if before else facts["commit"],
-        "starts": [*(before.environment.starts if before else []), start],
+        "starts": [*starts, start] if new_start else starts,
         "date": now,
         "dataset": experiment.dataset.name,
         "num_classes": experiment.backbone.num_classes,

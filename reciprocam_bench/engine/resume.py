@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pandas as pd
+
 from reciprocam_bench.config import OF_VALUES, Config
 from reciprocam_bench.engine.data_state import what_changed
 from reciprocam_bench.engine.environment import fingerprint
 from reciprocam_bench.engine.experiment import Experiment
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder.parts import Parts
 from reciprocam_bench.runfolder.record import RunRecord, read_images
 from reciprocam_bench.runfolder.schema import Definitions
 
@@ -28,9 +31,19 @@ def check_before(experiment: Experiment, before: RunRecord) -> None:
     if changed:
         raise UserError(f"{before.path} holds {state} of another config ({changed}); {_CURE}")
     conditions = changed_conditions(experiment, before, _OF_WEIGHTS)
-    data = what_changed(read_images(before.path), experiment.dataset)
+    data = _changed_data(experiment, before)
     if conditions or data:
         raise UserError(f"{before.path} holds {state} of other data or weights ({conditions or data}); {_CURE}")
+
+
+def _changed_data(experiment: Experiment, before: RunRecord) -> str | None:
+    """How the data differs from that of a run; where processes shared it, later images may be judged before others."""
+    environment, dataset = before.environment, experiment.dataset
+    images = pd.concat([read_images(path) for path in (before.path, *Parts(before.path).folders())])
+    gaps = environment.finished is None and any(start.get("processes", 1) > 1 for start in environment.starts)
+    if gaps and environment.images_total not in (None, dataset.total):
+        return f"the data set had {environment.images_total} images, has {dataset.total}"
+    return what_changed(images.drop_duplicates("image"), dataset, gaps=gaps)
 
 
 def check_conditions(experiment: Experiment, before: RunRecord | None) -> None:

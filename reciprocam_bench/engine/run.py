@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from reciprocam_bench.engine.record import environment_of
 from reciprocam_bench.engine.resume import check_before
 from reciprocam_bench.engine.settle import settled
 from reciprocam_bench.runfolder.folder import RunFolder, opened
+from reciprocam_bench.runfolder.parts import Parts
 from reciprocam_bench.runfolder.record import RunRecord
 from reciprocam_bench.runfolder.schema import Environment
 
@@ -40,6 +41,8 @@ class Run:
         done: what the folder holds of this experiment.
         machine: what the machine did while it was timed; filled by timing.
         against_float32: how far other arithmetic is from float32 (`compare_with_float32`).
+        processes: how many the launch has that this start is of.
+        known: whether the folder's record holds this start already.
     """
 
     experiment: Experiment
@@ -50,6 +53,8 @@ class Run:
     done: Done
     machine: dict[str, Any]
     against_float32: dict[str, Any]
+    processes: int = 1
+    known: bool = False
 
     def begin(self) -> None:
         """Make the folder a run of this config."""
@@ -69,21 +74,33 @@ class Run:
 
     def _environment(self, *, finished: bool) -> dict[str, Any]:
         noted = (self.phases.seconds, self.machine, self.against_float32)
-        return environment_of(self.experiment, self.before, *noted, finished=finished)
+        new_start = None if self.known else self.processes
+        return environment_of(self.experiment, self.before, *noted, new_start, finished=finished)
 
 
 @contextmanager
-def open_run(experiment: Experiment, path: Path, fresh: bool, screen: Screen) -> Iterator[Run]:
+def open_run(
+    experiment: Experiment, path: Path, fresh: bool, screen: Screen, processes: int = 1, *, known: bool = False
+) -> Iterator[Run]:
     """Hold the folder and see what it holds; a run that cannot be continued is a ``UserError`` and left alone."""
-    with opened(path, fresh) as folder:
-        before = folder.record()
-        experiment = _settled(experiment, before, screen)
-        if before:
-            check_before(experiment, before)
-        done = read_done(experiment, folder, before)
-        noted = before.environment if before else Environment()
-        machine, against = dict(noted.machine), dict(noted.against_float32)
-        yield Run(experiment, folder, Phases(noted.seconds), screen, before, done, machine, against)
+    with opened(path, fresh, processes) as folder:
+        yield replace(started(experiment, folder, screen, processes), known=known)
+
+
+def started(
+    experiment: Experiment, folder: RunFolder, screen: Screen, processes: int = 1, *, parts: bool = True
+) -> Run:
+    """The run of a folder that this process holds, as it stands there, with ``parts`` or without."""
+    before = folder.record()
+    experiment = _settled(experiment, before, screen)
+    if before:
+        check_before(experiment, before)
+    noted = before.environment if before else Environment()
+    seconds, machine, against = dict(noted.seconds), dict(noted.machine), dict(noted.against_float32)
+    for phase, more in Parts(folder.path).seconds().items() if parts else ():
+        seconds[phase] = seconds.get(phase, 0.0) + more
+    done = read_done(experiment, folder, before, parts=parts)
+    return Run(experiment, folder, Phases(seconds), screen, before, done, machine, against, processes)
 
 
 def _settled(experiment: Experiment, before: RunRecord | None, screen: Screen) -> Experiment:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reciprocam_bench.config import Config
+from reciprocam_bench.engine.ranks import this_rank
 from reciprocam_bench.engine.run import Screen
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.suite import begin_suite, folder_names
@@ -19,7 +20,8 @@ def each_backbone(
     others are run, and a ``UserError`` at the end says what is missing.
     """
     names = folder_names([config.backbone for config in configs])
-    begin_suite(path, names)
+    if this_rank().leads:
+        begin_suite(path, names)
     failed: dict[str, list[str]] = {}
     for number, (config, name) in enumerate(zip(configs, names, strict=True), 1):
         about = f"[{number}/{len(names)}] "

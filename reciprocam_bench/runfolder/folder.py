@@ -12,6 +12,7 @@ import pandas as pd
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.disk import check_kind, remove, write_whole
 from reciprocam_bench.runfolder.lock import held, is_of_the_lock
+from reciprocam_bench.runfolder.parts import PARTS, Parts
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.rows import GrowingTable
 from reciprocam_bench.runfolder.schema import (
@@ -56,7 +57,7 @@ class RunFolder:
         cure = "move it away, and run again"
         for name in FILES:
             check_kind(self.path / name, cure)
-        for name in FOLDERS:
+        for name in (*FOLDERS, PARTS):
             if (self.path / name).exists() and not (self.path / name).is_dir():
                 raise UserError(f"{self.path / name} is a file, where a folder should be; {cure}")
 
@@ -99,8 +100,10 @@ class RunFolder:
 
 
 @contextmanager
-def opened(path: Path, fresh: bool) -> Iterator[RunFolder]:
+def opened(path: Path, fresh: bool, processes: int = 1) -> Iterator[RunFolder]:
     """Hold a folder for a run, made if it is not there; with ``fresh`` the run in it is removed.
+
+    One of several ``processes`` of a launch gets it in turn with the others.
 
     Raises ``UserError`` for a folder that holds something else, cannot be written, or is held by another process.
     """
@@ -112,7 +115,9 @@ def opened(path: Path, fresh: bool) -> Iterator[RunFolder]:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}; give --output another folder") from None
-    with held(path):
+    with held(path, processes):
+        if processes == 1:
+            Parts(path).check_unused()
         if fresh or (path / _EMPTYING).exists():
             _clear(path)
         yield RunFolder(path)
@@ -136,7 +141,7 @@ def _is_run(path: Path) -> bool:
 def _clear(path: Path) -> None:
     try:
         (path / _EMPTYING).touch()
-        for name in (*FILES, *FOLDERS, _EMPTYING):
+        for name in (*FILES, *FOLDERS, PARTS, _EMPTYING):
             place = path / name
             if place.is_dir() and not place.is_symlink():
                 shutil.rmtree(place)

@@ -74,7 +74,7 @@ def test_a_run_stopped_while_it_is_timed_does_not_judge_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("reciprocam_bench.engine.complete.time_experiment", stop)
+        patch.setattr("reciprocam_bench.engine.steps.time_experiment", stop)
         run(settings, tmp_path / "run")
     rows = (tmp_path / "run/per_image.csv").read_bytes()
     monkeypatch.setattr("reciprocam_bench.engine.loop.judge_batch", stop)

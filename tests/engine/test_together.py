@@ -1,0 +1,180 @@
+"""Several processes make the same tables as one, whoever of them is killed, and however many go on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_runs import config, draw_plain, environment, run, tables
+from tiny_runs import settings as tiny
+
+from reciprocam_bench.config import Config, dump_config
+
+pytestmark = pytest.mark.slow
+
+# A method that explains slowly in a process that is told to.
+SLOW = """
+import os, time
+from reciprocam_bench.explainers.methods import gradcam
+from reciprocam_bench.engine import loop
+judge = loop.judge_batch
+def slowly(*given):
+    time.sleep(float(os.environ.get("SLOW", "0")))
+    return judge(*given)
+loop.judge_batch = slowly
+from reciprocam_bench.cli import main
+main()
+"""
+
+
+def command(settings: Config, folder: Path) -> list[str]:
+    path = folder.parent / f"{folder.name}.yaml"
+    path.write_text(dump_config(settings))
+    return ["run", "-c", str(path), "-o", str(folder)]
+
+
+def torchrun(settings: Config, folder: Path, count: int) -> subprocess.CompletedProcess:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    words = [*launcher, "-m", "reciprocam_bench", *command(settings, folder)]
+    return subprocess.run(words, capture_output=True, text=True)
+
+
+def ranks(settings: Config, folder: Path, slow: Sequence[float]) -> list[subprocess.Popen]:
+    """The processes of a launch, one for each of ``slow``: the seconds it waits before each batch."""
+    started = []
+    for number, seconds in enumerate(slow):
+        about = {"RANK": str(number), "WORLD_SIZE": str(len(slow)), "LOCAL_RANK": str(number), "SLOW": str(seconds)}
+        words = [sys.executable, "-c", SLOW, *command(settings, folder)]
+        started.append(subprocess.Popen(words, env=os.environ | about, stderr=subprocess.PIPE, text=True))
+    return started
+
+
+def until(there) -> None:
+    end = time.monotonic() + 120
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def rows_of(folder: Path) -> int:
+    return sum(max(0, path.read_bytes().count(b"\n") - 1) for path in folder.glob("parts/*/per_image.csv"))
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    root = draw_plain(tmp_path_factory.mktemp("pictures"), 13)
+    (root / "007.png").write_bytes(b"no picture")
+    return config(root, protocol=["poppi-2021", "recipro-2024"], classes="predicted", maps=2)
+
+
+@pytest.fixture(scope="module")
+def alone(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run by one process."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    run(settings, folder)
+    return folder
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_of_a_launch_make_the_tables_of_one(
+    settings: Config, alone: Path, tmp_path: Path, count: int
+) -> None:
+    done = torchrun(settings, tmp_path / "run", count)
+    assert done.returncode == 0, done.stderr
+    assert tables(tmp_path / "run") == tables(alone)
+    about = environment(tmp_path / "run")
+    assert about["finished"] and [start["processes"] for start in about["starts"]] == [count]
+    assert about["seconds"].keys() >= {"forward", "explain"}
+    assert done.stderr.count("judging: 26/26 images") == 1  # one bar for all
+    assert done.stdout.count("| gradcam") == 2 and done.stderr.count("written to") == 1
+    assert (tmp_path / "run/maps").is_dir() and not (tmp_path / "run/parts").exists()
+
+
+def test_a_killed_process_keeps_nobody_and_the_others_do_its_batches(
+    settings: Config, alone: Path, tmp_path: Path
+) -> None:
+    first, second = ranks(settings, tmp_path / "run", (0.2, 60))
+    until(lambda: rows_of(tmp_path / "run") > 2)
+    second.kill()
+    assert first.wait(120) == 0
+    second.wait()
+    assert tables(tmp_path / "run") == tables(alone) and environment(tmp_path / "run")["finished"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_killed_launch_is_continued_by_any_number_of_processes(
+    settings: Config, alone: Path, tmp_path: Path, count: int
+) -> None:
+    launch = ranks(settings, tmp_path / "run", (0.3, 0.3))
+    until(lambda: rows_of(tmp_path / "run") > 6)
+    for process in launch:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    kept = rows_of(tmp_path / "run")
+    assert kept < 48
+    if count == 1:
+        run(settings, tmp_path / "run")
+    else:
+        done = torchrun(settings, tmp_path / "run", count)
+        assert done.returncode == 0, done.stderr
+    assert tables(tmp_path / "run") == tables(alone)
+    assert [start["processes"] for start in environment(tmp_path / "run")["starts"]] == [2, count]
+
+
+def test_only_processes_of_the_launch_are_let_in(settings: Config, alone: Path, tmp_path: Path) -> None:
+    launch = ranks(settings, tmp_path / "run", (0.1, 0.1))
+    until(lambda: len(list(tmp_path.glob("run/parts/*/per_image.csv"))) == 2 and rows_of(tmp_path / "run") > 2)
+    for process in launch:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        plain = [sys.executable, "-m", "reciprocam_bench", *command(settings, tmp_path / "run")]
+        others = [subprocess.Popen(plain, stderr=subprocess.PIPE, text=True)]
+        others += [ranks(settings, tmp_path / "run", slow)[0] for slow in ((0, 0), (0, 0, 0))]
+        told = [process.communicate(timeout=120)[1] for process in others]
+    finally:
+        for process in launch:
+            process.send_signal(signal.SIGCONT)
+    assert [process.returncode for process in others] == [2, 2, 2]
+    for error in told:
+        assert "run is in use by a launch of 2 processes; wait for it to end, or give --output another" in error
+    assert [process.wait(120) for process in launch] == [0, 0]
+    assert tables(tmp_path / "run") == tables(alone)
+
+
+def test_the_first_process_times_when_the_others_are_done(settings: Config, tmp_path: Path) -> None:
+    timed = settings.model_copy(
+        update={"timing": config(Path(), timing={"repeats": 1, "warmup": 0}).timing, "limit": 4}
+    )
+    launch = ranks(timed, tmp_path / "run", (0, 0.3))
+    assert [process.wait(120) for process in launch] == [0, 0]
+    assert (tmp_path / "run/timing.csv").is_file() and environment(tmp_path / "run")["finished"]
+
+
+def test_a_suite_is_run_by_several_processes_backbone_by_backbone(tmp_path: Path) -> None:
+    root = draw_plain(tmp_path / "pictures", 5)
+    path = tmp_path / "suite.yaml"
+    models = ("timm/test_resnet", "timm/test_efficientnet")
+    backbones = [{"model": model, "weights": "none"} for model in models]
+    path.write_text(yaml.safe_dump(tiny(root, backbone=backbones)))
+    words = [sys.executable, "-m", "reciprocam_bench", "run", "-c", str(path), "-o"]
+    assert subprocess.run([*words, str(tmp_path / "one")], capture_output=True).returncode == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words[1:]]
+    done = subprocess.run([*launcher, str(tmp_path / "two")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for folder in sorted((tmp_path / "one").iterdir()):
+        if folder.is_dir():
+            assert tables(folder) == tables(tmp_path / "two" / folder.name)
+    assert (tmp_path / "two/suite.yaml").read_bytes() == (tmp_path / "one/suite.yaml").read_bytes()
+
+
+def test_fresh_is_refused_to_several_processes(settings: Config, tmp_path: Path) -> None:
+    about = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+    words = [sys.executable, "-m", "reciprocam_bench", *command(settings, tmp_path / "run"), "--fresh"]
+    done = subprocess.run(words, env=os.environ | about, capture_output=True, text=True)
+    assert done.returncode == 2 and not (tmp_path / "run").exists()
+    assert "--fresh would remove what other processes have done; give --output another folder instead" in done.stderr
