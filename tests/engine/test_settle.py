@@ -86,5 +86,5 @@ def test_timing_alone_settles_too(pictures: Path, tmp_path: Path) -> None:
     ("key", "value"), [("batch_size", True), ("batch_size", 0), ("workers", -1), ("workers", "all")]
 )
 def test_what_is_no_number_is_refused(pictures: Path, key: str, value: object) -> None:
-    with pytest.raises(UserError, match=rf"^test: {key}: give a number of \w+ from \d on, or auto, not "):
+    with pytest.raises(UserError, match=rf"^test: {key}: give a number( of \w+ from \d to [\d,]+, or auto)?, not "):
         config(pictures, **{key: value})
