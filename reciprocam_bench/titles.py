@@ -34,7 +34,7 @@ def parse_title(text: str) -> dict[str, Any]:
         try:
             found[key] = load_yaml(value)
         except (yaml.YAMLError, ValueError):
-            raise UserError(f"'{text}': '{value}' is not a YAML value") from None
+            raise UserError(f"'{text[:100]}': '{value[:100]}' is not a YAML value") from None
     return found
 
 
@@ -53,6 +53,7 @@ def shortened(name: str, most: int = 200) -> str:
 
 
 def _mistake(text: str) -> UserError:
+    text = text if len(text) <= 100 else f"{text[:100]}…"
     return UserError(f"'{text}' is not readable as name[option=value,…]; write for example reciprocam[mask=gaussian]")
 
 

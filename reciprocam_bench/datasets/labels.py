@@ -54,14 +54,16 @@ def _columns(path: Path, lines: list[tuple[int, str]]) -> dict[str, int]:
     for position, (number, line) in enumerate(lines):
         row = next(csv.reader([line])) if comma else re.split(r"[\s;]+", line)
         if len(row) < 2:
-            raise UserError(f"{path}, line {number}: write 'image label'; found '{' '.join(row)}'")
+            raise UserError(f"{path}, line {number}: write 'image label'; found '{' '.join(row)[:60]}'")
         # A CSV may have more columns: the wnid or index is the first one that reads as one.
         words = row[1].split()[:1] + [column.strip() for column in row[2:]]
         label = next((found for word in words if (found := _class(word)) is not None), None)
         if label is None and position == 0 and not any(w.lstrip("-").isdecimal() for w in words):
             continue  # a heading
         if label is None:
-            raise UserError(f"{path}, line {number}: '{row[1].strip()}' is neither a wnid nor a class index 0 to 999")
+            raise UserError(
+                f"{path}, line {number}: '{row[1].strip()[:60]}' is neither a wnid nor a class index 0 to 999"
+            )
         labels[row[0].strip()] = label
     stems: dict[str, set[int]] = {}
     for name, label in labels.items():
@@ -72,13 +74,18 @@ def _columns(path: Path, lines: list[tuple[int, str]]) -> dict[str, int]:
 def _class(word: str) -> int | None:
     if word in imagenet_wnids():
         return imagenet_wnids()[word]
-    return int(word) if word.isdecimal() and int(word) < 1000 else None
+    return int(word) if _is_index(word) else None
+
+
+def _is_index(word: str) -> bool:
+    # A number of thousands of digits is not turned into one.
+    return word.isdecimal() and len(word.lstrip("0")) < 4
 
 
 def _index(word: str, path: Path, line: int) -> int:
-    if int(word) > 999:
+    if not _is_index(word):
         raise UserError(
-            f"{path}, line {line}: {word} is no class index 0 to 999; the devkit's own numbers need its file name "
+            f"{path}, line {line}: {word[:60]} is no class index 0 to 999; the devkit's own numbers need its file name "
             f"{DEVKIT_TRUTH} and its meta.mat"
         )
     return int(word)

@@ -132,7 +132,7 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 def in_markdown(text: str) -> str:
     """Text that stays text in Markdown: no cell, tag or link of its own, and one line."""
-    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split("\n")))
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.splitlines()))
 
 
 def _totals(summary: pd.DataFrame) -> pd.Series:
