@@ -10,12 +10,14 @@ from torch.utils.data import DataLoader
 from reciprocam_bench.datasets.images import PreparedImage, PreparedImages, stretched_note
 from reciprocam_bench.engine.data_state import state_of
 from reciprocam_bench.engine.done import read_done
+from reciprocam_bench.engine.experiment import Experiment
 from reciprocam_bench.engine.judge import judge_batch
-from reciprocam_bench.engine.plan import Work, pending_rows, rows_in_order, skipped_in_order
+from reciprocam_bench.engine.plan import Batch, Work, pending_rows, rows_in_order, skipped_in_order
 from reciprocam_bench.engine.run import Run
 from reciprocam_bench.engine.status import notes_of, with_notes
 from reciprocam_bench.engine.trials import left_out
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.protocols.protocol import Protocol
 from reciprocam_bench.runfolder.schema import ERROR, KEY, PENDING
 
 
@@ -89,16 +91,21 @@ def _read(run: Run, todo: list[Work]) -> Iterator[list[PreparedImage | str]]:
     """The prepared images of each batch, or the reasons why they are none."""
     for protocol in run.experiment.protocols:
         mine = [work.batch for work in todo if work.batch.protocol == protocol]
-        paths = [str(s.path) for b in mine for s in b.samples]
-        indices = iter(range(len(paths)))
-        loader: DataLoader = DataLoader(
-            PreparedImages(paths, run.experiment.preparation(protocol)),
-            batch_sampler=[[next(indices) for _ in b.samples] for b in mine],
-            num_workers=run.experiment.workers,
-            collate_fn=list,
-        )
-        batches_of_images = iter(loader)
+        batches_of_images = iter(_loader(run.experiment, protocol, mine))
         for _ in mine:
             with run.phases("read images"):
                 found = next(batches_of_images)
             yield found
+
+
+def _loader(experiment: Experiment, protocol: Protocol, batches: list[Batch]) -> DataLoader:
+    """Reads the batches in order; workers read ahead, into memory that a GPU copies by itself."""
+    paths = [str(s.path) for b in batches for s in b.samples]
+    indices = iter(range(len(paths)))
+    return DataLoader(
+        PreparedImages(paths, experiment.preparation(protocol)),
+        batch_sampler=[[next(indices) for _ in b.samples] for b in batches],
+        num_workers=experiment.workers,
+        collate_fn=list,
+        pin_memory=experiment.backbone.device.type == "cuda",
+    )
