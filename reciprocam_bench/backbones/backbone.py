@@ -1,5 +1,6 @@
 """A classifier split at one layer: what every explainer and metric works with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -135,7 +136,15 @@ class Backbone:
 
     def prepare(self, images: Tensor) -> Tensor:
         """Move images to the device, channels last in memory as the weights are."""
-        return images.to(self.device).contiguous(memory_format=torch.channels_last)
+        return self._moved(images).contiguous(memory_format=torch.channels_last)
+
+    def batch(self, images: Sequence[Tensor]) -> Tensor:
+        """Images ``(3, H, W)`` as a prepared batch; they are joined on the device, as what joins them is not pinned."""
+        return self.prepare(torch.stack([self._moved(image) for image in images]))
+
+    def _moved(self, images: Tensor) -> Tensor:
+        # From pinned memory without waiting, from other memory as ever. MPS may read the source too late.
+        return images.to(self.device, non_blocking=self.device.type != "mps")
 
     def chunk_size(self, bytes_each: int | None = None) -> int:
         """How many inputs fit the memory budget at once: at least 1, at most 64 on a CPU and 256 elsewhere.

@@ -76,7 +76,7 @@ def group_of(run: Run, work: Work, images: Images) -> Group | None:
     if not asked:
         return None
     with run.phases("forward"):
-        whole = forward_pass(experiment.backbone, torch.stack([image.tensor for _, image in images]))
+        whole = forward_pass(experiment.backbone, experiment.backbone.batch([image.tensor for _, image in images]))
         fp, trials = explain_trials(whole, [t for _, t in asked], [i for i, _ in asked])
     sizes = [images[i][1].size for i, _ in asked]
     scenes = Scenes([t.target for t in trials], sizes, experiment.preparation(protocol).geometry)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from reciprocam_bench.datasets.images import PreparedImage, PreparedImages, stretched_note
 from reciprocam_bench.engine.data_state import state_of
 from reciprocam_bench.engine.done import read_done
+from reciprocam_bench.engine.experiment import Experiment
 from reciprocam_bench.engine.judge import judge_batch
 from reciprocam_bench.engine.plan import Work, images_in_order, pending_rows, rows_in_order, skipped_in_order
 from reciprocam_bench.engine.progress import Progress
@@ -18,6 +19,7 @@ from reciprocam_bench.engine.run import Run
 from reciprocam_bench.engine.status import notes_of, with_notes
 from reciprocam_bench.engine.trials import left_out
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.protocols.protocol import Protocol
 from reciprocam_bench.runfolder.folder import RunFolder
 from reciprocam_bench.runfolder.parts import Parts
 from reciprocam_bench.runfolder.schema import ERROR, KEY, PENDING
@@ -132,13 +134,7 @@ def _read(run: Run, todo: list[Work], take: Callable[[Work], bool]) -> Iterator[
     for protocol in run.experiment.protocols:
         mine = [work for work in todo if work.batch.protocol == protocol]
         taken: list[Work] = []
-        loader: DataLoader = DataLoader(
-            PreparedImages([str(s.path) for w in mine for s in w.batch.samples], run.experiment.preparation(protocol)),
-            batch_sampler=_indices(mine, take, taken),
-            num_workers=run.experiment.workers,
-            collate_fn=list,
-        )
-        read = iter(loader)
+        read = iter(_loader(run.experiment, protocol, mine, _indices(mine, take, taken)))
         for number in itertools.count():
             with run.phases("read images"):
                 found = next(read, None)
@@ -156,3 +152,14 @@ def _indices(todo: list[Work], take: Callable[[Work], bool], taken: list[Work]) 
         if take(work):
             taken.append(work)
             yield places
+
+
+def _loader(experiment: Experiment, protocol: Protocol, todo: list[Work], indices: Iterable[list[int]]) -> DataLoader:
+    """Reads the images at the indices; workers read ahead, into memory that a GPU copies by itself."""
+    return DataLoader(
+        PreparedImages([str(s.path) for work in todo for s in work.batch.samples], experiment.preparation(protocol)),
+        batch_sampler=indices,
+        num_workers=experiment.workers,
+        collate_fn=list,
+        pin_memory=experiment.backbone.device.type == "cuda",
+    )

@@ -126,7 +126,9 @@ def _training_set(config: Config) -> Dataset:
 def _key(backbone: Backbone, dataset: Dataset, prepare: Preparation) -> str:
     images = hashlib.sha256("\n".join(s.id for s in dataset.samples).encode()).hexdigest()
     weights = backbone.weights.get("sha256", backbone.weights.get("source", ""))
-    return json.dumps([backbone.name, backbone.layer, weights, str(prepare), dataset.name, images])
+    precision = backbone.arithmetic.precision
+    other = [] if precision == "float32" else [precision]
+    return json.dumps([backbone.name, backbone.layer, weights, str(prepare), dataset.name, images, *other])
 
 
 def _compute_part(

@@ -35,6 +35,8 @@ WAITING = {
     **dict.fromkeys(("random", "smoothgradcam++", "sscam"), "pixels and classes"),
     # The decomposition's own check, inside torch's library; not seen on a pretended GPU.
     **dict.fromkeys(("eigencam", "eigengradcam"), "whether the decomposition converged"),
+    # Annotations may lack the class explained.
+    "oracle": "whether something is annotated",
     # Which norm is the block's first one is told by its values.
     "vitreciprocam": "which norm it is",
 }
@@ -94,7 +96,8 @@ def pretended(backbone: rb.Backbone) -> ForwardPass:
     halves = {"features": on_gpu(backbone.features), "head": on_gpu(backbone.head)}
     moved = replace(backbone, **halves, linear=linear, device=torch.device(GPU), memory_budget=1 << 16)
     images = torch.empty(3, 3, 16, 16, device=GPU)
-    return forward_pass(moved, images, torch.zeros(3, dtype=torch.int64, device=GPU))
+    fp = forward_pass(moved, images, torch.zeros(3, dtype=torch.int64, device=GPU))
+    return replace(fp, objects=torch.empty(3, 16, 16, device=GPU))
 
 
 def options(name: str, closed: bool) -> dict:

@@ -1,13 +1,17 @@
 """Fitting multi-label heads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
+from reciprocam_bench.backbones.arithmetic import Arithmetic
 from reciprocam_bench.backbones.fitted_head import load_linear_head, save_linear_head, with_linear_head
 from reciprocam_bench.cli import main
-from reciprocam_bench.config import FitHeadConfig, parse_config
+from reciprocam_bench.config import DatasetConfig, FitHeadConfig, parse_config
+from reciprocam_bench.datasets.registry import load_dataset
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.fitting import fit_head as module
 from reciprocam_bench.fitting.fit_linear import average_precision, fit_linear
@@ -142,3 +146,9 @@ def test_a_subset_is_one_of_the_judged_split_alone(data):
     assert len(module._training_set(parse_config(base, "c.yaml")).samples) == 9
     other = module._training_set(parse_config(base | {"fit_head": {"split": "test"}}, "c.yaml"))
     assert len(other.samples) == 225
+
+
+def test_features_of_another_precision_are_not_read_again(tiny, pictures):
+    backbones = [tiny, replace(tiny, arithmetic=Arithmetic("tf32")), replace(tiny, arithmetic=Arithmetic("bfloat16"))]
+    dataset = load_dataset(DatasetConfig.model_validate({"name": "folder", "root": str(pictures)}), None, 0)
+    assert len({module._key(backbone, dataset, None) for backbone in backbones}) == 3
