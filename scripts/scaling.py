@@ -150,6 +150,7 @@ def page(results: Path) -> str:
     measured = rates(results)
     large = simulation[simulation["batches"] > 1000]
     shown = measured.drop(columns="device").rename(columns={"all": "all, ms"})
+    reading, spread = 100 * (measured["read images"] / measured["all"]).max(), 100 * SCENARIOS[0].spread
     largest = measured[list(PHASES)].idxmax(axis=1)
     first = ", ".join(f"{phase} in {', '.join(measured['run'][largest == phase])}" for phase in dict.fromkeys(largest))
     return f"""# How it scales
@@ -171,16 +172,15 @@ Milliseconds for an image and method, on {measured["device"].iloc[0].partition("
 
 {to_markdown(shown.round(1))}
 The largest part: {first}. Reading
-images is {100 * (measured["read images"] / measured["all"]).max():.1f} % at most: `workers` matter where a device is that
-much faster.
+images is {reading:.1f} % at most: `workers` matter where a device is that much faster.
 Of the run folder's file system each process asks a few short writes and locks of one byte for each batch.
 
 ## How evenly batches are handed out
 
 Simulated ({about["repeats"]} times each, seed {about["seed"]}): each process takes the next batch that nobody has;
-costs of batches vary by {100 * SCENARIOS[0].spread:.0f} %; a process that dies does so at a random moment, and others do its
-batch when all are taken. Efficiency is the work needed in percent of what the processes could have done until the end,
-or until they died; the last column is a fixed share for each, as `--shard` gives.
+costs of batches vary by {spread:.0f} %; a process that dies does so at a random moment, and others do its batch when
+all are taken. Efficiency is the work needed in percent of what the processes could have done until the end, or until
+they died; the last column is a fixed share for each, as `--shard` gives.
 
 {to_markdown(simulation.round(1).astype(object).where(simulation.notna(), ""))}
 {processes(results / "scaling")}"""
