@@ -33,6 +33,10 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Replace the run that is in
 Format = Annotated[
     str | None, typer.Option("--format", "-f", help="markdown, latex, csv or terminal. [default: as stdout is]")
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Only every N-th batch, for job arrays: 1/N to N/N make the whole."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")]
 
 
@@ -104,7 +108,7 @@ def run_each(
         do(settings, folder, talk)
     else:
         each_backbone(settings, folder, talk, do)
-    if not quiet and this_rank().leads:
+    if parts and not quiet and this_rank().leads:
         show(folder, parts=parts)
 
 

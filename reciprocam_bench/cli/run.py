@@ -18,6 +18,7 @@ def command(
     device: options.Device = None,
     set: options.Set = None,
     fresh: options.Fresh = False,
+    shard: options.Shard = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Run an experiment: judge, time, and write the tables. A stopped run continues; a finished one can grow."""
@@ -26,11 +27,14 @@ def command(
     folder = options.run_folder(name, output, set)
     from reciprocam_bench.engine.complete import complete
     from reciprocam_bench.engine.ranks import this_rank
+    from reciprocam_bench.engine.shards import parse_shard
     from reciprocam_bench.reporting.summary import warnings_of, write_tables
 
+    part = parse_shard(shard) if shard else None
+
     def one(config: Config, path: Path, screen: "Screen") -> None:
-        complete(config, path, fresh=fresh, screen=screen, summarise=write_tables)
-        for line in warnings_of(path) if this_rank().leads else ():
+        complete(config, path, fresh=fresh, screen=screen, summarise=write_tables, shard=part)
+        for line in warnings_of(path) if this_rank().leads and not part else ():
             screen.say(f"note: {line}")
 
-    options.run_each(settings, folder, quiet, one, ("summary", "timing"))
+    options.run_each(settings, folder, quiet, one, () if part else ("summary", "timing"))

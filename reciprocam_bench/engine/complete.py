@@ -11,8 +11,9 @@ from reciprocam_bench.engine.environment import keep_threads
 from reciprocam_bench.engine.experiment import set_up
 from reciprocam_bench.engine.loop import judge
 from reciprocam_bench.engine.plan import plan
-from reciprocam_bench.engine.ranks import this_rank
+from reciprocam_bench.engine.ranks import Rank, this_rank
 from reciprocam_bench.engine.run import Run, Screen, open_run
+from reciprocam_bench.engine.shards import complete_shard
 from reciprocam_bench.engine.steps import Summarise
 from reciprocam_bench.engine.timing import is_timed
 from reciprocam_bench.engine.together import together
@@ -21,14 +22,19 @@ from reciprocam_bench.runfolder.parts import Parts
 from reciprocam_bench.runfolder.schema import SUMMARY, TIMING, TIMING_ROUNDS
 
 
-def complete(config: Config, path: Path, *, fresh: bool, screen: Screen, summarise: Summarise) -> None:
+def complete(
+    config: Config, path: Path, *, fresh: bool, screen: Screen, summarise: Summarise, shard: Rank | None = None
+) -> None:
     """Judge, summarise and time what the run folder does not hold yet; a run that is whole is only shown.
 
-    ``summarise`` makes the tables of the folder's rows, as soon as these are whole.
+    ``summarise`` makes the tables of the folder's rows, as soon as these are whole. With a ``shard`` only its batches
+    are judged.
     """
     keep_freed_memory()
     rank = this_rank()
-    if fresh and rank.count > 1:
+    if shard and rank.count > 1:
+        raise UserError("--shard is for processes that no launcher started; leave it out, or start without torchrun")
+    if fresh and (rank.count > 1 or shard):
         raise UserError("--fresh would remove what other processes have done; give --output another folder instead")
     experiment = set_up(config)
     if not fresh:
@@ -40,7 +46,9 @@ def complete(config: Config, path: Path, *, fresh: bool, screen: Screen, summari
             if rank.count == 1:
                 Parts(path).remove()
 
-    if rank.count == 1:
+    if shard and shard.count > 1:
+        complete_shard(experiment, path, shard, screen, summarise)
+    elif rank.count == 1:
         alone()
     else:
         together(experiment, path, rank, screen, summarise, alone)

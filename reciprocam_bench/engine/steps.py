@@ -1,6 +1,6 @@
 """The steps of a run, one after another: begin, judge and make the tables, time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reciprocam_bench.engine.against_float32 import compare_with_float32
@@ -38,10 +38,15 @@ def introduce(run: Run, todo: list[Work]) -> None:
 def make_tables(run: Run, todo: list[Work], summarise: Summarise) -> None:
     """Judge what is left, and make what is made of rows."""
     with run.recorded():
-        judge(run, todo)
-        summarise(run.folder.path)
-        draw(run)
+        put_together(run, summarise, todo)
     Parts(run.folder.path).clear()
+
+
+def put_together(run: Run, summarise: Summarise, todo: Sequence[Work] = ()) -> None:
+    """As `make_tables`, and leave the record and the parts as they are."""
+    judge(run, list(todo))
+    summarise(run.folder.path)
+    draw(run)
 
 
 def finish(run: Run, timed: bool) -> None:

@@ -40,11 +40,11 @@ def together(
     with ExitStack() as stack:
         with opened(path, fresh=False, processes=rank.count) as folder:
             parts = Parts(path)
-            ranks, todo, run = _enter(experiment, folder, rank, screen, stack)
+            ranks, todo, run = enter(experiment, folder, rank, screen, stack, talks=rank.leads)
             experiment = run.experiment  # with numbers where the config says auto
             part = parts.add() if todo else None
         if part is not None:
-            _judge_share(run, todo, RunFolder(part), stack.enter_context(parts.batches()))
+            judge_share(run, todo, RunFolder(part), stack.enter_context(parts.batches()))
             with open_run(experiment, path, False, screen, rank.count, known=True) as whole:
                 if parts.folders():
                     steps.make_tables(whole, plan(experiment, whole.done), summarise)
@@ -71,8 +71,8 @@ def _quiet(screen: Screen, rank: Rank) -> Screen:
     return replace(screen, quiet=True, say=lambda line: screen.say(f"{about}: {line}"))
 
 
-def _enter(
-    experiment: Experiment, folder: RunFolder, rank: Rank, screen: Screen, stack: ExitStack
+def enter(
+    experiment: Experiment, folder: RunFolder, rank: Rank, screen: Screen, stack: ExitStack, *, talks: bool
 ) -> tuple[Claims, list[Work], Run]:
     """Begin the launch, or join those of it that are there; the plan is the same for all."""
     parts = Parts(folder.path)
@@ -83,7 +83,7 @@ def _enter(
     run = started(experiment, folder, screen, rank.count, parts=first)
     experiment = run.experiment
     todo = plan(experiment, run.done)
-    if todo and rank.leads:
+    if todo and talks:
         steps.introduce(run, todo)
     if todo and first:
         steps.begin(run)
@@ -98,14 +98,15 @@ def _enter(
     return ranks, todo, replace(run, phases=Phases({}))
 
 
-def _judge_share(run: Run, todo: list[Work], part: RunFolder, batches: Claims) -> None:
+def judge_share(run: Run, todo: list[Work], part: RunFolder, batches: Claims, mine: list[Work] | None = None) -> None:
+    """Judge batches of a plan that nobody has into a part, until none are left; or those that are ``mine`` alone."""
     with progress_of(run, todo) as progress:
         share, loop = Share(todo, batches, progress), Loop(run, part, progress)
         loop.begin()
         try:
-            for work in loop.judge(todo, share.take):
+            for work in loop.judge(todo if mine is None else mine, share.take):
                 share.finish(work)
-            for left in share.left():
+            for left in share.left() if mine is None else ():
                 for work in loop.judge([left]):
                     share.finish(work)
         finally:

@@ -64,6 +64,10 @@ class RunFolder:
     def begin(self, config: str, environment: Mapping[str, Any]) -> None:
         """Write what makes the folder a run, or a run of another config."""
         self.write_environment(environment)
+        self.write_config(config)
+
+    def write_config(self, config: str) -> None:
+        """Replace ``config.yaml``, if it differs."""
         if not self.holds(config):
             write_whole(self.path / CONFIG, config)
 

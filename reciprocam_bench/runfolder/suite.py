@@ -36,7 +36,9 @@ def begin_suite(path: Path, names: Sequence[str]) -> None:
     check_place(path)
     if (path / CONFIG).exists():
         raise UserError(f"{path} holds a run of one network; give --output another folder for the suite")
-    write_into(path, SUITE, yaml.safe_dump({"runs": list(names)}, sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump({"runs": list(names)}, sort_keys=False, allow_unicode=True)
+    if not (path / SUITE).is_file() or (path / SUITE).read_bytes() != text.encode():  # shards would write it at once
+        write_into(path, SUITE, text)
 
 
 def check_single(path: Path) -> None:

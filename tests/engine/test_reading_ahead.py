@@ -17,7 +17,7 @@ from reciprocam_bench.datasets import images as images_module
 from reciprocam_bench.datasets.images import PreparedImage
 from reciprocam_bench.engine import loop
 from reciprocam_bench.engine.experiment import set_up
-from reciprocam_bench.engine.plan import make_batches
+from reciprocam_bench.engine.plan import Work, make_batches
 
 GPU = torch.device("meta")  # tensors without values stand for those of a GPU
 
@@ -47,10 +47,10 @@ def test_images_are_copied_without_waiting_and_joined_on_the_device(tiny: rb.Bac
 
 def test_only_a_gpu_gets_pinned_memory(pictures: Path) -> None:
     experiment = set_up(config(pictures))
-    batches = make_batches(experiment)
+    todo = [Work(batch, []) for batch in make_batches(experiment)]
     for device, pinned in (("cpu", False), ("cuda", True)):
         other = replace(experiment, backbone=replace(experiment.backbone, device=torch.device(device)))
-        assert loop._loader(other, experiment.protocols[0], batches).pin_memory is pinned
+        assert loop._loader(other, experiment.protocols[0], todo, [[0]]).pin_memory is pinned
 
 
 def test_pinning_leaves_images_and_reasons_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
