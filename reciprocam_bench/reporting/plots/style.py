@@ -36,6 +36,8 @@ _STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "rcam-bench",
 }
+_MANY = 14  # methods: beyond, panels stand in one line, as wide as the page
+_WIDE = 8.0  # inches
 _SIZE = re.compile(r' (?:width|height)="[\d.]+pt"')
 _IDS = re.compile(r'(\bid="|url\(#|href="#)')
 
@@ -49,6 +51,11 @@ class Plot:
     caption: str
     figure: Figure
 
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the whole width of a page."""
+        return self.figure.get_figwidth() > _WIDE
+
 
 def styled() -> Any:
     """The context in which figures are made and saved."""
@@ -60,12 +67,11 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def panels(count: int, methods: Sequence[str], most_columns: int = 2) -> tuple[Figure, list[Axes]]:
+def panels(count: int, methods: Sequence[str]) -> tuple[Figure, list[Axes]]:
     """Axes side by side whose rows are the methods, the first on top; names stand at the left alone."""
-    columns = min(count, most_columns)
+    columns = min(count, 2 if len(methods) <= _MANY else 5)
     lines = -(-count // columns)
-    height = lines * (0.26 * max(len(methods), 2) + 0.75)
-    figure = new_figure(2.4 + 2.3 * columns, height)
+    figure = new_figure(2.4 + 2.3 * columns, lines * (0.26 * max(len(methods), 2) + 0.75))
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
     axes = list(grid.ravel())
     for spare in axes[count:]:
@@ -81,8 +87,8 @@ def panels(count: int, methods: Sequence[str], most_columns: int = 2) -> tuple[F
 
 
 def look(place: int) -> dict[str, Any]:
-    """Colour and marker of the method at a place of the config: 42 before one comes again."""
-    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[(place // len(COLOURS) + place) % len(MARKERS)]}
+    """Colour and marker of the method at a place of a list: 42 before one comes again."""
+    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
 
 
 def save(plot: Plot, folder: Path, name: str) -> None:
