@@ -159,5 +159,5 @@ def _title(runs: Sequence[Run]) -> str:
 
 def _json(content: Any) -> str:
     """JSON that may stand in a script element: what could end it, or begin a comment, is written as an escape."""
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

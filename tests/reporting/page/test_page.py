@@ -92,9 +92,12 @@ def test_the_numbers_are_those_of_summary_csv(run: Path, page: str) -> None:
         cells = dict(zip(titles, found, strict=True))
         assert cells["method"] == [row["method"]] and cells["images"] == [row["images"]]
         for title, name in columns.items():
-            value, detail = cells[title]
+            value, detail, *published = cells[title]
             assert value == f"{float(row[name]):.2f}"
             assert detail == f"{float(row[f'{name}_low']):.2f} to {float(row[f'{name}_high']):.2f}"
+            known = row[f"{name}_published"]
+            assert published == ([f"published {float(known):.2f}"] if known else [])
+    assert sum(cell[-1].startswith("published") for cell in shown[1]) == 5  # gradcam's
 
 
 def test_bold_is_what_the_paired_comparison_tells(page: str) -> None:
