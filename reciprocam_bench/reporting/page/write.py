@@ -33,9 +33,11 @@ def write_page(folders: Sequence[Path]) -> Path:
 
     Raises ``UserError`` for folders that are no runs, are damaged, cannot stand together, or cannot be written.
     """
+    from reciprocam_bench.reporting.plots.style import CURE
+
     runs = read_runs(folders)
     page = render(runs)
-    write_into(folders[0], REPORT, page, "free the disk, or copy the run folder to where it can be written")
+    write_into(folders[0], REPORT, page, CURE)
     return folders[0] / REPORT
 
 

@@ -18,7 +18,7 @@ def trade_plot(summary: pd.DataFrame, timing: pd.DataFrame, metric: str, definit
     if len(both) < 2:
         return None
     up = definition.higher_is_better is not False
-    front = _front(both["median_ms"].to_numpy(float), both[metric].to_numpy(float), up)
+    front = front_of(both["median_ms"].to_numpy(float), both[metric].to_numpy(float), up)
     with styled():
         figure = new_figure(7.2, max(3.6, 0.22 * len(both) + 1))
         axes = figure.subplots()
@@ -75,15 +75,15 @@ def rounds_plot(rounds: pd.DataFrame) -> Plot | None:
     return Plot("rounds", "Timing rounds", caption, figure)
 
 
-def _front(times: np.ndarray, values: np.ndarray, up: bool) -> tuple[list[float], list[float]]:
-    """The points that no other beats in both, the fastest first."""
+def front_of(times: np.ndarray, values: np.ndarray, up: bool) -> tuple[list[float], list[float]]:
+    """The points that no other beats in both, the fastest first; the last value once more at the longest time."""
     x: list[float] = []
     y: list[float] = []
     for place in np.lexsort((-values if up else values, times)):
         if not y or (values[place] > y[-1] if up else values[place] < y[-1]):
             x.append(float(times[place]))
             y.append(float(values[place]))
-    return x, y
+    return [*x, float(times.max())], [*y, y[-1]]
 
 
 def _sparse(values: pd.Series) -> str:
