@@ -36,5 +36,18 @@ def command(
         complete(config, path, fresh=fresh, screen=screen, summarise=write_tables, shard=part)
         for line in warnings_of(path) if this_rank().leads and not part else ():
             screen.say(f"note: {line}")
+        if not quiet and this_rank().leads and not part:
+            _page(path, screen)
 
     options.run_each(settings, folder, quiet, one, () if part else ("summary", "timing"))
+
+
+def _page(path: Path, screen: "Screen") -> None:
+    """Write the page of a run; what keeps it from being written does not make the run fail."""
+    from reciprocam_bench.errors import UserError
+    from reciprocam_bench.reporting.page.write import write_page
+
+    try:
+        screen.say(f"page: {write_page([path])}")
+    except UserError as error:
+        screen.say(f"note: no page: {error}")

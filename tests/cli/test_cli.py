@@ -85,15 +85,25 @@ def test_run_prints_the_tables_and_says_where_they_are(cli: Cli, here: Path) -> 
     assert err.splitlines()[0] == "timm/test_resnet (none (random)) on cpu"
     assert "3 images of folder, 0 left out" in err
     assert "judging: 3/3 images" in err
-    assert err.splitlines()[-2] == "written to runs/tiny"
-    assert err.splitlines()[-1].startswith("note: the weights are random (weights: none): ")
+    assert err.splitlines()[-3] == "written to runs/tiny"
+    assert err.splitlines()[-2].startswith("note: the weights are random (weights: none): ")
+    assert err.splitlines()[-1] == "page: runs/tiny/report.html" and (here / "runs/tiny/report.html").is_file()
     assert (here / "runs/tiny/summary.csv").is_file()
     assert "${RCAM_TEST_PICTURES}" in (here / "runs/tiny/config.yaml").read_text()
 
     code, again, err = cli("run", "--config", "tiny")
     assert (code, again) == (0, out)
     assert err.splitlines()[0] == "runs/tiny holds this run, finished; --fresh runs it anew"
-    assert [line.partition(" (")[0] for line in err.splitlines()[1:]] == ["note: the weights are random"]
+    assert [line.partition(" (")[0] for line in err.splitlines()[1:-1]] == ["note: the weights are random"]
+
+
+def test_a_page_is_written_and_takes_no_parts(cli: Cli, here: Path) -> None:
+    cli("run", "tiny", "-q", "--set", "timing=null")
+    assert not Path("runs/tiny/report.html").exists()
+    assert cli("report", "runs/tiny", "--format", "html") == (0, "runs/tiny/report.html\n", "")
+    assert "random (weights: none)" in Path("runs/tiny/report.html").read_text("utf-8")
+    code, out, err = cli("report", "runs/tiny", "-f", "html", "--part", "timing")
+    assert (code, out) == (2, "") and "--part does not go with --format html" in err
 
 
 @pytest.mark.parametrize("words", [("tiny",), ("--config", "tiny"), ("tiny", "-c", "tiny")])

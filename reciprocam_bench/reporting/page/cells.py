@@ -22,11 +22,11 @@ Pairs = set[tuple[str, str, str, str]]
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, the number it sorts by (None: by its text), smaller text below it, and whether it is best or second."""
+    """A text, the number it sorts by (None: by its text), smaller lines below it, and whether it is best or second."""
 
     text: str
     value: float | None = None
-    detail: str = ""
+    details: tuple[str, ...] = ()
     mark: str = ""
 
 
@@ -97,10 +97,10 @@ def _value(row: dict, name: str, metric: MetricDefinition, group: pd.DataFrame, 
     if value is None or pd.isna(value):
         return Cell("", math.nan)
     low, high, published = (row.get(f"{name}{end}") for end in ("_low", "_high", "_published"))
-    detail = "" if low is None or high is None or pd.isna(low) else f"{fixed(low)} to {fixed(high)}"
+    details = [] if low is None or high is None or pd.isna(low) else [f"{fixed(low)} to {fixed(high)}"]
     if published is not None and not pd.isna(published):
-        detail += f"{'; ' if detail else ''}published {fixed(published)}"
-    return Cell(fixed(value), float(value), detail, _mark(row, name, metric, group, better))
+        details.append(f"published {fixed(published)}")
+    return Cell(fixed(value), float(value), tuple(details), _mark(row, name, metric, group, better))
 
 
 def _mark(row: dict, name: str, metric: MetricDefinition, group: pd.DataFrame, better: Pairs) -> str:

@@ -16,6 +16,7 @@ from reciprocam_bench.reporting.paper import printed_names
 from reciprocam_bench.reporting.paper_runs import runs_of
 from reciprocam_bench.reporting.report import checked, one_meaning, wanted_table
 from reciprocam_bench.reporting.summary import warnings_of
+from reciprocam_bench.reporting.verdicts import MISSING
 from reciprocam_bench.runfolder.doubt import busy
 from reciprocam_bench.runfolder.raw_maps import views
 from reciprocam_bench.runfolder.record import ROWS_CURE, RunRecord, read_record
@@ -67,10 +68,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Claims:
-    """A paper's claims beside the runs, and what a reader must know of these."""
+    """A paper's claims beside the runs, what a reader must know of these, and the claims that no run says a word on.
+
+    Attributes:
+        table: a row a claim and place that was measured.
+        places: how many rows each claim has in all, by its text.
+    """
 
     citation: str
     table: pd.DataFrame
+    places: dict[str, int]
     notes: list[str]
 
 
@@ -93,7 +100,10 @@ def claims_of(runs: Sequence[Run]) -> list[Claims]:
         paper = load_paper(name)
         placed = runs_of(paper, [run.record for run in runs])
         if placed.beside and paper.claims:
-            found.append(Claims(paper.citation, printed_names(paper, claims(paper, placed)), placed.notes))
+            table = printed_names(paper, claims(paper, placed))
+            places = table.groupby("claim", sort=False).size().to_dict()
+            measured = table[(table["verdict"] != MISSING) | table["ours"].notna()]
+            found.append(Claims(paper.citation, measured, {str(k): int(v) for k, v in places.items()}, placed.notes))
     return found
 
 

@@ -18,14 +18,14 @@ from reciprocam_bench.runfolder.schema import MetricDefinition
 MOST_IMAGES = 600  # of a run: a page must open at once
 _MOST_METRICS = 6
 _FINEST = 16  # cells of a map along a side
-_PICTURE_BYTES = 1_600_000  # of a page
+PICTURE_BYTES = 2_400_000  # of all galleries of a page
 _SIDES = (160, 128, 96, 72)
 
 Key = tuple[str, str, int]  # image, category, class
 Entry = dict[str, Any]
 
 
-def gallery(run: Run, protocol: str, budget: int = _PICTURE_BYTES) -> dict[str, Any] | None:
+def gallery(run: Run, protocol: str, budget: int = PICTURE_BYTES) -> dict[str, Any] | None:
     """All images under a protocol with what each method made of them; None where no map was judged.
 
     Beyond 600 those with pictures, and those where the main metric is best, worst, or most disputed, stand for all.

@@ -14,8 +14,8 @@ from markupsafe import Markup
 from reciprocam_bench.config import dump_config
 from reciprocam_bench.reporting.page.card import card
 from reciprocam_bench.reporting.page.cells import Table, from_readable, summary_table
-from reciprocam_bench.reporting.page.collect import Run, claims_of, read_runs
-from reciprocam_bench.reporting.page.gallery import gallery
+from reciprocam_bench.reporting.page.collect import Claims, Run, claims_of, read_runs
+from reciprocam_bench.reporting.page.gallery import PICTURE_BYTES, gallery
 from reciprocam_bench.reporting.tables import readable_claims, readable_comparison, readable_timing
 from reciprocam_bench.runfolder.disk import write_into
 from reciprocam_bench.runfolder.schema import PLOTS, REPORT
@@ -33,9 +33,11 @@ def write_page(folders: Sequence[Path]) -> Path:
 
     Raises ``UserError`` for folders that are no runs, are damaged, cannot stand together, or cannot be written.
     """
+    from reciprocam_bench.reporting.plots.style import CURE
+
     runs = read_runs(folders)
     page = render(runs)
-    write_into(folders[0], REPORT, page, "free the disk, or copy the run folder to where it can be written")
+    write_into(folders[0], REPORT, page, CURE)
     return folders[0] / REPORT
 
 
@@ -49,7 +51,8 @@ def render(runs: Sequence[Run]) -> str:
         lstrip_blocks=True,
     )
     script = (_FILES / "page.js").read_text("utf-8")
-    galleries = [g for run in runs for protocol in run.protocols if (g := gallery(run, protocol)) is not None]
+    shown = [(run, protocol) for run in runs for protocol in run.protocols]
+    galleries = [g for one in shown if (g := gallery(*one, PICTURE_BYTES // len(shown))) is not None]
     colours = _colour_maps() if galleries else {}
     return environment.get_template("page.html.j2").render(
         title=_title(runs),
@@ -59,12 +62,22 @@ def render(runs: Sequence[Run]) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
         notes=[(run.name, run.notes) for run in runs if run.notes],
         summary=summary_table(runs) if any(len(run.summary) for run in runs) else None,
-        claims=[(c.citation, from_readable(readable_claims(c.table), c.citation), c.notes) for c in claims_of(runs)],
+        claims=[(c.citation, list(_claims(c)), c.notes) for c in claims_of(runs)],
         runs=[_of_run(run, place) for place, run in enumerate(runs)],
         several=len(runs) > 1,
         galleries=galleries,
         data=Markup(_json({"galleries": galleries, "colours": colours})),
     )
+
+
+def _claims(found: Claims) -> Iterator[tuple[str, Table | None, int]]:
+    """Each claim: its text, what was measured of it, and how many places were not."""
+    for text, places in found.places.items():
+        part = found.table[found.table["claim"] == text]
+        table = readable_claims(part).drop(columns="claim") if len(part) else None
+        if table is not None:
+            table.insert(0, "verdict", table.pop("verdict"))
+        yield text, None if table is None else from_readable(table, text), places - len(part)
 
 
 def _of_run(run: Run, place: int) -> dict[str, Any]:
@@ -102,7 +115,7 @@ def _drawn(run: Run, place: int) -> Iterator[dict[str, Any]]:
         save(plot, run.record.path / PLOTS, name)
         title = f"{plot.title} ({protocol})" if protocol and several else plot.title
         svg = Markup(inline(plot, f"r{place}-{name}"))
-        yield {"id": f"r{place}-{name}", "title": title, "caption": plot.caption, "svg": svg}
+        yield {"id": f"r{place}-{name}", "title": title, "caption": plot.caption, "svg": svg, "wide": plot.wide}
 
 
 def _plots(run: Run) -> Iterator[tuple[str, "Plot"]]:
@@ -148,5 +161,5 @@ def _title(runs: Sequence[Run]) -> str:
 
 def _json(content: Any) -> str:
     """JSON that may stand in a script element: what could end it, or begin a comment, is written as an escape."""
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

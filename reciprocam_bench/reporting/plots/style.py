@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.disk import write_into
 
 # Okabe and Ito's colours, told apart by all kinds of eyes, on white and on black; without black and yellow.
@@ -18,6 +20,9 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#8a8a8a"
 INK = "#1b1b1e"  # in a page the colour of its text
+
+# What to do where a page or its plots cannot be written.
+CURE = "free the disk, or copy the run folder to where it can be written"
 
 _STYLE: Any = {
     "font.size": 9,
@@ -36,6 +41,8 @@ _STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "rcam-bench",
 }
+_MANY = 14  # methods: beyond, panels stand in one line, as wide as the page
+_WIDE = 8.0  # inches
 _SIZE = re.compile(r' (?:width|height)="[\d.]+pt"')
 _IDS = re.compile(r'(\bid="|url\(#|href="#)')
 
@@ -49,6 +56,19 @@ class Plot:
     caption: str
     figure: Figure
 
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the whole width of a page."""
+        return self.figure.get_figwidth() > _WIDE
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as SVG, drawn once: to draw is what a page takes its time for."""
+        buffer = io.StringIO()
+        with styled():
+            self.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        return buffer.getvalue()
+
 
 def styled() -> Any:
     """The context in which figures are made and saved."""
@@ -60,12 +80,11 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def panels(count: int, methods: Sequence[str], most_columns: int = 2) -> tuple[Figure, list[Axes]]:
+def panels(count: int, methods: Sequence[str]) -> tuple[Figure, list[Axes]]:
     """Axes side by side whose rows are the methods, the first on top; names stand at the left alone."""
-    columns = min(count, most_columns)
+    columns = min(count, 2 if len(methods) <= _MANY else 5)
     lines = -(-count // columns)
-    height = lines * (0.26 * max(len(methods), 2) + 0.75)
-    figure = new_figure(2.4 + 2.3 * columns, height)
+    figure = new_figure(2.4 + 2.3 * columns, lines * (0.26 * max(len(methods), 2) + 0.75))
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
     axes = list(grid.ravel())
     for spare in axes[count:]:
@@ -81,8 +100,8 @@ def panels(count: int, methods: Sequence[str], most_columns: int = 2) -> tuple[F
 
 
 def look(place: int) -> dict[str, Any]:
-    """Colour and marker of the method at a place of the config: 42 before one comes again."""
-    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[(place // len(COLOURS) + place) % len(MARKERS)]}
+    """Colour and marker of the method at a place of a list: 42 before one comes again."""
+    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
 
 
 def save(plot: Plot, folder: Path, name: str) -> None:
@@ -90,22 +109,18 @@ def save(plot: Plot, folder: Path, name: str) -> None:
     with styled():
         drawn = io.BytesIO()
         plot.figure.savefig(drawn, format="png", dpi=160)
-        write_into(folder, f"{name}.svg", _svg(plot))
-    (folder / f"{name}.png").write_bytes(drawn.getvalue())
+    write_into(folder, f"{name}.svg", plot.svg, CURE)
+    path = folder / f"{name}.png"
+    try:
+        path.write_bytes(drawn.getvalue())
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}; {CURE}") from None
 
 
 def inline(plot: Plot, prefix: str) -> str:
     """The plot as an SVG element for a page: in the colour of its text, ids begun with ``prefix``, as wide as fits."""
-    with styled():
-        text = _svg(plot)
-    text = text[text.index("<svg") :]
+    text = plot.svg[plot.svg.index("<svg") :]
     widest = f'<svg style="max-width: {7 * plot.figure.get_figwidth():.0f}rem"'
     text = widest + _SIZE.sub("", text, count=2).removeprefix("<svg")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     return _IDS.sub(rf"\1{prefix}-", text.replace(INK, "currentColor"))
-
-
-def _svg(plot: Plot) -> str:
-    buffer = io.StringIO()
-    plot.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return buffer.getvalue()

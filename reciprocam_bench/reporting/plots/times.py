@@ -7,6 +7,7 @@ from reciprocam_bench.reporting.plots.style import BLUE, GREY, ORANGE, Plot, loo
 from reciprocam_bench.runfolder.schema import FORWARD, SCOPES, MetricDefinition
 
 _END_TO_END = SCOPES[1]
+_MOST_NAMES = 6
 
 
 def trade_plot(summary: pd.DataFrame, timing: pd.DataFrame, metric: str, definition: MetricDefinition) -> Plot | None:
@@ -16,16 +17,15 @@ def trade_plot(summary: pd.DataFrame, timing: pd.DataFrame, metric: str, definit
     both = summary.merge(timed.drop_duplicates("method"), on="method", suffixes=("", "_timed")).dropna(subset=[metric])
     if len(both) < 2:
         return None
-    places = {method: place for place, method in enumerate(summary["method"])}
     up = definition.higher_is_better is not False
-    front = _front(both["median_ms"].to_numpy(float), both[metric].to_numpy(float), up)
+    front = front_of(both["median_ms"].to_numpy(float), both[metric].to_numpy(float), up)
     with styled():
         figure = new_figure(7.2, max(3.6, 0.22 * len(both) + 1))
         axes = figure.subplots()
         axes.step(*front, where="post", color=GREY, linewidth=1, linestyle="--", label="Pareto front")
-        for row in both.to_dict("records"):
+        for place, row in enumerate(both.to_dict("records")):
             x, y = row["median_ms"], row[metric]
-            style = look(places[row["method"]])
+            style = look(place)
             axes.hlines(y, row["q25_ms"], row["q75_ms"], color=style["color"], linewidth=1)
             axes.vlines(x, row[f"{metric}_low"], row[f"{metric}_high"], color=style["color"], linewidth=1)
             axes.plot(x, y, linestyle="none", label=row["method"], markersize=6.5, alpha=0.85, **style)
@@ -43,7 +43,8 @@ def trade_plot(summary: pd.DataFrame, timing: pd.DataFrame, metric: str, definit
     caption += (
         "Upright lines: 95 % intervals; level lines: quartiles of the calls. The value axis does not begin at zero."
     )
-    caption += f" Not timed: {', '.join(missing)}." if missing else ""
+    if missing:
+        caption += f" Not timed: {', '.join(missing) if len(missing) <= _MOST_NAMES else f'{len(missing)} methods'}."
     return Plot("trade", f"{definition.title} against time", caption, figure)
 
 
@@ -74,15 +75,15 @@ def rounds_plot(rounds: pd.DataFrame) -> Plot | None:
     return Plot("rounds", "Timing rounds", caption, figure)
 
 
-def _front(times: np.ndarray, values: np.ndarray, up: bool) -> tuple[list[float], list[float]]:
-    """The points that no other beats in both, the fastest first."""
+def front_of(times: np.ndarray, values: np.ndarray, up: bool) -> tuple[list[float], list[float]]:
+    """The points that no other beats in both, the fastest first; the last value once more at the longest time."""
     x: list[float] = []
     y: list[float] = []
     for place in np.lexsort((-values if up else values, times)):
         if not y or (values[place] > y[-1] if up else values[place] < y[-1]):
             x.append(float(times[place]))
             y.append(float(values[place]))
-    return x, y
+    return [*x, float(times.max())], [*y, y[-1]]
 
 
 def _sparse(values: pd.Series) -> str:

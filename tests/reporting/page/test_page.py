@@ -92,9 +92,12 @@ def test_the_numbers_are_those_of_summary_csv(run: Path, page: str) -> None:
         cells = dict(zip(titles, found, strict=True))
         assert cells["method"] == [row["method"]] and cells["images"] == [row["images"]]
         for title, name in columns.items():
-            value, detail = cells[title]
+            value, detail, *published = cells[title]
             assert value == f"{float(row[name]):.2f}"
-            assert detail.split("; ")[0] == f"{float(row[f'{name}_low']):.2f} to {float(row[f'{name}_high']):.2f}"
+            assert detail == f"{float(row[f'{name}_low']):.2f} to {float(row[f'{name}_high']):.2f}"
+            known = row[f"{name}_published"]
+            assert published == ([f"published {float(known):.2f}"] if known else [])
+    assert sum(cell[-1].startswith("published") for cell in shown[1]) == 5  # gradcam's
 
 
 def test_bold_is_what_the_paired_comparison_tells(page: str) -> None:
@@ -193,3 +196,16 @@ def test_a_run_of_one_method_says_why_nothing_is_compared(tmp_path: Path) -> Non
 def test_a_page_of_the_same_files_is_the_same(tmp_path: Path) -> None:
     run = folder(tmp_path / "run")
     assert write_page([run]).read_bytes() == write_page([run]).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["plots", "plots/metrics.png", "report.html"])
+def test_what_stands_in_the_way_is_told(tmp_path: Path, place: str) -> None:
+    run = write(tmp_path / "run", rows({"cam": values(5)}))
+    write_tables(run)
+    if place == "plots":
+        (run / place).write_text("a file where the folder should be")
+    else:
+        (run / place).mkdir(parents=True)
+    with pytest.raises(UserError, match=f"{place}.* cannot be written: .*; free the disk, or copy the run folder"):
+        write_page([run])

@@ -5,10 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_runs
+from PIL import Image
+from safetensors.numpy import save_file
+from small_runs import rows, values, write
 
 from reciprocam_bench.reporting.page.write import write_page
+from reciprocam_bench.reporting.summary import write_tables
+from reciprocam_bench.runfolder.raw_maps import drawn_path
 
 webdriver: Any = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (the extra dev)")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -132,3 +138,26 @@ def test_nothing_is_wider_than_the_window(opened: Any, width: int) -> None:
         assert opened.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_five_hundred_images_of_six_methods_are_below_5_mb_and_open_within_2_s(browser: Any, tmp_path: Path) -> None:
+    methods = ["cam", "gradcam", "gradcam++", "scorecam", "reciprocam", "layercam"]
+    run = write(tmp_path / "run", rows({method: values(500, seed) for seed, method in enumerate(methods)}))
+    write_tables(run)
+    rng = np.random.default_rng(0)
+    for i in range(500):
+        path = drawn_path(run, "poppi-2021", f"{i:03d}.png", 1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({method: rng.random((14, 14), dtype=np.float32) for method in methods}, path)
+        noise = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((160, 160)).save(path.with_suffix(".jpg"), quality=80)
+    page = write_page([run])
+    assert page.stat().st_size < 5_000_000
+    browser.get(page.as_uri())
+    assert texts(browser, "#g-count")[0] == "500 of 500 images and classes"  # none without a picture
+    took = []
+    for _ in range(3):  # the machine may have other work
+        browser.refresh()
+        took.append(browser.execute_script("return performance.getEntriesByType('navigation')[0].loadEventEnd"))
+    assert 0 < min(took) < 2000
+    assert browser.get_log("browser") == []

@@ -46,7 +46,7 @@
   // Gallery.
   const { galleries, colours } = JSON.parse(byId("data").textContent);
   if (!galleries.length) return;
-  const AT_ONCE = 12, SIDE = 160;
+  const SIDE = 160;
   const input = (name) => byId("g-" + name);
   const list = byId("cards-of-images");
   let shown = [], drawn = 0;
@@ -101,8 +101,9 @@
 
   const more = () => {
     const g = current();
-    for (const image of shown.slice(drawn, drawn + AT_ONCE)) list.append(card(g, image));
-    drawn = Math.min(drawn + AT_ONCE, shown.length);
+    const count = Math.max(3, Math.min(12, Math.floor(96 / methodsShown(g).length)));
+    for (const image of shown.slice(drawn, drawn + count)) list.append(card(g, image));
+    drawn = Math.min(drawn + count, shown.length);
     input("more").hidden = drawn >= shown.length;
   };
 
@@ -114,7 +115,8 @@
     const label = image.label !== "" && image.label !== String(image.explained) ? `, labelled: class ${image.label}` : "";
     const also = image.class === `class ${image.explained}` ? "" : `, class ${image.explained}`;
     box.append(make("p", `explained: ${image.class}${also}${p}${wrong}${label}`));
-    const maps = make("div", undefined, "maps");
+    const bare = !image.picture && !image.of.some((of) => of && of.map);
+    const maps = make("div", undefined, bare ? "maps bare" : "maps");
     let source = null;
     if (image.picture) {
       const cell = make("div");
@@ -124,12 +126,12 @@
       cell.append(source, make("b", "image"));
       maps.append(cell);
     }
-    for (const i of methodsShown(g)) if (image.of[i]) maps.append(ofMethod(g, g.methods[i], image.of[i], source));
+    for (const i of methodsShown(g)) if (image.of[i]) maps.append(ofMethod(g, g.methods[i], image.of[i], source, bare));
     box.append(maps);
     return box;
   };
 
-  const ofMethod = (g, method, of, source) => {
+  const ofMethod = (g, method, of, source, bare) => {
     const cell = make("div");
     if (of.map) {
       const canvas = make("canvas");
@@ -139,7 +141,7 @@
       const draw = () => paint(canvas, of.map, source);
       if (source && !source.complete) source.addEventListener("load", draw); else draw();
       cell.append(canvas);
-    } else {
+    } else if (!bare) {
       cell.append(make("div", of.status === "ok" ? "map not kept" : "no map to draw", "none"));
     }
     cell.append(make("b", method));

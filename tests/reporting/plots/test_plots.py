@@ -1,0 +1,69 @@
+"""Plots of run folders: what they draw, and how they stand in a page."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reciprocam_bench.reporting.plots.quality import differences_plot, metrics_plot
+from reciprocam_bench.reporting.plots.style import inline, look
+from reciprocam_bench.reporting.plots.times import front_of, rounds_plot
+from reciprocam_bench.runfolder.schema import MetricDefinition
+
+ADCC = MetricDefinition(title="ADCC $x$ <b>", higher_is_better=True, columns=["adcc"])
+
+
+def summary(methods: int) -> pd.DataFrame:
+    value = np.linspace(98, 99.9, methods)
+    names = [f"method_{i}$^2$<i>" for i in range(methods)]
+    cells = {"method": names, "adcc": value, "adcc_low": value - 1, "adcc_high": np.minimum(value + 1, 100)}
+    return pd.DataFrame({**cells, "adcc_published": np.nan})
+
+
+def test_the_front_is_of_what_nothing_beats_in_both() -> None:
+    times, values = np.array([4.0, 1.0, 2.0, 3.0, 1.0]), np.array([9.0, 5.0, 4.0, 8.0, 3.0])
+    assert front_of(times, values, up=True) == ([1, 3, 4, 4], [5, 8, 9, 9])
+    assert front_of(times, values, up=False) == ([1, 4], [3, 3])
+
+
+def test_42_methods_look_different() -> None:
+    assert len({tuple(look(place).values()) for place in range(42)}) == 42
+
+
+@pytest.mark.parametrize("methods", [2, 20])
+def test_a_plot_in_a_page_is_well_formed_sized_by_it_and_in_its_ink(methods: int) -> None:
+    plot = metrics_plot(summary(methods), {"adcc": ADCC})
+    assert plot is not None
+    svg = inline(plot, "r0")
+    root = ElementTree.fromstring(svg)
+    assert "width" not in root.attrib and "viewBox" in root.attrib and "currentColor" in svg
+    ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+    assert all(i.startswith("r0-") for i in ids) and len(set(ids)) == len(ids)
+    assert set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg)) <= set(ids)
+    left, right = plot.figure.axes[0].get_xlim()
+    assert right < 101 and right - left >= 3.4  # 100 ends the axis
+
+
+def test_of_many_pairs_those_with_the_best_are_drawn_and_told_ones_are_filled() -> None:
+    names = [f"m{i}" for i in range(9)]
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
+    table = pd.DataFrame(pairs, columns=["method", "against"])
+    place = {name: float(i) for i, name in enumerate(names)}
+    table["value"], table["against_value"] = table["method"].map(place), table["against"].map(place)
+    table["difference"] = table["value"] - table["against_value"]
+    table = table.assign(low=table["difference"] - 1, high=table["difference"] + 1, metric="adcc")
+    table["verdict"] = np.where(table["difference"] > 2, "better", "cannot be told")
+    plot = differences_plot(table, "adcc", ADCC)
+    assert plot is not None and plot.caption.startswith("Only pairs with m8, which has the best value.")
+    (axes,) = plot.figure.axes
+    assert len(axes.get_yticks()) == 8
+    told, open_ = (line for line in axes.lines if line.get_marker() == "o")
+    assert (len(told.get_xdata()), len(open_.get_xdata())) == (6, 2) and open_.get_markerfacecolor() == "none"
+
+
+def test_nothing_to_draw_is_no_plot() -> None:
+    assert metrics_plot(summary(2).assign(adcc=np.nan), {"adcc": ADCC}) is None
+    rounds = pd.DataFrame({"method": ["a"], "scope": ["explainer"], "batch_size": [1], "wall_ms": [1.0]})
+    assert rounds_plot(rounds) is None
