@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from reciprocam_bench.cli import check, compare, explain, fit_head, ls, report, run, time, validate
+from reciprocam_bench.cli import check, compare, explain, export, fit_head, ls, report, run, time, validate
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.version import __version__
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for verb in (run, time, report, compare, check, explain, fit_head, ls, validate):
+for verb in (run, time, report, compare, check, explain, export, fit_head, ls, validate):
     app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 
 
