@@ -6,7 +6,12 @@ from pathlib import Path
 from reciprocam_bench.reporting.report import report
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "results" / "README.md", ROOT / "docs" / "known_truth.md")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "results" / "README.md",
+    ROOT / "docs" / "known_truth.md",
+    ROOT / "docs" / "export.md",
+)
 
 
 def with_tables(page: str, results: Path) -> str:

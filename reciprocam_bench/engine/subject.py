@@ -62,11 +62,12 @@ class Asked:
         network = {"model": self.model} if self.factory is None else {"factory": self.factory}
         # At the image there are no features to look at: the network is only called.
         at_image = self.values.get("backbone.layer") == "image"
+        is_onnx = (self.model or "").startswith("onnx:")
         data = {
             "backbone": network,
             "dataset": {"name": "folder", "root": "."},
             "preprocess": "model",
-            "methods": ["blackboxreciprocam"] if at_image else ["gradcam", "reciprocam"],
+            "methods": ["blackboxreciprocam"] if at_image else ["exported"] if is_onnx else ["gradcam", "reciprocam"],
         }
         notes = apply_overrides(data, overrides)
         return Loaded(parse_config(data, self.verb), notes)

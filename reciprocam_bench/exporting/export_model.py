@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,11 +36,20 @@ class Exported:
     Attributes:
         path: where.
         metadata: what it says of itself.
+        relative: the largest difference from PyTorch as a share of the largest logit, of that of each raw map, and of
+            that of the features, by output.
         shapes: of inputs and outputs for a batch of 3, by name.
     """
 
     path: Path
     metadata: FileMetadata
+    relative: dict[str, float]
+    shapes: dict[str, tuple[int, ...]]
+
+
+class _Comparison(NamedTuple):
+    difference: dict[str, float]
+    relative: dict[str, float]
     shapes: dict[str, tuple[int, ...]]
 
 
@@ -79,15 +88,13 @@ def export(
             program = _program(model, _inputs(model, backbone, side, 2), backbone.name)
             save = _saver(path.suffix, program, model, metadata.model)
             save(draft, metadata)
-            difference, shapes = _compare(
-                model, _runner(draft, model), [_inputs(model, backbone, side, n) for n in _BATCHES]
-            )
-            metadata = metadata.model_copy(update={"difference": difference})
+            found = _compare(model, _runner(draft, model), [_inputs(model, backbone, side, n) for n in _BATCHES])
+            metadata = metadata.model_copy(update={"difference": found.difference})
             save(draft, metadata)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    return Exported(path, metadata, shapes)
+    return Exported(path, metadata, found.relative, found.shapes)
 
 
 def _side(backbone: Backbone) -> int:
@@ -162,36 +169,32 @@ def _runner(path: Path, model: ExplainedModel) -> Run:
         return lambda given: list(loaded(*given))
     (inputs, outputs), session = _names(model), open_session(path, str(path))
 
-    def run(given: tuple[Tensor, ...]) -> list[Tensor]:
-        named = {name: tensor.numpy() for name, tensor in zip(inputs, given, strict=True)}
-        return [torch.from_numpy(array) for array in session.run(outputs, named)]
-
-    return run
+    return lambda given: session.run_for(dict(zip(inputs, given, strict=True)), outputs)
 
 
-def _compare(
-    model: ExplainedModel, run: Run, batches: list[tuple[Tensor, ...]]
-) -> tuple[dict[str, float], dict[str, tuple[int, ...]]]:
-    """The largest difference of each output, and shapes of the last batch; ``UserError`` where one is too large."""
-    names, outputs = _names(model)
-    difference, shapes = dict.fromkeys(outputs, 0.0), {}
-    for inputs in batches:
+def _compare(model: ExplainedModel, run: Run, batches: list[tuple[Tensor, ...]]) -> _Comparison:
+    """Run the file beside the module; ``UserError`` where an output differs by too much."""
+    inputs, outputs = _names(model)
+    found = _Comparison(dict.fromkeys(outputs, 0.0), dict.fromkeys(outputs, 0.0), {})
+    for batch in batches:
         with torch.no_grad():
-            wanted = dict(zip(outputs, model(*inputs), strict=True))
-        found = dict(zip(outputs, run(inputs), strict=True))
-        shapes = {name: tuple(t.shape) for name, t in [*zip(names, inputs, strict=True), *found.items()]}
-        for name in outputs:
-            if found[name].shape != wanted[name].shape:
-                raise UserError(f"the exported {name} are {tuple(found[name].shape)}, not {tuple(wanted[name].shape)}")
-            error = (found[name] - wanted[name]).abs()
-            allowed = TOLERANCE * (_scale_of_maps(model, inputs) if name == MAPS else wanted[name].abs().max())
-            if not bool((error <= allowed).all()):
+            wanted = model(*batch)
+        given = run(batch)
+        for name, ours, theirs in zip(outputs, wanted, given, strict=True):
+            if ours.shape != theirs.shape:
+                raise UserError(f"the exported {name} are {tuple(theirs.shape)}, not {tuple(ours.shape)}")
+            error = (theirs - ours).abs()
+            share = float((error / (_scale_of_maps(model, batch) if name == MAPS else ours.abs().max())).max())
+            if not share <= TOLERANCE:
                 raise UserError(
-                    f"the exported model is not kept: its {name} differ from PyTorch by {float(error.max()):.2g}, more "
-                    f"than {TOLERANCE:g} of their largest value"
+                    f"the exported model is not kept: its {name} differ from PyTorch by {float(error.max()):.2g}, "
+                    f"{share:.2g} of their largest value, and {TOLERANCE:g} is allowed"
                 )
-            difference[name] = max(difference[name], float(error.max()))
-    return difference, shapes
+            found.difference[name] = max(found.difference[name], float(error.max()))
+            found.relative[name] = max(found.relative[name], share)
+        tensors = [*zip(inputs, batch, strict=True), *zip(outputs, given, strict=True)]
+        found.shapes.update({name: tuple(tensor.shape) for name, tensor in tensors})
+    return found
 
 
 def _scale_of_maps(model: ExplainedModel, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -203,11 +206,12 @@ def _scale_of_maps(model: ExplainedModel, inputs: tuple[Tensor, ...]) -> Tensor:
             raw = model(*inputs)[1]
     finally:
         model.form = form
-    largest = raw.abs().amax((-2, -1), keepdim=True)
+    tiny = torch.finfo(raw.dtype).tiny
+    largest = raw.abs().amax((-2, -1), keepdim=True).clamp(min=tiny)
     if not form.normalise:
         return largest
     height = raw.amax((-2, -1), keepdim=True) - raw.amin((-2, -1), keepdim=True)
-    return largest / height.clamp(min=torch.finfo(raw.dtype).tiny)
+    return largest / height.clamp(min=tiny)
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ WAITING = {
 }
 # Run the network again at other layers, whose cuts no pretended network has.
 ELSEWHERE = {"fusedreciprocam", "refinecam"}
-METHODS = sorted(EXPLAINERS.all().keys() - ELSEWHERE - {"vitreciprocam"})
+METHODS = sorted(EXPLAINERS.all().keys() - ELSEWHERE - {"vitreciprocam", "exported"})
 UNSEEN = {"eigencam", "eigengradcam"}
 
 
