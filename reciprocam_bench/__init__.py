@@ -16,17 +16,21 @@ if TYPE_CHECKING:
     from reciprocam_bench.errors import UserError
     from reciprocam_bench.explainers.forward_pass import ForwardPass
     from reciprocam_bench.explainers.registry import explainer
+    from reciprocam_bench.exporting.explained_model import ExplainedModel
+    from reciprocam_bench.exporting.export_model import export
     from reciprocam_bench.helpers import min_max, on_picture, overlay, preprocess, read_picture
     from reciprocam_bench.metrics.registry import metric
 
 _HOMES = {
     "Backbone": "reciprocam_bench.backbones.backbone",
+    "ExplainedModel": "reciprocam_bench.exporting.explained_model",
     "ForwardPass": "reciprocam_bench.explainers.forward_pass",
     "Preprocessing": "reciprocam_bench.backbones.backbone",
     "UserError": "reciprocam_bench.errors",
     "evaluate": "reciprocam_bench.api",
     "explain": "reciprocam_bench.api",
     "explainer": "reciprocam_bench.explainers.registry",
+    "export": "reciprocam_bench.exporting.export_model",
     "load_backbone": "reciprocam_bench.backbones.load",
     "metric": "reciprocam_bench.metrics.registry",
     "min_max": "reciprocam_bench.helpers",
@@ -39,6 +43,7 @@ _HOMES = {
 
 __all__ = [
     "Backbone",
+    "ExplainedModel",
     "ForwardPass",
     "Preprocessing",
     "UserError",
@@ -46,6 +51,7 @@ __all__ = [
     "evaluate",
     "explain",
     "explainer",
+    "export",
     "load_backbone",
     "metric",
     "min_max",

@@ -33,7 +33,7 @@ class BackboneConfig(Strict):
     """Which network, which weights, and where it is split."""
 
     model: str = Field(
-        description="library/name: torchvision/resnet50, timm/resnet50.tv_in1k; beside a factory, the name in tables"
+        description="library/name: torchvision/resnet50, timm/resnet50.tv_in1k; onnx:PATH; the name beside a factory"
     )
     factory: str | None = Field(None, description="package.module:function that makes a network of your own")
     options: dict[str, Any] = Field({}, description="the factory's keyword arguments")
@@ -43,7 +43,9 @@ class BackboneConfig(Strict):
     num_classes: int | None = Field(None, ge=1, le=1_000_000, description="outputs of a weights file of your own")
     multi_label: bool = Field(False, description="the outputs do not exclude one another: sigmoid, not softmax")
     class_names: list[str] | str | None = Field(None, description="a name for each output, or a file with one a line")
-    channels: Literal[1, 3] | None = Field(None, description="of the images the factory's network takes: grey or RGB")
+    channels: Literal[1, 3] | None = Field(
+        None, description="of the images the network takes (factory, onnx): grey or RGB"
+    )
     mean: Statistics | None = Field(None, description="of each channel of those images, of values from 0 to 1")
     std: Deviations | None = Field(None, description="as mean")
     size: int | None = Field(
@@ -64,7 +66,7 @@ class BackboneConfig(Strict):
         if self.factory is not None and self.num_classes is not None:
             raise ValueError("num_classes is for models of a library; give it to the factory through backbone.options")
         given = [key for key in ("channels", "mean", "std", "size") if getattr(self, key) is not None]
-        if self.factory is None and given:
+        if self.factory is None and given and not self.model.startswith("onnx:"):
             raise ValueError(f"{given[0]} is for a network of your own; set backbone.factory too")
         if len({len(values or ()) for values in (self.mean, self.std)}) > 1:
             raise ValueError("mean and std go together, a value for each channel")
@@ -74,7 +76,7 @@ class BackboneConfig(Strict):
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """What is said of the images a factory's network wants; all else is the network's own, or the default."""
+        """What is said of the images a network of one's own wants; all else is the network's own, or the default."""
         sides = {"resize": self.size, "crop": self.size} if self.size else {}
         if self.mean and self.std:
             return {"mean": tuple(self.mean), "std": tuple(self.std), **sides}

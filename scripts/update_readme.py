@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     ROOT / "README.md",
     ROOT / "results" / "README.md",
-    *(ROOT / "docs" / name for name in ("ci.md", "known_truth.md", "protocols.md")),
+    *(ROOT / "docs" / name for name in ("ci.md", "export.md", "known_truth.md", "protocols.md")),
 )
 
 

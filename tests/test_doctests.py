@@ -10,8 +10,8 @@ import reciprocam_bench as rb
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", ["explain", "evaluate", "load_backbone", "split_backbone"])
-def test_the_example_of_a_public_function_holds(name):
+@pytest.mark.parametrize("name", ["explain", "evaluate", "load_backbone", "split_backbone", "ExplainedModel"])
+def test_the_example_of_a_public_name_holds(name):
     function = getattr(rb, name)
     module = importlib.import_module(function.__module__)
     (example,) = doctest.DocTestFinder(recurse=False).find(function, name, module)

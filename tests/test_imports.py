@@ -82,9 +82,10 @@ def test_there_is_no_circle() -> None:
 @pytest.mark.parametrize(
     ("who", "whom"),
     [
-        ("explainers", ("peers", "metrics", "engine", "reporting", "runfolder")),
+        ("explainers", ("peers", "metrics", "engine", "reporting", "runfolder", "exporting")),
         ("metrics", ("engine", "reporting", "runfolder", "peers")),
-        ("engine", ("reporting", "cli", "fitting")),
+        ("engine", ("reporting", "cli", "fitting", "exporting")),
+        ("exporting", ("metrics", "reporting", "cli", "fitting", "gate", "peers")),
         ("runfolder", ("engine", "reporting", "gate", "metrics", "explainers", "backbones", "datasets")),
         ("gate", ("engine", "metrics", "explainers", "backbones", "datasets", "peers", "timing", "protocols")),
         ("reporting", ("gate", "engine", "metrics", "explainers", "backbones", "datasets", "peers", "timing")),

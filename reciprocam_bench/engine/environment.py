@@ -18,7 +18,10 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.record import read_environment
 from reciprocam_bench.version import __version__
 
-_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "pillow", "pandas", "torchcam", "grad-cam", "captum")
+_PACKAGES = (
+    *("torch", "torchvision", "timm", "numpy", "scipy", "pillow", "pandas"),
+    *("torchcam", "grad-cam", "captum", "onnx", "onnxruntime"),
+)
 
 
 def choose_device(name: str, rank: Rank | None = None) -> torch.device:

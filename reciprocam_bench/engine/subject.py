@@ -27,7 +27,7 @@ _METRICS = ["average_drop", "complexity"]  # one forward pass for both, however 
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of ``explain``.
+    """The options of ``explain``, and of ``export`` as far as it has them.
 
     Attributes:
         config: a config's name or path; or
@@ -37,6 +37,7 @@ class Asked:
         classes: indices or names of the classes to explain; the predicted one if left out.
         values: further keys of a config, with dots; None says nothing.
         overrides: ``key=value``, as ``--set`` takes them.
+        verb: the command whose options they are.
     """
 
     config: str | None
@@ -46,11 +47,12 @@ class Asked:
     classes: tuple[str, ...]
     values: dict[str, Any]
     overrides: tuple[str, ...] = ()
+    verb: str = "explain"
 
     def settings(self) -> Loaded:
         """The config that these options, or the config they name, come to."""
         if sum(source is not None for source in (self.config, self.model, self.factory)) != 1:
-            raise UserError("explain: say which network, with one of --model, --factory and --config")
+            raise UserError(f"{self.verb}: say which network, with one of --model, --factory and --config")
         given = {key: value for key, value in self.values.items() if value is not None}
         values = {"metrics": _METRICS, **({"methods": titles} if (titles := self._titles()) else {}), **given}
         overrides = ("timing=null", *(f"{key}={json.dumps(value)}" for key, value in values.items()))
@@ -60,14 +62,15 @@ class Asked:
         network = {"model": self.model} if self.factory is None else {"factory": self.factory}
         # At the image there are no features to look at: the network is only called.
         at_image = self.values.get("backbone.layer") == "image"
+        is_onnx = (self.model or "").startswith("onnx:")
         data = {
             "backbone": network,
             "dataset": {"name": "folder", "root": "."},
             "preprocess": "model",
-            "methods": ["blackboxreciprocam"] if at_image else ["gradcam", "reciprocam"],
+            "methods": ["blackboxreciprocam"] if at_image else ["exported"] if is_onnx else ["gradcam", "reciprocam"],
         }
         notes = apply_overrides(data, overrides)
-        return Loaded(parse_config(data, "explain"), notes)
+        return Loaded(parse_config(data, self.verb), notes)
 
     def is_optional(self, method: NamedConfig) -> bool:
         """Whether a method is there only because all were asked for."""

@@ -96,7 +96,16 @@ def make_method(name: str, options: dict[str, Any], title: str, backbone: Backbo
     checked = check_options(f"method '{name}'", spec.function, options)
     if backbone is not None:
         try:
+            _check_gradients(spec, backbone)
             spec.check(backbone, checked)
         except UserError as error:
             raise UserError(f"method '{title}': {error}") from None
     return Method(title, spec, checked)
+
+
+def _check_gradients(spec: ExplainerSpec, backbone: Backbone) -> None:
+    if spec.gradients and not backbone.differentiable:
+        raise UserError(
+            f"it differentiates the network, and ONNX Runtime, which runs {backbone.name}, has no gradients; take "
+            "exported, blackboxreciprocam or rise, or scorecam and reciprocam where the feature maps are an output"
+        )

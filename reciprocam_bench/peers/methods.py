@@ -67,6 +67,8 @@ class Peer:
 
     def check(self, backbone: Backbone, chosen: dict[str, Any]) -> None:
         """Make the object once: ``UserError`` for what the library makes of options or networks it cannot take."""
+        if not backbone.differentiable:
+            raise UserError(f"other libraries look into PyTorch's modules, and {backbone.name} has none")
         if chosen.get("layers") == []:
             raise UserError("layers: the list is empty; name layers, or leave it out for the backbone's own")
         constructor = {n: v for n, v in chosen.items() if n in inspect.signature(self.cls).parameters}

@@ -41,8 +41,9 @@ CONFIGURED = {
     "sscam": [{"samples": 2, "variant": v} for v in ("paper", "torch-cam")],
 }
 SPECS = EXPLAINERS.all()
-# Controls that see neither image nor class, or are told the truth, and a method for transformers have own tests.
-APART = {n for n, spec in SPECS.items() if spec.control and (spec.class_blind or spec.objects)} | {"vitreciprocam"}
+# Controls that see neither image nor class, or are told the truth, and methods for other networks have own tests.
+APART = {n for n, spec in SPECS.items() if spec.control and (spec.class_blind or spec.objects)}
+APART |= {"vitreciprocam", "exported"}
 METHODS = [(name, options) for name in SPECS if name not in APART for options in CONFIGURED.get(name, [{}])]
 # Maps that are not of feature size: for images of 24x16
 SIZES = {"rise": (24, 16), "fullgrad": (24, 16)}

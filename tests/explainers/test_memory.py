@@ -32,7 +32,7 @@ CHEAP: dict[str, dict] = {
     "sscam": {"samples": 1},
 }
 PEERS = ["torchcam:GradCAM", "torchcam:ScoreCAM", "gradcam:GradCAM", "gradcam:AblationCAM", "captum:DeepLift"]
-METHODS = [name for name, spec in EXPLAINERS.all().items() if not spec.objects]
+METHODS = [name for name, spec in EXPLAINERS.all().items() if not spec.objects and name != "exported"]
 METHODS += [name for name in PEERS if name in EXPLAINERS.available()]
 
 

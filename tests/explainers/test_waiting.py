@@ -42,8 +42,8 @@ WAITING = {
 }
 # Run the network again at other layers, whose cuts no pretended network has.
 ELSEWHERE = {"fusedreciprocam", "refinecam"}
-# The oracle is told by annotations, which a run alone has.
-METHODS = sorted(EXPLAINERS.all().keys() - ELSEWHERE - {"vitreciprocam", "oracle"})
+# The oracle is told by annotations, which a run alone has; exported maps by a file.
+METHODS = sorted(EXPLAINERS.all().keys() - ELSEWHERE - {"vitreciprocam", "oracle", "exported"})
 UNSEEN = {"eigencam", "eigengradcam"}
 
 

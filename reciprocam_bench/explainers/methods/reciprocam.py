@@ -17,18 +17,23 @@ Path = Literal["auto", "closed-form", "batched-head", "reference"]
 
 
 def closed_form(fp: ForwardPass, mask: Mask) -> Tensor:
-    """Logits at every position without running the head, ``(N, h*w, K)``.
+    """Logits at every position without running the head, ``(N, h*w, K)``."""
+    linear = fp.backbone.linear
+    assert linear is not None
+    return pooled_linear_logits(fp.features, linear.weight, linear.bias, mask)
+
+
+def pooled_linear_logits(features: Tensor, weight: Tensor, bias: Tensor, mask: Mask) -> Tensor:
+    """The closed form: ``(N, C, h, w), (K, C), (K,)`` to logits at every position, ``(N, h*w, K)``.
 
     Behind global average pooling and one linear layer, a map that holds ``A_k`` spread with total weight ``s_k``
     gives ``W A_k s_k / (h w) + b``: one matrix product for all positions and classes.
     """
-    linear = fp.backbone.linear
-    assert linear is not None
-    h, w = fp.features.shape[2:]
-    positions = torch.arange(h * w, device=fp.features.device)
-    mass = spatial_masks(mask, h, w, positions).sum((1, 2)).to(fp.features)  # (h*w,)
-    cells = fp.features.flatten(2).transpose(1, 2)  # (N, h*w, C)
-    return cells @ linear.weight.T * (mass / (h * w))[:, None] + linear.bias
+    h, w = features.shape[2:]
+    positions = torch.arange(h * w, device=features.device)
+    mass = spatial_masks(mask, h, w, positions).sum((1, 2)).to(features)  # (h*w,)
+    cells = features.flatten(2).transpose(1, 2)  # (N, h*w, C)
+    return cells @ weight.T * (mass / (h * w))[:, None] + bias
 
 
 def batched_head(fp: ForwardPass, mask: Mask) -> Tensor:

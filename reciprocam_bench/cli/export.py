@@ -1,0 +1,65 @@
+"""``rcam-bench export``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from reciprocam_bench.cli import options
+
+
+def command(
+    model: Annotated[str | None, typer.Option("--model", "-m", help="torchvision/NAME or timm/NAME.")] = None,
+    factory: Annotated[
+        str | None, typer.Option("--factory", help="A network of your own: package.module:function.")
+    ] = None,
+    config: Annotated[str | None, typer.Option("--config", "-c", help="The network of a config.")] = None,
+    method: Annotated[
+        str, typer.Option("--method", help="reciprocam or cam, also with options: 'reciprocam[mask=gaussian]'.")
+    ] = "reciprocam",
+    weights: Annotated[str | None, typer.Option("--weights", help="default, none, a named set, or a file.")] = None,
+    layer: Annotated[str | None, typer.Option("--layer", help="auto, or a layer's name.")] = None,
+    classes: Annotated[
+        str, typer.Option("--classes", help="Whose maps: predicted, input, all, or indices such as 3,7.")
+    ] = "predicted",
+    normalise: Annotated[bool, typer.Option("--normalise", help="Scale each map to [0, 1].")] = False,
+    resolution: Annotated[
+        Literal["features", "image"], typer.Option("--resolution", help="Size of the maps.")
+    ] = "features",
+    features: Annotated[bool, typer.Option("--features", help="The feature maps as a third output.")] = False,
+    multi_label: Annotated[bool, typer.Option("--multi-label", help="Sigmoid, not softmax.")] = False,
+    class_names: Annotated[
+        Path | None, typer.Option("--class-names", help="A file with a name a line, of a network of your own.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", min=1, help="Side of the images. [default: the model's]")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file: .onnx or .pt2.")] = Path("model.onnx"),
+    set: options.Set = None,
+) -> None:
+    """Write a model that returns logits and maps, checked against PyTorch."""
+    from reciprocam_bench.engine.subject import Asked
+    from reciprocam_bench.exporting.asked import export_asked, lines_of
+
+    values = {
+        "backbone.weights": weights,
+        "backbone.layer": layer,
+        "backbone.class_names": class_names and str(class_names),
+        "backbone.multi_label": multi_label or None,
+        "preprocess": "model",
+        "device": "cpu",
+    }
+    asked = Asked(config, model, factory, (method,), (), values, tuple(set or ()), "export")
+    exported, notes = export_asked(
+        asked,
+        output,
+        classes=classes,
+        normalise=normalise,
+        resolution=resolution,
+        features=features,
+        size=size,
+    )
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(*lines_of(exported), sep="\n")

@@ -1,0 +1,82 @@
+"""Export one network of every kind and write how far ONNX Runtime is from PyTorch, to results/export/.
+
+    python scripts/export_parity.py    # RCAM_WEIGHTS_DIR: real weights where it has them, random ones elsewhere
+    python scripts/update_readme.py    # puts the table into docs/export.md
+
+Networks that are in the file already are not measured again. Parity is a question of the operators, so random weights
+(seed 0) do; the table says which are which. Maps are of logits: a softmax of the large logits that deep random networks
+give has no four digits in float32.
+"""
+
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+import reciprocam_bench as rb
+from reciprocam_bench.backbones.weights import local_file
+
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "results/export/parity.csv"
+# The networks of the ready configs, and one or two of every other kind.
+MODELS = [
+    *(f"torchvision/{name}" for name in ("resnet18", "resnet50", "resnet101", "resnext50_32x4d", "densenet121")),
+    *(f"torchvision/{name}" for name in ("vgg16", "squeezenet1_1", "mobilenet_v2", "mobilenet_v3_small")),
+    *(f"torchvision/{name}" for name in ("mobilenet_v3_large", "efficientnet_b0", "convnext_tiny")),
+    *(f"timm/{name}" for name in ("efficientnet_lite0", "vit_tiny_patch16_224", "deit_tiny_patch16_224")),
+    "torchvision/resnext101_32x8d",
+]
+
+
+def measure(model: str, folder: Path) -> dict[str, object]:
+    """Export ``model`` with Recipro-CAM, and what the comparison found."""
+    torch.manual_seed(0)
+    real = local_file(*model.split("/", 1)) is not None
+    backbone = rb.load_backbone(model, weights="default" if real else "none")
+    made = rb.export(backbone, folder / "model.onnx", "reciprocam[score=logit]")
+    return {
+        "model": model,
+        "weights": "real" if real else "random",
+        "layer": backbone.layer,
+        "path": made.metadata.path,
+        "logits": made.metadata.difference["logits"],
+        "logits_relative": made.relative["logits"],
+        "maps": made.metadata.difference["maps"],
+        "maps_relative": made.relative["maps"],
+        "mebibytes": round(made.path.stat().st_size / 2**20, 1),
+    }
+
+
+def table(rows: pd.DataFrame) -> str:
+    """The rows as the page shows them."""
+    lines = [
+        "| network | weights | layer | Recipro-CAM by | logits differ by | maps differ by | MiB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows.to_dict("records"):
+        cells = [f"`{row['model']}`", row["weights"], f"`{row['layer']}`", row["path"]]
+        cells += [
+            f"{row['logits']:.1e} ({row['logits_relative']:.1e})",
+            f"{row['maps']:.1e} ({row['maps_relative']:.1e})",
+        ]
+        lines.append(f"| {' | '.join([*cells, str(row['mebibytes'])])} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure what is not in the file yet, one network after another, and write the table."""
+    rows = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    for model in MODELS:
+        if model in [row["model"] for row in rows]:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(measure(model, Path(folder)))
+        print(rows[-1], flush=True)
+        pd.DataFrame(rows).to_csv(FILE, index=False)
+        FILE.with_suffix(".md").write_text(table(pd.read_csv(FILE)) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
