@@ -1,6 +1,7 @@
 """Precision and compile in a config: what is refused, recorded, said and kept."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,16 @@ import torch
 from tiny_runs import METRICS, config, counted, environment, run, set_up_once, table, time_only, write_environment
 from torch import Tensor
 
-from reciprocam_bench.backbones.arithmetic import allow_tf32
+import reciprocam_bench as rb
+from reciprocam_bench.backbones.arithmetic import Arithmetic, allow_tf32
 from reciprocam_bench.engine import against_float32 as module
 from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.experiment import set_up
+from reciprocam_bench.engine.subject import Asked, set_up_subject
 from reciprocam_bench.engine.timing_processes import started
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
+from reciprocam_bench.explainers.registry import make_method
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,19 @@ def test_timing_alone_records_it_as_well(pictures: Path, tmp_path: Path) -> None
     time_only(config(pictures, precision="bfloat16", metrics=["complexity"], timing=timing), tmp_path / "run")
     found = environment(tmp_path / "run")["against_float32"]["methods"]
     assert set(found) == {"gradcam", "reciprocam"} and set(found["gradcam"]["metrics"]) == {"complexity"}
+
+
+def test_explain_computes_so_too() -> None:
+    values = {"backbone.weights": "none", "device": "cpu"}
+    asked = Asked(None, "timm/test_resnet", None, ("gradcam",), (), values, ("precision=bfloat16",))
+    assert set_up_subject(asked).backbone.arithmetic.precision == "bfloat16"
+
+
+def test_other_libraries_run_the_plain_network_and_their_rows_say_so(tiny: rb.Backbone) -> None:
+    implementation = make_method("torchcam:ScoreCAM", {}, "peer", tiny).spec.implementation
+    version = implementation(tiny, {})
+    for arithmetic, said in (("float32", version), ("tf32", version), ("float16", f"{version}, float32")):
+        assert implementation(replace(tiny, arithmetic=Arithmetic(arithmetic)), {}) == said
 
 
 @pytest.mark.slow
