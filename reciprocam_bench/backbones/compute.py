@@ -29,7 +29,7 @@ def computing(backbone: Backbone, precision: str, compile: bool, image_size: int
         UserError: for a network that has no traced halves, or does not run so.
     """
     arithmetic = Arithmetic(precision)
-    if not backbone.differentiable and (compile or not arithmetic.is_exact):
+    if not backbone.differentiable and (compile or precision != "float32"):
         raise UserError(f"{backbone.name} runs as its file says; set precision: float32 and compile: false")
     if compile:
         if backbone.split == "replace":
