@@ -117,7 +117,7 @@ def mistake(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Ca
         ("classes=1000", "classes: 1000 is outside 0 to 999"),
         ("timing.relative_to=cam", "timing.relative_to: 'cam' is not among the timed methods (gradcam)"),
         ("timing.methods=[grad]", "unknown method 'grad'"),
-        ("timing.repeats=0", "c.yaml: timing.repeats: give a number of rounds from 1 on, or auto, not 0"),
+        ("timing.repeats=0", "c.yaml: timing.repeats: give a number of rounds from 1 to 1,000,000, or auto, not 0"),
         ("device=gpu", "c.yaml: device: Input should be 'auto', 'cpu', 'cuda' or 'mps', not 'gpu'"),
         ("seed=123456789012345678901234567890", ""),
         ("zzz=1", "c.yaml: unknown key 'zzz'; known: "),
