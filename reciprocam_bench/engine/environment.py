@@ -45,6 +45,9 @@ def set_up_torch(config: Config) -> torch.device:
     """Seed, threads and precision, and the device: the same float32 arithmetic everywhere."""
     commit_at_start()
     torch.manual_seed(config.seed)
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it where there is a GPU
+        torch.use_deterministic_algorithms(True)
     rank, threads = this_rank(), config.threads
     if threads is None and rank.count > 1:
         threads = rank.threads
@@ -92,6 +95,7 @@ def describe(config: Config, backbone: Backbone) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "precision": "float32",
         "tf32": False,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
         "seed": config.seed,
         "backbone": {
             "model": backbone.name,
