@@ -213,6 +213,7 @@ class Config(Strict):
     save_maps: bool = Field(
         False, description="keep raw maps under raw_maps/, so that new metrics or protocols need not explain again"
     )
+    deterministic: bool = Field(False, description="torch's own switch: algorithms that give the same bits each time")
     seed: int = Field(0, ge=0, lt=2**63)
 
     @model_validator(mode="before")

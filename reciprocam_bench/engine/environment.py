@@ -49,6 +49,9 @@ def set_up_torch(config: Config) -> torch.device:
     """Seed, threads, whether TF32 is allowed, and the device: the same float32 arithmetic unless the config asks."""
     commit_at_start()
     torch.manual_seed(config.seed)
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it where there is a GPU
+        torch.use_deterministic_algorithms(True)
     rank, threads = this_rank(), config.threads
     if threads is None and rank.count > 1:
         threads = rank.threads
@@ -101,6 +104,7 @@ def describe(config: Config, backbone: Backbone) -> dict[str, Any]:
         "precision": config.precision,
         "tf32": config.precision == "tf32",
         "compile": config.compile,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
         "seed": config.seed,
         "backbone": {
             "model": backbone.name,

@@ -70,6 +70,17 @@ def test_description_holds_what_a_reader_needs_to_repeat_the_run(tiny: rb.Backbo
     assert {"commit", "python", "platform", "cpu_cores", "tf32"} <= set(content)
 
 
+def test_deterministic_is_torchs_own_switch_and_recorded(tiny: rb.Backbone) -> None:
+    settings = config(deterministic=True, device="cpu", threads=1)
+    assert not environment.describe(settings, tiny)["deterministic"]
+    try:
+        environment.set_up_torch(settings)
+        assert torch.are_deterministic_algorithms_enabled()
+        assert environment.describe(settings, tiny)["deterministic"]
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def test_fingerprint_changes_with_weights_and_threads_only(tiny: rb.Backbone) -> None:
     first = environment.fingerprint(replace(tiny, weights={"source": "a.pth", "sha256": "1"}))
     assert first == environment.fingerprint(replace(tiny, weights={"source": "copy of a.pth", "sha256": "1"}))

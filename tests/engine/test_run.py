@@ -80,7 +80,7 @@ def test_environment_holds_what_a_reader_needs(finished: Path) -> None:
     assert content["definitions"]["protocols"] == {
         "poppi-2021": {"version": 1, "classes": "predicted", "choices": choices}
     }
-    assert [set(start) for start in content["starts"]] == [{"date", "commit", "rcam-bench"}]
+    assert [set(start) for start in content["starts"]] == [{"date", "commit", "rcam-bench", "processes"}]
     assert {"read images", "forward", "explain", "metrics", "pictures", "timing"} <= set(content["seconds"])
     assert all(seconds >= 0 for seconds in content["seconds"].values())
 

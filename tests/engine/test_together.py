@@ -95,6 +95,18 @@ def test_processes_of_a_launch_make_the_tables_of_one(
     assert (tmp_path / "run/maps").is_dir() and not (tmp_path / "run/parts").exists()
 
 
+def test_processes_that_read_ahead_make_the_tables_of_one(settings: Config, alone: Path, tmp_path: Path) -> None:
+    reading = settings.model_copy(update={"workers": 1})
+    assert [process.wait(120) for process in ranks(reading, tmp_path / "run", (0, 0.1))] == [0, 0]
+    assert tables(tmp_path / "run") == tables(alone)
+
+
+def test_a_deterministic_run_has_the_same_rows(settings: Config, alone: Path, tmp_path: Path) -> None:
+    fixed = settings.model_copy(update={"deterministic": True})
+    assert [process.wait(120) for process in ranks(fixed, tmp_path / "run", (0,))] == [0]
+    assert tables(tmp_path / "run") == tables(alone) and environment(tmp_path / "run")["deterministic"]
+
+
 def test_a_killed_process_keeps_nobody_and_the_others_do_its_batches(
     settings: Config, alone: Path, tmp_path: Path
 ) -> None:
