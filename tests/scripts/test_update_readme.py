@@ -32,7 +32,7 @@ def test_a_text_is_that_of_its_file(script):
     assert "old" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
-@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/known_truth.md"])
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/known_truth.md", "docs/export.md"])
 def test_the_pages_are_up_to_date(script, page):
     text = (ROOT / page).read_text("utf-8")
     assert "<!-- tables of " in text or "<!-- text of " in text
