@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[1]
 FILE = ROOT / "results/export/parity.csv"
 # The networks of the ready configs, and one or two of every other kind.
 MODELS = [
-    *(f"torchvision/{name}" for name in ("resnet18", "resnet50", "resnet101", "resnext50_32x4d", "densenet121")),
-    *(f"torchvision/{name}" for name in ("vgg16", "squeezenet1_1", "mobilenet_v2", "mobilenet_v3_small")),
-    *(f"torchvision/{name}" for name in ("mobilenet_v3_large", "efficientnet_b0", "convnext_tiny")),
+    *(f"torchvision/{name}" for name in ("resnet18", "resnet50", "resnet101", "mobilenet_v2", "squeezenet1_1")),
+    *(f"torchvision/{name}" for name in ("mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0")),
     *(f"timm/{name}" for name in ("efficientnet_lite0", "vit_tiny_patch16_224", "deit_tiny_patch16_224")),
+    *(f"torchvision/{name}" for name in ("resnext50_32x4d", "densenet121", "convnext_tiny", "vgg16")),
     "torchvision/resnext101_32x8d",
 ]
 

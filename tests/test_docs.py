@@ -15,6 +15,7 @@ import torchvision
 from PIL import Image
 from small_maps import keep
 
+import reciprocam_bench as rb
 from reciprocam_bench.backbones.fitted_head import save_linear_head
 from reciprocam_bench.cli import main
 from reciprocam_bench.config import Config
@@ -91,6 +92,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if text.startswith("# mine.yaml"):
             (here / "mine.yaml").write_text(text)
     (here / "hundred.txt").write_text(f"{WNIDS[0]}/a.jpg\n")
+    layers = [torch.nn.Conv2d(3, 8, 8, stride=8), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+    tiny = torch.nn.Sequential(*layers, torch.nn.Linear(8, 5))
+    wants = rb.Preprocessing(resize=64, crop=64)
+    backbone = rb.split_backbone(tiny, torch.randn(2, 3, 64, 64), preprocessing=wants)
+    rb.export(backbone, here / "model.onnx", classes="input", features=True)
     torch.save(torchvision.models.resnet50(num_classes=20).state_dict(), here / "mine.pth")
     about = {"model": "torchvision/resnet50", "layer": "layer4"}
     save_linear_head(here / "heads/resnet50_voc07.safetensors", torch.randn(20, 2048), torch.zeros(20), about)

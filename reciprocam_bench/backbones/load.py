@@ -61,9 +61,7 @@ def load_backbone(
     library, slash, name = model.partition("/")
     loaders = {"torchvision": _load_torchvision, "timm": _load_timm}
     if not slash or library not in loaders:
-        raise UserError(
-            f"model '{model}': write torchvision/NAME, timm/NAME or onnx:PATH{did_you_mean(library, loaders)}"
-        )
+        raise UserError(f"model '{model}': write torchvision/NAME or timm/NAME{did_you_mean(library, loaders)}")
     module, info = loaders[library](name, weights, num_classes)
     info = replace(info, multi_label=multi_label, class_names=None if class_names is None else tuple(class_names))
     return split_loaded(module, info, layer, device, image_size=image_size, fold=fold)

@@ -33,9 +33,10 @@ def test_a_text_is_that_of_its_file(script):
     assert "old" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "results/README.md", "docs/ci.md", "docs/known_truth.md", "docs/protocols.md"]
-)
+DOCS = [f"docs/{name}.md" for name in ("ci", "export", "known_truth", "protocols")]
+
+
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", *DOCS])
 def test_the_pages_are_up_to_date(script, page):
     text = (ROOT / page).read_text("utf-8")
     assert re.search("<!-- (tables of|text of|protocols)", text)
