@@ -14,7 +14,7 @@ from small_runs import rows, values, write
 from reciprocam_bench.cli import main
 from reciprocam_bench.config_backbone import BackboneConfig
 from reciprocam_bench.config_file import Suite, load_config, load_experiments
-from reciprocam_bench.engine import complete as engine
+from reciprocam_bench.engine import steps
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.gate.outcome import check_against, write_update
 from reciprocam_bench.reporting.compare import compare
@@ -105,7 +105,7 @@ def test_it_goes_on_as_a_whole(suite: Path, tmp_path: Path, monkeypatch: pytest.
     runs = shutil.copytree(suite / "runs", tmp_path / "runs")
     shutil.rmtree(runs / NAMES[1])
     tiny_runs.unfinish(runs / NAMES[0])
-    judged = tiny_runs.counted(monkeypatch, engine, "judge")
+    judged = tiny_runs.counted(monkeypatch, steps, "judge")
     assert call("run", suite / "two.yaml", "--output", runs, "--set", "backbone.weights=none", "--quiet") == 0
     assert {name: tiny_runs.tables(runs / name) for name in NAMES} == whole and len(judged) == 2
 
@@ -116,7 +116,7 @@ def test_one_more_backbone_costs_that_one_alone(suite: Path, tmp_path: Path, mon
     more = [*TWO, {"model": "torchvision/squeezenet1_1", "weights": "none"}]
     content = yaml.safe_load((suite / "two.yaml").read_text()) | {"backbone": more}
     (tmp_path / "three.yaml").write_text(yaml.safe_dump(content))
-    judged = tiny_runs.counted(monkeypatch, engine, "judge")
+    judged = tiny_runs.counted(monkeypatch, steps, "judge")
     words = ("--output", runs, "--set", "backbone.weights=none", "--quiet")
     assert call("run", tmp_path / "three.yaml", *words) == 0
     assert [sum(len(work.batch.samples) for work in todo) for _, todo in judged] == [0, 0, 3]

@@ -9,7 +9,6 @@ from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.drawing import is_drawn
 from reciprocam_bench.engine.environment import keep_threads
 from reciprocam_bench.engine.experiment import set_up
-from reciprocam_bench.engine.loop import judge
 from reciprocam_bench.engine.plan import plan
 from reciprocam_bench.engine.ranks import Rank, this_rank
 from reciprocam_bench.engine.run import Run, Screen, open_run
@@ -89,7 +88,7 @@ def only_time(config: Config, path: Path, *, fresh: bool, screen: Screen) -> Non
 def _show(run: Run, summarise: Summarise) -> None:
     """Say that all is there; a config that asks for less than before gets tables of its own."""
     path = run.folder.path
-    judge(run, [])  # a table that an editor or a kill left in disorder is put in order
+    steps.judge(run, [])  # a table that an editor or a kill left in disorder is put in order
     asks_the_same = run.folder.holds(run.experiment.config_text)
     if not asks_the_same:
         run.begin()
