@@ -148,10 +148,10 @@ YAML = [
 KEYS = [
     key("bach_size: 4", "unknown key 'bach_size'; did you mean 'batch_size'"),
     key("7: x", "7: Keys should be strings"),
-    key("batch_size: 0", "batch_size: Input should be greater than or equal to 1"),
-    key("batch_size: 100000000000", "batch_size: Input should be less than or equal to 4096"),
+    key("batch_size: 0", "batch_size: give a number of images from 1 to 4,096, or auto"),
+    key("batch_size: 100000000000", "batch_size: give a number of images from 1 to 4,096, or auto"),
     key("threads: 1000000000000", "threads: Input should be less than or equal to 1024"),
-    key("workers: 1000000000000000000000000000000", "workers: Input should be less than or equal to 256"),
+    key("workers: 1000000000000000000000000000000", "workers: give a number of processes from 0 to 256, or auto"),
     key("limit: 1000000000000000000000000000000", "limit: Input should be less than or equal to 1000000000"),
     key("timing: {batch_size: 100000000000}", r"timing\.batch_size: give a number of images from 1 to 4,096"),
     key("timing: {repeats: 0}", r"timing\.repeats: give a number of rounds from 1 to 1,000,000, or auto, not 0"),

@@ -20,6 +20,12 @@ COMMAND = (sys.executable, "-m", "reciprocam_bench", "run", "-c", "c.yaml", "-o"
 GOES_ON = "a run goes on where it was with the same command"
 
 
+def heed() -> None:
+    """Signals that this process was told to ignore, as under nohup, are the child's to heed."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_stopped_says_so_and_goes_on(tmp_path: Path, number: signal.Signals) -> None:
@@ -27,7 +33,7 @@ def test_a_run_that_is_stopped_says_so_and_goes_on(tmp_path: Path, number: signa
     (tmp_path / "c.yaml").write_text(dump_config(settings))
     rows = tmp_path / "run/per_image.csv"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    process = subprocess.Popen(COMMAND, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(COMMAND, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     try:
         while process.poll() is None and not (rows.is_file() and rows.read_text().count("\n") > 6):
             time.sleep(0.01)

@@ -145,9 +145,13 @@ def test_only_processes_of_the_launch_are_let_in(settings: Config, alone: Path, 
         process.send_signal(signal.SIGSTOP)
     try:
         plain = [sys.executable, "-m", "reciprocam_bench", *command(settings, tmp_path / "run")]
-        others = [subprocess.Popen(plain, stderr=subprocess.PIPE, text=True)]
-        others += [ranks(settings, tmp_path / "run", slow)[0] for slow in ((0, 0), (0, 0, 0))]
-        told = [process.communicate(timeout=120)[1] for process in others]
+        # One after another: each holds the folder for a moment, and would be told of by the next.
+        begin = [lambda: subprocess.Popen(plain, stderr=subprocess.PIPE, text=True)]
+        begin += [lambda slow=slow: ranks(settings, tmp_path / "run", slow)[0] for slow in ((0, 0), (0, 0, 0))]
+        others, told = [], []
+        for start in begin:
+            others.append(start())
+            told.append(others[-1].communicate(timeout=120)[1])
     finally:
         for process in launch:
             process.send_signal(signal.SIGCONT)

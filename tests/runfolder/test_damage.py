@@ -208,12 +208,12 @@ def test_a_disk_that_is_full_is_told_and_the_run_goes_on_later(
 
     write, left = disk._write, [7]
 
-    def full(path: Path, text: str, mode: str) -> None:
+    def full(path: Path, text: str, mode: str, **how: object) -> None:
         left[0] -= 1
         if left[0] < 0:
-            write(path, text[: len(text) // 2], mode)
+            write(path, text[: len(text) // 2], mode, **how)
             raise OSError(28, "No space left on device")
-        write(path, text, mode)
+        write(path, text, mode, **how)
 
     with monkeypatch.context() as patch:
         patch.setattr(disk, "_write", full)
