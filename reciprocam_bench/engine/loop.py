@@ -63,6 +63,12 @@ def progress_of(run: Run, todo: list[Work]) -> Progress:
     return run.screen.progress(total, "images", "judging", total - sum(len(work.batch.samples) for work in todo))
 
 
+def empty_tables(run: Run, into: RunFolder) -> None:
+    """Make the tables of a part anew, without rows."""
+    for table in (into.rows(list(run.done.rows.columns)), into.skipped(), into.images()):
+        table.replace(pd.DataFrame(columns=table.columns, dtype=str))
+
+
 class Loop:
     """Judges batches one after another into the tables of a folder: that of the run, or a part of it."""
 
@@ -72,11 +78,6 @@ class Loop:
         self._known, self._pending = set(done.images["image"]), pending_rows(done.rows)
         self._listed = set(zip(done.skipped["protocol"], done.skipped["image"], strict=True))
         self._stretched: dict[str, set[str]] = defaultdict(set)
-
-    def begin(self) -> None:
-        """Make the tables anew, without rows."""
-        for table in (self._rows, self._skipped, self._images):
-            table.replace(pd.DataFrame(columns=table.columns, dtype=str))
 
     def judge(self, todo: Iterable[Work], take: Callable[[Work], bool] | None = None) -> Iterator[Work]:
         """Judge the batches that ``take`` takes shortly before their turn; each is told once its rows are on disk."""

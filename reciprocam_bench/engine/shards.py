@@ -11,9 +11,9 @@ from reciprocam_bench.engine.ranks import Rank
 from reciprocam_bench.engine.run import Screen, open_run
 from reciprocam_bench.engine.steps import Summarise
 from reciprocam_bench.engine.timing import is_timed
-from reciprocam_bench.engine.together import enter, judge_share
+from reciprocam_bench.engine.together import enter, judge_share, share_of
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.folder import RunFolder, opened
+from reciprocam_bench.runfolder.folder import opened
 from reciprocam_bench.runfolder.parts import Parts
 
 
@@ -33,9 +33,9 @@ def complete_shard(experiment: Experiment, path: Path, shard: Rank, screen: Scre
         with opened(path, fresh=False, processes=shard.count) as folder:
             ranks, todo, run = enter(experiment, folder, shard, screen, stack, talks=True)
             mine = [w for w in todo if places[w.batch.protocol.name, w.batch.first] % shard.count == shard.number]
-            part = Parts(path).add() if mine else None
-        if part is not None:
-            judge_share(run, todo, RunFolder(part), stack.enter_context(Parts(path).batches()), mine)
+            share = share_of(run, Parts(path), stack) if mine else None
+        if share is not None:
+            judge_share(run, todo, *share, mine)
         with open_run(experiment, path, False, screen, shard.count, known=bool(todo)) as whole:
             images = sum(len(work.batch.samples) for work in plan(experiment, whole.done))
             about = f"shard {shard.number + 1}/{shard.count} is judged"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reciprocam_bench.engine import steps
 from reciprocam_bench.engine.experiment import Experiment
-from reciprocam_bench.engine.loop import Loop, progress_of, put_done
+from reciprocam_bench.engine.loop import Loop, empty_tables, progress_of, put_done
 from reciprocam_bench.engine.phases import Phases
 from reciprocam_bench.engine.plan import Work, plan
 from reciprocam_bench.engine.progress import Progress
@@ -42,9 +42,9 @@ def together(
             parts = Parts(path)
             ranks, todo, run = enter(experiment, folder, rank, screen, stack, talks=rank.leads)
             experiment = run.experiment  # with numbers where the config says auto
-            part = parts.add() if todo else None
-        if part is not None:
-            judge_share(run, todo, RunFolder(part), stack.enter_context(parts.batches()))
+            share = share_of(run, parts, stack) if todo else None
+        if share is not None:
+            judge_share(run, todo, *share)
             with open_run(experiment, path, False, screen, rank.count, known=True) as whole:
                 if parts.folders():
                     steps.make_tables(whole, plan(experiment, whole.done), summarise)
@@ -56,7 +56,7 @@ def together(
             return
         while timing and not all(map(ranks.is_free, range(1, rank.count))):
             time.sleep(_LOOK_AGAIN)
-        if part is None:
+        if share is None:
             alone()
             parts.remove()
             return
@@ -98,19 +98,32 @@ def enter(
     return ranks, todo, replace(run, phases=Phases({}))
 
 
+def share_of(run: Run, parts: Parts, stack: ExitStack) -> tuple[RunFolder, Claims]:
+    """A part with tables of its own, and who has which batch.
+
+    To be called while the folder is held: a process that sees all done clears the parts, also those of one that comes
+    too late. That one has what it needs by then, takes nothing, and writes nothing.
+    """
+    part = RunFolder(parts.add())
+    empty_tables(run, part)
+    return part, stack.enter_context(parts.batches())
+
+
 def judge_share(run: Run, todo: list[Work], part: RunFolder, batches: Claims, mine: list[Work] | None = None) -> None:
     """Judge batches of a plan that nobody has into a part, until none are left; or those that are ``mine`` alone."""
     with progress_of(run, todo) as progress:
         share, loop = Share(todo, batches, progress), Loop(run, part, progress)
-        loop.begin()
-        try:
-            for work in loop.judge(todo if mine is None else mine, share.take):
-                share.finish(work)
-            for left in share.left() if mine is None else ():
-                for work in loop.judge([left]):
-                    share.finish(work)
-        finally:
+
+        def finish(work: Work) -> None:
+            # Before: when the last batch is done another process may join and remove the parts at once.
             write_seconds(part.path, run.phases.seconds)
+            share.finish(work)
+
+        for work in loop.judge(todo if mine is None else mine, share.take):
+            finish(work)
+        for left in share.left() if mine is None else ():
+            for work in loop.judge([left]):
+                finish(work)
     loop.say_notes()
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ from tiny_runs import config, draw_plain, environment, run, tables
 from tiny_runs import settings as tiny
 
 from reciprocam_bench.config import Config, dump_config
+from reciprocam_bench.engine.experiment import set_up
+from reciprocam_bench.engine.ranks import Rank
+from reciprocam_bench.engine.run import Screen
+from reciprocam_bench.engine.together import enter, judge_share, share_of
+from reciprocam_bench.runfolder.folder import opened
+from reciprocam_bench.runfolder.parts import Parts
 
 pytestmark = pytest.mark.slow
 
@@ -194,3 +201,16 @@ def test_fresh_is_refused_to_several_processes(settings: Config, tmp_path: Path)
     done = subprocess.run(words, env=os.environ | about, capture_output=True, text=True)
     assert done.returncode == 2 and not (tmp_path / "run").exists()
     assert "--fresh would remove what other processes have done; give --output another folder instead" in done.stderr
+
+
+def test_one_that_comes_too_late_takes_nothing_and_writes_nothing(settings: Config, tmp_path: Path) -> None:
+    parts = Parts(tmp_path / "run")
+    with ExitStack() as stack:
+        with opened(tmp_path / "run", fresh=False, processes=2) as folder:
+            _, todo, run = enter(set_up(settings), folder, Rank(0, 2), Screen(True, print), stack, talks=True)
+            part, batches = share_of(run, parts, stack)
+        for place in range(len(todo)):  # by another process, which then joins the parts
+            batches.finish(place)
+        parts.clear()
+        judge_share(run, todo, part, batches)
+    assert todo and not part.path.exists() and not (tmp_path / "run/parts/batches").exists()
