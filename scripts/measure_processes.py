@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from reciprocam_bench.timing.machine import Reading, between
 
@@ -46,7 +47,7 @@ def main() -> None:
     given.output.mkdir(parents=True, exist_ok=True)
     table.to_csv(given.output / "processes.csv", index=False, float_format="%.4g")
     about = {"config": given.config, "set": given.set, "date": datetime.now(UTC).isoformat(timespec="seconds")}
-    about |= {"images_per_s": rates(table), "machine": between(before, Reading.now())}
+    about |= {"images_per_s": rates(table), "machine": between(before, Reading.now(), torch.device("cpu"))}
     (given.output / "processes.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(about["images_per_s"]))
 
