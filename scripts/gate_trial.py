@@ -104,6 +104,15 @@ def for_reading(trials: pd.DataFrame) -> str:
     return to_markdown(pd.DataFrame(lines))
 
 
+def keep(output: Path, row: dict[str, object]) -> None:
+    """Add a trial to those on disk, as soon as it is made: a call that is stopped loses none."""
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / "trials.csv"
+    table = pd.DataFrame([row])
+    table.to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.3g", lineterminator="\n")
+    (output / "trials.md").write_text(for_reading(pd.read_csv(path)), "utf-8")
+
+
 def main() -> None:
     """Try, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -131,13 +140,8 @@ def main() -> None:
         for number in range(words.times):
             rows.append(trial(number, words, baseline, first))
             print(pd.DataFrame(rows[-1:]).to_string(index=False, header=number == 0), flush=True)
-    if words.output:
-        words.output.mkdir(parents=True, exist_ok=True)
-        path = words.output / "trials.csv"
-        pd.DataFrame(rows).to_csv(
-            path, mode="a", header=not path.exists(), index=False, float_format="%.3g", lineterminator="\n"
-        )
-        (words.output / "trials.md").write_text(for_reading(pd.read_csv(path)), "utf-8")
+            if words.output:
+                keep(words.output, rows[-1])
     expected = 1 if words.slow else 0
     wrong = [row["trial"] for row in rows if row["exit"] != expected]
     print(f"{len(rows) - len(wrong)} of {len(rows)} trials ended with {expected}, as they should")

@@ -1,8 +1,10 @@
 """Read and write whole files; what is wrong with one becomes a line that names it."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from reciprocam_bench.errors import UserError
 
@@ -65,6 +67,15 @@ def read_text(path: Path, cure: str) -> str:
     if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"{path}, line 1: begins with a byte-order mark, as a spreadsheet writes it; {cure}")
     return content.decode("utf-8", errors="surrogateescape")
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """What a JSON file says that nothing depends on; one that is damaged, or not there, says nothing."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def check_kind(path: Path, cure: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.disk import write_whole
+from reciprocam_bench.runfolder.disk import read_facts, write_whole
 
 # The lock is the system's, so it goes with its process, however that ends; who holds it is written beside it.
 _LOCK, _HOLDER = ".lock", ".lock.json"
@@ -49,7 +49,7 @@ def _acquire(lock: FileLock, folder: Path, processes: int) -> None:
             lock.acquire(timeout=0 if processes == 1 else 0.2, poll_interval=0.02)
             return
         except Timeout:
-            about = _about(folder / _HOLDER)
+            about = read_facts(folder / _HOLDER)
             if processes > 1 and about.get("processes") == processes:
                 continue
             # Who took it has not yet said who it is, or is about to give it back.
@@ -65,14 +65,6 @@ def _acquire(lock: FileLock, folder: Path, processes: int) -> None:
 def is_of_the_lock(name: str) -> bool:
     """Whether a file of a folder is the lock's, or one that was being written: no content of anybody's."""
     return name in (_LOCK, _HOLDER) or (name.startswith(".") and name.endswith(".part"))
-
-
-def _about(holder: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(holder.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return about if isinstance(about, dict) else {}
 
 
 def _who(about: dict[str, Any]) -> str:

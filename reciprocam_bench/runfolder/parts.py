@@ -5,11 +5,10 @@ import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.claims import Claims
-from reciprocam_bench.runfolder.disk import write_whole
+from reciprocam_bench.runfolder.disk import read_facts, write_whole
 
 PARTS = "parts"
 _RANKS, _BATCHES, _LAUNCH, _SECONDS = "ranks", "batches", "launch.json", "seconds.json"
@@ -40,7 +39,7 @@ class Parts:
         """The time that processes spent in each phase, added up; those that were killed do not tell."""
         total: dict[str, float] = defaultdict(float)
         for folder in self.folders():
-            for phase, seconds in _read(folder / _SECONDS).items():
+            for phase, seconds in read_facts(folder / _SECONDS).items():
                 total[phase] += seconds if isinstance(seconds, float | int) else 0.0
         return dict(total)
 
@@ -69,7 +68,7 @@ class Parts:
     @property
     def processes(self) -> int | None:
         """How many processes the launch has that is going on, or was; None where none was begun."""
-        found = _read(self._path / _LAUNCH).get("processes")
+        found = read_facts(self._path / _LAUNCH).get("processes")
         return found if isinstance(found, int) else None
 
     def clear(self) -> None:
@@ -111,12 +110,3 @@ def in_use(folder: Path, processes: int | None) -> UserError:
         f"{folder} is in use by a launch of {processes or 'several'} processes; "
         "wait for it to end, or give --output another folder"
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    # Nothing that rows depend on: what is damaged, or not there, says nothing.
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
