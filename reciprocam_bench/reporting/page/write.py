@@ -50,6 +50,7 @@ def render(runs: Sequence[Run]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     script = (_FILES / "page.js").read_text("utf-8")
     shown = [(run, protocol) for run in runs for protocol in run.protocols]
     galleries = [g for one in shown if (g := gallery(*one, PICTURE_BYTES // len(shown))) is not None]
@@ -152,6 +153,11 @@ def _colour_maps() -> dict[str, list[str]]:
 
     steps = [i / 15 for i in range(16)]
     return {name: [to_hex(colormaps[name](x)) for x in steps] for name in ("viridis", "inferno", "jet")}
+
+
+def _breakable(text: str) -> Markup:
+    """A title that may break before its options, which is better than inside a word."""
+    return Markup("<wbr>[").join(text.split("["))
 
 
 def _title(runs: Sequence[Run]) -> str:

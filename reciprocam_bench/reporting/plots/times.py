@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from reciprocam_bench.reporting.plots.style import BLUE, GREY, ORANGE, Plot, look, new_figure, panels, styled
 from reciprocam_bench.runfolder.schema import FORWARD, SCOPES, MetricDefinition
@@ -29,9 +31,7 @@ def trade_plot(summary: pd.DataFrame, timing: pd.DataFrame, metric: str, definit
             axes.hlines(y, row["q25_ms"], row["q75_ms"], color=style["color"], linewidth=1)
             axes.vlines(x, row[f"{metric}_low"], row[f"{metric}_high"], color=style["color"], linewidth=1)
             axes.plot(x, y, linestyle="none", label=row["method"], markersize=6.5, alpha=0.85, **style)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter(_sparse(both["median_ms"]))
+        _logarithmic(axes, both["median_ms"])
         axes.set_xlabel(f"median milliseconds a call of {int(both['batch_size'].iloc[0])} image(s), end to end (log)")
         axes.set_ylabel(f"{definition.title}, percent", parse_math=False)
         legend = figure.legend(loc="outside right upper", fontsize=8)
@@ -63,9 +63,7 @@ def rounds_plot(rounds: pd.DataFrame) -> Plot | None:
             shift = np.linspace(-0.28, 0.28, len(calls)) if len(calls) > 1 else np.zeros(1)
             axes.plot(calls, place + shift, ".", color=BLUE, markersize=6, alpha=0.8)
             axes.vlines(np.median(calls), place - 0.35, place + 0.35, color=ORANGE, linewidth=1.6)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter(_sparse(part["wall_ms"]))
+        _logarithmic(axes, part["wall_ms"])
         axes.set_xlabel("milliseconds a call (log)")
     caption = (
         "Each dot is one measured call, from the first round (top of its row) to the last; the line is the median. "
@@ -86,6 +84,11 @@ def front_of(times: np.ndarray, values: np.ndarray, up: bool) -> tuple[list[floa
     return [*x, float(times.max())], [*y, y[-1]]
 
 
-def _sparse(values: pd.Series) -> str:
-    """Labels between powers of ten where the values span less than one; none where they would crowd."""
-    return "{x:g}" if values.max() < 8 * values.min() else ""
+def _logarithmic(axes: Axes, values: pd.Series) -> None:
+    """A logarithmic axis with labels at powers of ten; the shorter the span of the values, the more between them."""
+    span = values.max() / values.min()
+    axes.set_xscale("log")
+    if 8 <= span < 100:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}" if span < 8 else "")

@@ -113,6 +113,15 @@ def test_everything_is_escaped(page: str) -> None:
     assert "&lt;script&gt;alert(1)" in page and "&lt;i&gt;own &amp; $x$" in page
 
 
+def test_a_title_breaks_before_its_options_and_stays_escaped(tmp_path: Path) -> None:
+    title = "reciprocam[mask=gaussian]"
+    run = write(tmp_path / "run", rows({title: values(5), "<b>[x=1]": values(5, 1)}))
+    write_tables(run)
+    text = write_page([run]).read_text("utf-8")
+    assert "reciprocam<wbr>[mask=gaussian]</td>" in text and "&lt;b&gt;<wbr>[x=1]</td>" in text
+    assert ["".join(row[0]) for row in Tables(text).tables["summary-table"][1:]] == [title, "<b>[x=1]"]
+
+
 def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
     assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', page)
     assert not re.search(r"@import|url\((?!#)", page)

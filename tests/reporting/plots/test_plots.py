@@ -105,6 +105,22 @@ def test_curves_are_drawn_for_metrics_that_keep_them() -> None:
     assert curves_plot(of_curves(5), ["a"], {"adcc": ADCC}) is None
 
 
+@pytest.mark.parametrize(
+    ("longest", "labels"),
+    [(300, ["200", "300"]), (2000, ["200", "500", "1000", "2000"]), (90_000, ["1000", "10000", "100000"])],
+)
+def test_an_axis_of_times_has_labels_over_any_span(longest: float, labels: list[str]) -> None:
+    calls = {"method": "a", "scope": "forward", "batch_size": 1}
+    plot = rounds_plot(pd.DataFrame({**calls, "wall_ms": [170.0, float(longest)]}))
+    assert plot is not None
+    (axes,) = plot.figure.axes
+    plot.figure.draw_without_rendering()
+    low, high = axes.get_xlim()
+    ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
+    shown = {tick.label1.get_text() for tick in ticks if low <= tick.get_loc() <= high} - {""}
+    assert shown == set(labels)
+
+
 def test_nothing_to_draw_is_no_plot() -> None:
     assert metrics_plot(summary(2).assign(adcc=np.nan), {"adcc": ADCC}) is None
     rounds = pd.DataFrame({"method": ["a"], "scope": ["explainer"], "batch_size": [1], "wall_ms": [1.0]})

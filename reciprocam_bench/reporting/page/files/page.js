@@ -8,6 +8,13 @@
     return made;
   };
 
+  // A method's title may break before its options, not inside a word.
+  const titled = (text) => {
+    const made = make("b");
+    text.split(/(?=\[)/).forEach((part, i) => made.append(...(i ? [make("wbr"), part] : [part])));
+    return made;
+  };
+
   // Theme: the reader's system decides until the switch is used.
   const theme = byId("theme"), root = document.documentElement;
   const stored = () => { try { return localStorage.getItem("rcam-theme"); } catch { return null; } };
@@ -144,7 +151,7 @@
     } else if (!bare) {
       cell.append(make("div", of.status === "ok" ? "map not kept" : "no map to draw", "none"));
     }
-    cell.append(make("b", method));
+    cell.append(titled(method));
     if (of.status !== "ok") cell.append(make("div", of.status));
     g.metrics.forEach((metric, i) => {
       if (of.values[i] !== null) cell.append(make("div", `${metric.title} ${of.values[i].toFixed(2)}`));
