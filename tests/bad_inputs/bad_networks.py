@@ -201,7 +201,9 @@ MODELS = [
         "custom: the model answers the same images otherwise",
         lambda net, x: net.logits(x) + torch.rand(5),
     ),
-    model("logits of half precision", "custom: logits of torch.float16; give", lambda net, x: net.logits(x).half(), "auto"),
+    model(
+        "logits of half precision", "custom: logits of torch.float16; give", lambda net, x: net.logits(x).half(), "auto"
+    ),
     Kind(
         "a network of half precision",
         "custom: images of torch.float16; give a network of float32 throughout",
