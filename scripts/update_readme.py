@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import reference_pages
+import which_method
 
 from reciprocam_bench.protocols.protocol import load_protocol, protocol_names
 from reciprocam_bench.reporting.report import report
@@ -13,7 +14,7 @@ from reciprocam_bench.runfolder.schema import ProtocolDefinition
 from reciprocam_bench.titles import title_of
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = ("ci", "each_method", "each_metric", "export", "known_truth", "protocols")
+DOCS = ("ci", "each_method", "each_metric", "export", "known_truth", "protocols", "which_method")
 PAGES = (ROOT / "README.md", ROOT / "results" / "README.md", *(ROOT / "docs" / f"{name}.md" for name in DOCS))
 # What may stand between `<!-- WORD -->`, or `<!-- WORD of NAME -->`, and `<!-- end of WORD -->`.
 BLOCKS: dict[str, Callable[[Path, str], str]] = {
@@ -22,6 +23,7 @@ BLOCKS: dict[str, Callable[[Path, str], str]] = {
     "protocols": lambda results, name: protocols(),
     "methods": lambda results, name: reference_pages.methods(),
     "metrics": lambda results, name: reference_pages.metrics(results),
+    "choice": lambda results, name: which_method.choice(results),
 }
 _BLOCK = re.compile(rf"(<!-- ({'|'.join(BLOCKS)})(?: of (\S+))? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
