@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def script():
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     spec = importlib.util.spec_from_file_location("update_readme", ROOT / "scripts/update_readme.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -33,11 +34,12 @@ def test_a_text_is_that_of_its_file(script):
     assert "old" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
-DOCS = [f"docs/{name}.md" for name in ("ci", "export", "known_truth", "protocols")]
+NAMES = ("ci", "each_method", "each_metric", "export", "known_truth", "protocols", "which_method")
 
 
-@pytest.mark.parametrize("page", ["README.md", "results/README.md", *DOCS])
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", *(f"docs/{name}.md" for name in NAMES)])
 def test_the_pages_are_up_to_date(script, page):
     text = (ROOT / page).read_text("utf-8")
-    assert re.search("<!-- (tables of|text of|protocols)", text)
+    assert re.search("<!-- (tables of|text of|protocols|methods|metrics|choice)", text)
     assert script.with_tables(text, ROOT / "results") == text
