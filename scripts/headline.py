@@ -1,9 +1,6 @@
 """Is Recipro-CAM better than Score-CAM and Grad-CAM, by how much, how sure, and how fast? One table of committed runs.
 
-    python scripts/headline.py
-
-Reads every folder under results/ in which `rcam-bench compare` found both Recipro-CAM and Score-CAM, and writes
-results/headline.md, which the README shows (scripts/update_readme.py).
+`update_readme.py` writes it into the README, from every run folder in which `rcam-bench compare` found both.
 """
 
 from collections.abc import Iterator
@@ -16,7 +13,6 @@ from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import COMPARISON, PER_IMAGE
 from reciprocam_bench.speedup import speedup_of_calls
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 RIVALS = ("scorecam", "gradcam")
 NOT_MEASURED = "not measured"
 
@@ -63,6 +59,3 @@ def _times(record: RunRecord, rival: str) -> str:
     ratio, low, high = found
     return f"{ratio:.3g}" + ("" if low is None else f" ({low:.3g} to {high:.3g})")
 
-
-if __name__ == "__main__":
-    (RESULTS / "headline.md").write_text(headline(RESULTS), encoding="utf-8")

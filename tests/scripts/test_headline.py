@@ -19,10 +19,6 @@ def script():
     return module
 
 
-def test_the_committed_table_is_that_of_the_committed_runs(script):
-    assert (ROOT / "results/headline.md").read_text("utf-8") == script.headline(ROOT / "results")
-
-
 def test_a_row_holds_the_paired_difference_and_the_ratio_of_the_rounds(script, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(ROOT / "results/quickstart", run)
