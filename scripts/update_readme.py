@@ -4,17 +4,19 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import headline
 import pandas as pd
 import reference_pages
 import which_method
 
 from reciprocam_bench.protocols.protocol import load_protocol, protocol_names
+from reciprocam_bench.reporting.paper import paper_report
 from reciprocam_bench.reporting.report import report
 from reciprocam_bench.runfolder.schema import ProtocolDefinition
 from reciprocam_bench.titles import title_of
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = ("ci", "each_method", "each_metric", "export", "known_truth", "protocols", "which_method")
+DOCS = ("ci", "claims", "each_method", "each_metric", "export", "known_truth", "protocols", "which_method")
 PAGES = (ROOT / "README.md", ROOT / "results" / "README.md", *(ROOT / "docs" / f"{name}.md" for name in DOCS))
 # What may stand between `<!-- WORD -->`, or `<!-- WORD of NAME -->`, and `<!-- end of WORD -->`.
 BLOCKS: dict[str, Callable[[Path, str], str]] = {
@@ -23,6 +25,8 @@ BLOCKS: dict[str, Callable[[Path, str], str]] = {
     "protocols": lambda results, name: protocols(),
     "methods": lambda results, name: reference_pages.methods(),
     "metrics": lambda results, name: reference_pages.metrics(results),
+    "headline": lambda results, name: headline.headline(results),
+    "claims": lambda results, name: claims([results / one for one in name.split("+")]),
     "choice": lambda results, name: which_method.choice(results),
 }
 _BLOCK = re.compile(rf"(<!-- ({'|'.join(BLOCKS)})(?: of (\S+))? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
@@ -31,9 +35,15 @@ _BLOCK = re.compile(rf"(<!-- ({'|'.join(BLOCKS)})(?: of (\S+))? -->\n).*?(<!-- e
 def with_tables(page: str, results: Path) -> str:
     """The page's text, with every block made anew: that after ``<!-- tables of NAME -->`` is that run folder's tables.
 
-    ``text of NAME/FILE`` is that file; the others are of what is installed, and of all runs.
+    ``text of NAME/FILE`` is that file, ``claims of NAME+NAME`` the paper's claims by these runs; the others are of what
+    is installed, and of all runs.
     """
     return _BLOCK.sub(lambda found: f"{found[1]}\n{BLOCKS[found[2]](results, found[3])}\n{found[4]}", page)
+
+
+def claims(folders: list[Path]) -> str:
+    """What runs say of the claims of the Recipro-CAM paper."""
+    return paper_report(folders, "markdown", "recipro-2024", parts=["claims"])
 
 
 def protocols() -> str:

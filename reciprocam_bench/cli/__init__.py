@@ -20,6 +20,7 @@ app = typer.Typer(
     help="Benchmark class-activation-map (CAM) methods on real networks and real images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # brackets are titles and defaults here, not markup
 )
 for verb in (run, time, report, compare, check, explain, export, fit_head, merge, ls, validate):
     app.command(verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)

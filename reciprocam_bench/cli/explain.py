@@ -13,15 +13,9 @@ from reciprocam_bench.cli import options
 
 def command(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Images, or folders of them.")],
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="torchvision/NAME, timm/NAME or onnx:PATH.")
-    ] = None,
-    factory: Annotated[
-        str | None, typer.Option("--factory", help="A network of your own: package.module:function.")
-    ] = None,
-    config: Annotated[
-        str | None, typer.Option("--config", "-c", help="Network, methods and preprocessing of a config.")
-    ] = None,
+    model: options.Model = None,
+    factory: options.Factory = None,
+    config: options.NetworkOf = None,
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -30,15 +24,13 @@ def command(
             "[default: the config's; gradcam, reciprocam; at the image blackboxreciprocam]",
         ),
     ] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="default, none, a named set, or a file.")] = None,
-    layer: Annotated[str | None, typer.Option("--layer", help="auto, or a layer's name.")] = None,
+    weights: options.Weights = None,
+    layer: options.Layer = None,
     classes: Annotated[
         list[str] | None,
         typer.Option("--class", help="A class's index or name. Repeatable. [default: the predicted class]"),
     ] = None,
-    class_names: Annotated[
-        Path | None, typer.Option("--class-names", help="A file with a name a line, of a network of your own.")
-    ] = None,
+    class_names: options.ClassNames = None,
     metric: Annotated[
         list[str] | None,
         typer.Option("--metric", help="A score of each map. Repeatable. [default: average_drop, complexity]"),
@@ -59,10 +51,7 @@ def command(
     from reciprocam_bench.engine.explained import explain_pictures, lines_of
     from reciprocam_bench.engine.subject import Asked
 
-    values = {
-        "backbone.weights": weights,
-        "backbone.layer": layer,
-        "backbone.class_names": class_names and str(class_names),
+    values = options.of_backbone(weights, layer, class_names) | {
         "metrics": metric,
         "pictures.formats": form,
         "pictures.dpi": dpi,

@@ -10,16 +10,14 @@ from reciprocam_bench.cli import options
 
 
 def command(
-    model: Annotated[str | None, typer.Option("--model", "-m", help="torchvision/NAME or timm/NAME.")] = None,
-    factory: Annotated[
-        str | None, typer.Option("--factory", help="A network of your own: package.module:function.")
-    ] = None,
-    config: Annotated[str | None, typer.Option("--config", "-c", help="The network of a config.")] = None,
+    model: options.Model = None,
+    factory: options.Factory = None,
+    config: options.NetworkOf = None,
     method: Annotated[
         str, typer.Option("--method", help="reciprocam or cam, also with options: 'reciprocam[mask=gaussian]'.")
     ] = "reciprocam",
-    weights: Annotated[str | None, typer.Option("--weights", help="default, none, a named set, or a file.")] = None,
-    layer: Annotated[str | None, typer.Option("--layer", help="auto, or a layer's name.")] = None,
+    weights: options.Weights = None,
+    layer: options.Layer = None,
     classes: Annotated[
         str, typer.Option("--classes", help="Whose maps: predicted, input, all, or indices such as 3,7.")
     ] = "predicted",
@@ -29,9 +27,7 @@ def command(
     ] = "features",
     features: Annotated[bool, typer.Option("--features", help="The feature maps as a third output.")] = False,
     multi_label: Annotated[bool, typer.Option("--multi-label", help="Sigmoid, not softmax.")] = False,
-    class_names: Annotated[
-        Path | None, typer.Option("--class-names", help="A file with a name a line, of a network of your own.")
-    ] = None,
+    class_names: options.ClassNames = None,
     size: Annotated[
         int | None, typer.Option("--size", min=1, help="Side of the images. [default: the model's]")
     ] = None,
@@ -42,10 +38,7 @@ def command(
     from reciprocam_bench.engine.subject import Asked
     from reciprocam_bench.exporting.asked import export_asked, lines_of
 
-    values = {
-        "backbone.weights": weights,
-        "backbone.layer": layer,
-        "backbone.class_names": class_names and str(class_names),
+    values = options.of_backbone(weights, layer, class_names) | {
         "backbone.multi_label": multi_label or None,
         "preprocess": "model",
         "device": "cpu",

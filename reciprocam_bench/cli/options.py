@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,6 +38,24 @@ Shard = Annotated[
     typer.Option("--shard", metavar="I/N", help="Only every N-th batch, for job arrays: 1/N to N/N make the whole."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")]
+
+# Which network, where no config needs to say it.
+Model = Annotated[str | None, typer.Option("--model", "-m", help="torchvision/NAME, timm/NAME or onnx:PATH.")]
+Factory = Annotated[str | None, typer.Option("--factory", help="A network of your own: package.module:function.")]
+NetworkOf = Annotated[
+    str | None, typer.Option("--config", "-c", help="A config that has the network, and what else applies here.")
+]
+Weights = Annotated[str | None, typer.Option("--weights", help="default, none, a named set, or a file.")]
+Layer = Annotated[str | None, typer.Option("--layer", help="auto, or a layer's name.")]
+ClassNames = Annotated[
+    Path | None, typer.Option("--class-names", help="A file with a name a line, of a network of your own.")
+]
+
+
+def of_backbone(weights: str | None, layer: str | None, class_names: Path | None) -> dict[str, Any]:
+    """The keys of a config that these options set; None says nothing."""
+    names = None if class_names is None else str(class_names)
+    return {"backbone.weights": weights, "backbone.layer": layer, "backbone.class_names": names}
 
 
 def one_config(config: str | None, option: str | None) -> str:

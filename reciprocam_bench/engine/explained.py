@@ -13,7 +13,7 @@ from reciprocam_bench.datasets.images import Picture, read_picture, stretched_no
 from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.drawing import scores_in_words
 from reciprocam_bench.engine.one_image import Explained, Shown, explain_picture
-from reciprocam_bench.engine.panels import class_words, heat_of, panel
+from reciprocam_bench.engine.panels import class_words, heat_of, panel, peak_of, time_in_words
 from reciprocam_bench.engine.subject import Asked, Subject, set_up_subject
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.figures import Panel, Strip, panel_pixels, save_figure
@@ -205,11 +205,11 @@ def _written(
         panels = []
         for shown in (s for s in explained.shown if s.class_index == index):
             base = target.with_name(shortened(f"{target.name}{of_class}_{file_name(shown.method)}"))
-            drawn, files = _drawn(subject, picture.image, shown, base, maps)
+            drawn, peak, files = _drawn(subject, picture.image, shown, base, maps)
             panels.append(drawn)
             about = {"class": index, "name": short[index], "probability": probability, "method": shown.method}
-            about |= {"seconds": shown.seconds, "status": shown.status, "scores": shown.scores, "files": files}
-            record["maps"].append(about)
+            about |= {"seconds": shown.seconds, "status": shown.status, "scores": shown.scores}
+            record["maps"].append(about | {"peak": peak, "files": files})
         if panels:
             strips.append(_strip(subject, picture.image, record["explained"][-1], panels))
     if strips:
@@ -217,8 +217,10 @@ def _written(
     return record, strips
 
 
-def _drawn(subject: Subject, image: Image.Image, shown: Shown, base: Path, maps: bool) -> tuple[Panel, list[str]]:
-    """A map's overlay on the whole picture, and the map alone if asked for, written; and its panel."""
+def _drawn(
+    subject: Subject, image: Image.Image, shown: Shown, base: Path, maps: bool
+) -> tuple[Panel, tuple[float, float] | None, list[str]]:
+    """A map's overlay on the whole picture, and the map alone if asked for, written; its panel, its peak, the files."""
     style, geometry = subject.config.pictures, subject.prepare.geometry
     heat = heat_of(shown.raw, geometry, image.size)
     pictures = {".png": overlay(image, heat, style.alpha, style.colormap, geometry.view(*image.size))}
@@ -231,9 +233,11 @@ def _drawn(subject: Subject, image: Image.Image, shown: Shown, base: Path, maps:
             drawn.save(files[-1])
         except OSError as error:
             raise _unwritable(files[-1].parent, error) from None
-    scores = scores_in_words(_asked_for(subject), shown.scores)
-    caption = scores if shown.status == "ok" else f"{shown.status}, {scores}".rstrip(", ")
-    return panel(shown.method, heat, caption, panel_pixels(style), marked=False), [str(file) for file in files]
+    words = [shown.status] if shown.status != "ok" else []
+    words.append(scores_in_words(_asked_for(subject), shown.scores))
+    caption = ", ".join(word for word in words if word) + f"\n{time_in_words(shown.seconds)}"
+    drawn_panel = panel(shown.method, heat, caption.strip(), panel_pixels(style), marked=False)
+    return drawn_panel, peak_of(heat), [str(file) for file in files]
 
 
 def _asked_for(subject: Subject) -> list[Any]:

@@ -17,13 +17,24 @@ def heat_of(cam: Tensor, geometry: Geometry, size: tuple[int, int]) -> Heat:
 def panel(title: str, heat: Heat, caption: str, most: tuple[int, int], *, marked: bool) -> Panel:
     """A panel of a map ``(height, width)`` on all of a picture, with at most ``most`` pixels across and down.
 
-    ``marked`` puts a cross at its first maximum; a map that marks nothing has none.
+    ``marked`` puts a cross at its `peak_of`.
     """
-    peak = None
-    if marked and heat.max() > heat.min():
-        y, x = divmod(int(heat.argmax()), heat.shape[1])
-        peak = (x + 0.5, y + 0.5)
-    return Panel(title, shrunk_heat(heat, most), caption, peak)
+    return Panel(title, shrunk_heat(heat, most), caption, peak_of(heat) if marked else None)
+
+
+def peak_of(heat: Heat) -> tuple[float, float] | None:
+    """The centre of the pixel of a map's ``(height, width)`` first maximum, (x, y); None where the map is constant."""
+    if not heat.max() > heat.min():  # NaN is more than nothing
+        return None
+    y, x = divmod(int(heat.argmax()), heat.shape[1])
+    return x + 0.5, y + 0.5
+
+
+def time_in_words(seconds: float) -> str:
+    """``12 ms`` or ``3.4 s``: two digits or three, as a single call is known no better."""
+    if seconds < 0.001:
+        return "< 1 ms"
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s" if seconds < 100 else f"{seconds:.0f} s"
 
 
 def class_words(names: tuple[str, ...], explained: int, probability: float, predicted: int, label: int | None) -> str:

@@ -13,7 +13,7 @@ from reciprocam_bench.reporting.alike import check_images
 from reciprocam_bench.reporting.estimate import estimate, sample_of
 from reciprocam_bench.reporting.paired import differences
 from reciprocam_bench.reporting.pairing import Judged, Match, judged_of
-from reciprocam_bench.reporting.report import check_agreement
+from reciprocam_bench.reporting.summary import check_agreement
 from reciprocam_bench.runfolder.record import RunRecord, read_images
 from reciprocam_bench.runfolder.schema import IMAGES, KEY
 

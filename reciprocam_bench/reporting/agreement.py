@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.reporting.report import unfinished
-from reciprocam_bench.reporting.summary import doubts_of
+from reciprocam_bench.reporting.summary import doubts_of, unfinished
 from reciprocam_bench.reporting.text import as_text, check_format
 from reciprocam_bench.runfolder.disk import write_into
 from reciprocam_bench.runfolder.raw_maps import Trial, kept_maps, views

@@ -11,8 +11,7 @@ from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.reporting.alike import check_alike, noted
 from reciprocam_bench.reporting.paired import Difference, differences, holm
 from reciprocam_bench.reporting.pairing import RUNS, Judged, Match, judged_of, matches
-from reciprocam_bench.reporting.report import check_agreement, unfinished
-from reciprocam_bench.reporting.summary import doubts_of
+from reciprocam_bench.reporting.summary import check_agreement, doubts_of, unfinished
 from reciprocam_bench.reporting.tables import readable_comparison
 from reciprocam_bench.reporting.text import as_text, check_format
 from reciprocam_bench.runfolder.disk import write_into

@@ -8,6 +8,7 @@ import pandas as pd
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.protocols.papers import Paper, load_paper
 from reciprocam_bench.reporting.claims import claims
+from reciprocam_bench.reporting.marks import LARGEST, largest_marks
 from reciprocam_bench.reporting.paper_cells import cells, laid_out
 from reciprocam_bench.reporting.paper_runs import Runs, runs_of
 from reciprocam_bench.reporting.tables import readable_claims
@@ -63,7 +64,9 @@ def _tables(paper: Paper, runs: Runs, form: str, width: int, with_notes: bool) -
         notes.append("published values: " + "; ".join(made.sources))
         with_notes = form == "latex"
         label = f"{paper.name}-{protocol}" if protocol != paper.name else paper.name
-        texts.append(as_text(made.table, title, notes, form, width, label, [made.competing]))
+        # As papers print them: by the value alone, as the published values have no rows that could be compared.
+        marks, legend = (largest_marks(made.table, made.competing), LARGEST) if form == "latex" else (None, "")
+        texts.append(as_text(made.table, title, notes, form, width, label, marks, legend))
     return texts
 
 

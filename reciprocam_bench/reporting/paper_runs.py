@@ -7,8 +7,7 @@ import pandas as pd
 
 from reciprocam_bench.protocols.papers import Paper
 from reciprocam_bench.protocols.protocol import load_protocol
-from reciprocam_bench.reporting.report import check_agreement
-from reciprocam_bench.reporting.summary import HARMLESS_OPTIONS, doubts_of
+from reciprocam_bench.reporting.summary import HARMLESS_OPTIONS, check_agreement, doubts_of
 from reciprocam_bench.runfolder.doubt import busy, untrained
 from reciprocam_bench.runfolder.record import RunRecord
 from reciprocam_bench.runfolder.schema import PER_IMAGE, MethodDefinition

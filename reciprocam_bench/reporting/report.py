@@ -9,18 +9,18 @@ import pandas as pd
 
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.alike import differing
-from reciprocam_bench.reporting.summary import doubts_of
-from reciprocam_bench.reporting.tables import readable_summary, readable_timing
+from reciprocam_bench.reporting.best import TOLD, told_marks
+from reciprocam_bench.reporting.summary import check_agreement, doubts_of, unfinished
+from reciprocam_bench.reporting.tables import metric_headings, readable_summary, readable_timing
 from reciprocam_bench.reporting.text import as_text, check_format, check_words
 from reciprocam_bench.runfolder.doubt import busy
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import ERROR, FORWARD, PER_IMAGE, SUMMARY, Definitions
+from reciprocam_bench.runfolder.schema import FORWARD, PER_IMAGE, Definitions
 from reciprocam_bench.runfolder.suite import all_run_folders
 from reciprocam_bench.runfolder.tables import to_csv
 
 PARTS = ("summary", "timing")
 _HEADINGS = {"summary": "quality, in percent", "timing": "time"}
-_GROUPS = ("backbone", "dataset", "protocol")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class _Part:
     definitions: Definitions
     title: str
     notes: list[str]
+    marks: pd.DataFrame | None = None
 
 
 def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PARTS, width: int = 100) -> str:
@@ -47,7 +48,7 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
     given = [folders] if isinstance(folders, Path) else folders
     records = [read_record(folder) for folder in all_run_folders(given)]
     notes = [note for record in records for note in checked(record, name_it=len(records) > 1)]
-    found = [part for name in parts if (part := _part(records, name, notes)) is not None]
+    found = [part for name in parts if (part := _part(records, name, notes, with_marks=form != "csv")) is not None]
     if not found:
         raise UserError(f"{', '.join(str(r.path) for r in records)} holds no {' or '.join(parts)} yet; run it first")
     if form == "csv":
@@ -68,7 +69,7 @@ def _who(record: RunRecord, name_it: bool) -> str:
     return f"{record.config.backbone.model}: " if name_it else ""
 
 
-def _part(records: Sequence[RunRecord], name: str, notes: list[str]) -> _Part | None:
+def _part(records: Sequence[RunRecord], name: str, notes: list[str], *, with_marks: bool) -> _Part | None:
     """One table of all runs; None where none has it."""
     frames = [(r, frame) for r in records if (frame := wanted_table(r, name)) is not None and len(frame)]
     if not frames:
@@ -80,7 +81,16 @@ def _part(records: Sequence[RunRecord], name: str, notes: list[str]) -> _Part | 
         notes = [
             _who(record, len(having) > 1) + line for record in having if (line := busy(record.environment.machine))
         ]
-    return _Part(name, frame, one_meaning(having), _title(having, name, frame), list(dict.fromkeys(notes)))
+    marks = _marks(frames) if with_marks and name == "summary" else None
+    return _Part(name, frame, one_meaning(having), _title(having, name, frame), list(dict.fromkeys(notes)), marks)
+
+
+def _marks(frames: Sequence[tuple[RunRecord, pd.DataFrame]]) -> pd.DataFrame | None:
+    """The marks of summaries one below the other; None where no run has two methods."""
+    if all(frame["method"].nunique() < 2 for _, frame in frames):
+        return None
+    found = [told_marks(record, record.rows(), frame) for record, frame in frames]
+    return pd.concat(found, ignore_index=True).fillna("")
 
 
 def one_meaning(records: Sequence[RunRecord]) -> Definitions:
@@ -99,21 +109,6 @@ def _unlike(first: Definitions, other: Definitions) -> Iterator[str]:
     for name, metric in first.metrics.items():
         if other.metrics.get(name, metric) != metric:
             yield f"metric '{name}' is not the same"
-
-
-def check_agreement(record: RunRecord, rows: pd.DataFrame) -> None:
-    """Refuse rows that are fewer than were judged: a table of rows that are damaged is not to be believed."""
-    summary = record.summary()
-    if summary is None or record.environment.finished is None:
-        return
-    judged = rows[~rows["status"].str.startswith(ERROR)].groupby(["protocol", "method"])["image"].nunique()
-    for protocol, method, images in summary[["protocol", "method", "images"]].itertuples(index=False):
-        found = int(judged.get((protocol, method), 0))
-        if found != images:
-            raise UserError(
-                f"{record.path / SUMMARY} says that {images:.0f} images of '{method}' were judged under {protocol}, "
-                f"{PER_IMAGE} holds {found}; run again, which makes both whole"
-            )
 
 
 def wanted_table(record: RunRecord, part: str) -> pd.DataFrame | None:
@@ -145,16 +140,11 @@ def _title(records: Sequence[RunRecord], part: str, frame: pd.DataFrame) -> str:
     return title + unfinished(records)
 
 
-def unfinished(records: Sequence[RunRecord]) -> str:
-    """What a title says of runs that are not finished; nothing where all are."""
-    found = [str(r.path) for r in records if r.environment.finished is None]
-    if found and len(records) == 1:
-        return "; the run is not finished"
-    return f"; not finished: {', '.join(found)}" if found else ""
-
-
 def _text(part: _Part, form: str, width: int) -> str:
     frame = part.frame
     table = readable_summary(frame, part.definitions) if part.name == "summary" else readable_timing(frame)
-    label, groups = f"{part.name}-{frame['backbone'].iloc[0]}", [g for g in _GROUPS if g in table]
-    return as_text(table, part.title, part.notes, form, width, label, groups)
+    label = f"{part.name}-{frame['backbone'].iloc[0]}"
+    if part.marks is None:
+        return as_text(table, part.title, part.notes, form, width, label)
+    marks = part.marks.rename(columns=metric_headings(frame, part.definitions))
+    return as_text(table, part.title, part.notes, form, width, label, marks, TOLD)

@@ -7,12 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from reciprocam_bench.errors import UserError
 from reciprocam_bench.protocols.published import Published, published
 from reciprocam_bench.reporting.estimate import Sample, estimate, sample_of
 from reciprocam_bench.runfolder.disk import write_whole
 from reciprocam_bench.runfolder.doubt import doubt_of
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import ERROR, PER_CLASS, SUMMARY, VERSION, MetricDefinition
+from reciprocam_bench.runfolder.schema import ERROR, PER_CLASS, PER_IMAGE, SUMMARY, VERSION, MetricDefinition
 from reciprocam_bench.runfolder.tables import to_csv
 
 # Ways to the same numbers.
@@ -112,6 +113,29 @@ def doubts_of(record: RunRecord, rows: pd.DataFrame, protocols: Sequence[str] | 
     """Why nothing of a run is to be believed under its protocols, or some of them; each reason once."""
     found = (doubt_of(record, rows, protocol) for protocol in protocols or record.config.named_protocols)
     return [doubt for doubt in dict.fromkeys(found) if doubt]
+
+
+def check_agreement(record: RunRecord, rows: pd.DataFrame) -> None:
+    """Refuse rows that are fewer than were judged: a table of rows that are damaged is not to be believed."""
+    summary = record.summary()
+    if summary is None or record.environment.finished is None:
+        return
+    judged = rows[~rows["status"].str.startswith(ERROR)].groupby(["protocol", "method"])["image"].nunique()
+    for protocol, method, images in summary[["protocol", "method", "images"]].itertuples(index=False):
+        found = int(judged.get((protocol, method), 0))
+        if found != images:
+            raise UserError(
+                f"{record.path / SUMMARY} says that {images:.0f} images of '{method}' were judged under {protocol}, "
+                f"{PER_IMAGE} holds {found}; run again, which makes both whole"
+            )
+
+
+def unfinished(records: Sequence[RunRecord]) -> str:
+    """What a title says of runs that are not finished; nothing where all are."""
+    found = [str(r.path) for r in records if r.environment.finished is None]
+    if found and len(records) == 1:
+        return "; the run is not finished"
+    return f"; not finished: {', '.join(found)}" if found else ""
 
 
 def _row(record: RunRecord, protocol: str, title: str, rows: pd.DataFrame) -> tuple[Row, list[_Cell]]:

@@ -4,12 +4,15 @@ import re
 
 import pandas as pd
 
+from reciprocam_bench.reporting.marks import BEST, SECOND, marked
 from reciprocam_bench.runfolder.schema import Definitions
 
 _NAMES = {"claim", "detail", "method", "run", "against", "against run"}
 _NUMERIC = re.compile(r"[+-]?\d")
 # What ends a cell, begins a tag, or makes a link of a title's brackets; "<0.0001" begins none.
 _MARKUP = re.compile(r"\||<(?=[A-Za-z/!?])|(?<=\])\(")
+# Pages that show Markdown take <ins> and <b>, not <u>.
+_MARKS = {BEST: "**{}**", SECOND: "<ins>{}</ins>"}
 _ARROWS = {True: "↑", False: "↓", None: ""}
 
 
@@ -24,18 +27,10 @@ def readable_summary(summary: pd.DataFrame, definitions: Definitions) -> pd.Data
     for key in ("trials", "constant", "nan", "errors"):
         if key in summary and (key == "trials" or summary[key].any()):
             table[key] = summary[key].map(_count)
-    for name in summary.columns:
+    for name, title in metric_headings(summary, definitions).items():
         metric, subset, _ = name.partition("_difficult")
-        if metric not in definitions.metrics or (subset and name != f"{metric}_difficult"):
-            continue
-        spec = definitions.metrics[metric]
-        if subset and spec.aggregation != "mean-of-classes":
-            continue  # in summary.csv; here the subset is shown for the pointing game alone
+        spec, paper = definitions.metrics[metric], summary[f"{name}_published"]
         short = spec.title + (", difficult" if subset else "")
-        title = f"{short} {_ARROWS[spec.higher_is_better]}".rstrip()
-        paper = summary[f"{name}_published"]
-        if paper.notna().any():
-            title += " (published)"
         table[title] = [
             _number(v) + (f" ({_number(p)})" if pd.notna(p) else "") for v, p in zip(summary[name], paper, strict=True)
         ]
@@ -45,6 +40,22 @@ def readable_summary(summary: pd.DataFrame, definitions: Definitions) -> pd.Data
             table["95 % interval"] = _interval(summary, name)
             table[f"mean {short}"] = summary[f"{name}_mean"].map(_number)
     return table
+
+
+def metric_headings(summary: pd.DataFrame, definitions: Definitions) -> dict[str, str]:
+    """The columns of a summary that a readable one shows, and their headings there."""
+    found = {}
+    for name in summary.columns:
+        metric, subset, _ = name.partition("_difficult")
+        if metric not in definitions.metrics or (subset and name != f"{metric}_difficult"):
+            continue
+        spec = definitions.metrics[metric]
+        if subset and spec.aggregation != "mean-of-classes":
+            continue  # in summary.csv; here the subset is shown for the pointing game alone
+        short = spec.title + (", difficult" if subset else "")
+        published = " (published)" if summary[f"{name}_published"].notna().any() else ""
+        found[name] = f"{short} {_ARROWS[spec.higher_is_better]}".rstrip() + published
+    return found
 
 
 def readable_timing(timing: pd.DataFrame) -> pd.DataFrame:
@@ -116,10 +127,10 @@ def readable_claims(claims: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """A Markdown table whose columns are also aligned when read as text."""
-    rows = [list(table.columns), *table.itertuples(index=False)]
-    cells = [[in_markdown(str(value)) for value in row] for row in rows]
+def to_markdown(table: pd.DataFrame, marks: pd.DataFrame | None = None) -> str:
+    """A Markdown table whose columns are also aligned when read as text; ``marks`` as in `to_latex`."""
+    shown = marked(table.astype(str).map(in_markdown), marks, _MARKS)
+    cells = [[in_markdown(str(name)) for name in table.columns], *map(list, shown.itertuples(index=False))]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     left = [not is_numeric(table[name]) for name in table.columns]
     lines = [

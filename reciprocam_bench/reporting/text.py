@@ -32,7 +32,8 @@ def as_text(
     form: str,
     width: int,
     label: str,
-    groups: Sequence[str | pd.Series] = (),
+    marks: pd.DataFrame | None = None,
+    legend: str = "",
 ) -> str:
     """The table under its title and the notes that must stand with it, as ``markdown``, ``terminal`` or ``latex``.
 
@@ -40,14 +41,17 @@ def as_text(
         table: as it is to be read.
         width: of a terminal.
         label: of a LaTeX table, from any words.
-        groups: columns of it, or beside it, within whose rows the best values of a LaTeX table compete.
+        marks: which cells are ``best`` or ``second``: its rows, and those of its columns whose values compete.
+        legend: what the marks mean, which stands below the table, or in its caption.
     """
     if form == "latex":
-        caption = ". ".join([title, *(f"Note: {note}" for note in notes)])
-        return to_latex(table, caption, f"tab:{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}", groups)
+        caption = ". ".join([title, *(f"Note: {note}" for note in notes), *([legend] if legend else [])])
+        return to_latex(table, caption, f"tab:{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}", marks)
     if form == "markdown":
-        return f"{heading_of(in_markdown(title), [in_markdown(note) for note in notes])}\n\n{to_markdown(table)}"
-    return f"{heading_of(title, notes)}\n\n{to_terminal(table, width)}"
+        heading = heading_of(in_markdown(title), [in_markdown(note) for note in notes])
+        below = f"\n{legend}.\n" if legend else ""
+        return f"{heading}\n\n{to_markdown(table, marks)}{below}"
+    return f"{heading_of(title, notes)}\n\n{to_terminal(table, width, marks, legend)}"
 
 
 def heading_of(title: str, notes: Sequence[str]) -> str:

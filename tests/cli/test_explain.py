@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -296,6 +297,7 @@ def test_the_network_is_named_once(cli: Cli, picture: Path, words: tuple) -> Non
 
 def test_json_says_what_was_found_and_written(cli: Cli, picture: Path) -> None:
     words = ("--method", "gradcam", "--method", "reciprocam", "--class", 7, "--class", 8, "--metric", "adcc", "--maps")
+    torch.manual_seed(0)  # which maps are constant depends on the random weights
     code, out, err = cli(picture, "-m", "timm/test_resnet", "--json", *words)
     assert (code, err) == (0, "")
     found = json.loads("\n".join(out))
@@ -307,12 +309,18 @@ def test_json_says_what_was_found_and_written(cli: Cli, picture: Path) -> None:
     ]  # fmt: skip
     for cam in record["maps"]:
         assert 0 < cam["probability"] < 1 and cam["seconds"] > 0
+        with Image.open(cam["files"][1]) as alone:  # the peak is where the heat is least transparent
+            opaque = np.asarray(alone)[..., 3]
+        assert (cam["peak"] is None) == (cam["status"] == "constant")
+        if cam["peak"]:
+            assert opaque[int(cam["peak"][1]), int(cam["peak"][0])] == opaque.max() > 200
         assert set(cam["scores"]) == {"average_drop", "coherency", "complexity", "adcc"}
         assert all(0 <= value <= 1 for value in cam["scores"].values()) or cam["status"] != "ok"
         assert all(Path(file).is_file() for file in cam["files"]) and len(cam["files"]) == 2
         with Image.open(cam["files"][1]) as alone:
             assert (alone.mode, alone.size) == ("RGBA", (60, 40))
             assert alone.getpixel((2, 20))[3] == 0  # outside what the network saw
+    assert any(cam["peak"] for cam in record["maps"])
     assert record["files"] == ["explained/my dog ü.v2_sheet.png"] and Path(record["files"][0]).is_file()
 
 
@@ -320,6 +328,8 @@ def test_formats_resolution_colours_and_opacity(cli: Cli, picture: Path) -> None
     words = ("--method", "gradcam", "-f", "pdf", "-f", "svg", "--dpi", 60, "--colormap", "gray", "--alpha", 1)
     code, out, _ = cli(picture, "-m", "timm/test_resnet", *words)
     assert code == 0 and [Path(name).suffix for name in out[2:]] == [".png", ".pdf", ".svg"]
+    svg = Path(out[4]).read_text("utf-8")
+    assert re.search(r"Drop \d+\.\d, Complexity \d+\.\d -->", svg) and re.search(r"\b\d[\d.]* m?s -->", svg)
     seen = np.asarray(Image.open(out[2]))[2:38, 12:48]
     assert (seen == seen[..., :1]).all() and seen.min() < 10 and seen.max() > 245
 

@@ -79,22 +79,14 @@ def test_latex_escapes_draws_arrows_and_has_caption_and_label():
     assert r"\caption{Of 3 \% \& more}" in text and r"\label{tab:x}" in text
 
 
-def test_latex_sets_the_best_of_each_group_in_bold_and_numbers_to_the_right():
-    table = pd.DataFrame(
-        {
-            "protocol": ["p", "p", "q", "q"],
-            "method": ["a", "b", "a", "b"],
-            "Drop ↓": ["9.00 (1.00)", "10.00", "3.00", ""],
-            "ADCC ↑": ["80.00", "80.00", "70.00", "71.00"],
-        }
-    )
-    lines = to_latex(table, "c", "l", ["protocol"]).splitlines()
-    assert r"\begin{tabular}{llrr}" in lines
-    assert lines[-7:-3] == [
-        r"p & a & \textbf{9.00 (1.00)} & \textbf{80.00} \\",
-        r"p & b & 10.00 & \textbf{80.00} \\",
-        r"q & a & \textbf{3.00} & 70.00 \\",
-        r"q & b &  & \textbf{71.00} \\",
+def test_latex_sets_marked_numbers_in_bold_or_underlined_and_numbers_to_the_right():
+    table = pd.DataFrame({"method": ["a", "b"], "Drop ↓": ["-9.00 (1.00)", "10.00"], "ADCC ↑": ["80.00", "71.00"]})
+    marks = pd.DataFrame({"Drop ↓": ["best", "second"], "ADCC ↑": ["", ""]})
+    lines = to_latex(table, "c", "l", marks).splitlines()
+    assert r"\begin{tabular}{lrr}" in lines
+    assert lines[-5:-3] == [
+        r"a & \textbf{$-$9.00} (1.00) & 80.00 \\",
+        r"b & \underline{10.00} & 71.00 \\",
     ]
 
 

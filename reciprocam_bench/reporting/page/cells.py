@@ -7,17 +7,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reciprocam_bench.reporting.best import told_marks
 from reciprocam_bench.reporting.page.collect import Run
 from reciprocam_bench.reporting.tables import is_numeric
-from reciprocam_bench.runfolder.schema import MetricDefinition
 
-BEST, SECOND = "best", "second"
 _ARROWS = {True: "↑", False: "↓", None: ""}
 _MINUS = "\N{MINUS SIGN}"
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _COUNTS = ("trials", "constant", "nan", "errors")
-
-Pairs = set[tuple[str, str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -49,14 +46,13 @@ def summary_table(runs: Sequence[Run]) -> Table:
     titles = [f"{m.title} {_ARROWS[m.higher_is_better]}".rstrip() for m in metrics.values()]
     rows = []
     for run in with_rows:
-        better = _told(run.comparison)
-        for row in run.summary.to_dict("records"):
+        marks = told_marks(run.record, run.rows, run.summary)
+        for row, of_row in zip(run.summary.to_dict("records"), marks.to_dict("records"), strict=True):
             cells = [Cell(str(row["method"]))]
             cells += [Cell(run.name if key == "run" else str(row[key])) for key in keys]
             cells.append(_count(row["images"], row.get("images_total")))
             cells += [_count(row.get(key)) for key in counts]
-            group = run.of(str(row["protocol"]))
-            rows.append(cells + [_value(row, name, m, group, better) for name, m in metrics.items()])
+            rows.append(cells + [_value(row, name, str(of_row.get(name, ""))) for name in metrics])
     columns = ["method", *keys, "images", *counts, *titles]
     numeric = [False] * (len(keys) + 1) + [True] * (len(columns) - len(keys) - 1)
     return Table("Quality in percent, each value with its 95 % interval", columns, numeric, rows)
@@ -81,18 +77,7 @@ def _telling(runs: Sequence[Run]) -> list[str]:
     return keys
 
 
-def _told(comparison: pd.DataFrame) -> Pairs:
-    """Protocol, metric, better and worse method of every pair that can be told."""
-    found: Pairs = set()
-    for row in comparison.to_dict("records"):
-        a, b, verdict = row["method"], row["against"], row["verdict"]
-        if verdict in ("better", "worse"):
-            first, second = (a, b) if verdict == "better" else (b, a)
-            found.add((row["protocol"], row["metric"], first, second))
-    return found
-
-
-def _value(row: dict, name: str, metric: MetricDefinition, group: pd.DataFrame, better: Pairs) -> Cell:
+def _value(row: dict, name: str, mark: str) -> Cell:
     value = row.get(name)
     if value is None or pd.isna(value):
         return Cell("", math.nan)
@@ -100,20 +85,7 @@ def _value(row: dict, name: str, metric: MetricDefinition, group: pd.DataFrame, 
     details = [] if low is None or high is None or pd.isna(low) else [f"{fixed(low)} to {fixed(high)}"]
     if published is not None and not pd.isna(published):
         details.append(f"published {fixed(published)}")
-    return Cell(fixed(value), float(value), tuple(details), _mark(row, name, metric, group, better))
-
-
-def _mark(row: dict, name: str, metric: MetricDefinition, group: pd.DataFrame, better: Pairs) -> str:
-    """Best: told to be better than all others; second: than all but the best, which is told to be better."""
-    if metric.higher_is_better is None or name not in group:
-        return ""
-    ordered = list(group.dropna(subset=[name]).sort_values(name, ascending=not metric.higher_is_better)["method"])
-    place = ordered.index(row["method"])
-    if place > 1 or len(ordered) < 2:
-        return ""
-    beats = all((row["protocol"], name, row["method"], other) in better for other in ordered[place + 1 :])
-    first_is_told = (row["protocol"], name, ordered[0], ordered[1]) in better
-    return (BEST, SECOND)[place] if beats and (place == 0 or first_is_told) else ""
+    return Cell(fixed(value), float(value), tuple(details), mark)
 
 
 def fixed(value: float) -> str:

@@ -1,0 +1,33 @@
+"""Options that several verbs have are declared once, in ``options.py``."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from reciprocam_bench import cli
+from reciprocam_bench.cli import explain, export
+
+OF_NETWORKS = ("model", "factory", "config", "weights", "layer", "class_names", "set")
+
+
+def test_no_option_is_declared_twice() -> None:
+    declared: Counter[str] = Counter()
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "typer.Option":
+                about = (ast.unparse(part) for part in (*node.args, *(k.value for k in node.keywords)))
+                declared[" ".join(about)] += 1
+    assert len(declared) > 20
+    assert [text for text, count in declared.items() if count > 1] == []
+
+
+def test_explain_and_export_ask_for_a_network_in_the_same_words() -> None:
+    for name in OF_NETWORKS:
+        assert explain.command.__annotations__[name] is export.command.__annotations__[name]
+
+
+def test_help_keeps_what_stands_in_brackets() -> None:
+    text = " ".join(CliRunner().invoke(cli.app, ["explain", "--help"]).output.split())
+    assert "[default: jet]" in text and "'reciprocam[mask=gaussian]'" in text
