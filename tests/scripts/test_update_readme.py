@@ -21,17 +21,17 @@ def script(monkeypatch):
 
 
 def test_each_block_is_replaced_by_its_own_run(script):
-    page = "a\n<!-- tables of quickstart -->\nold\n<!-- end of tables -->\nb\n"
+    page = "a\n<!-- tables of quickstart -->\nSTALE\n<!-- end of tables -->\nb\n"
     changed = script.with_tables(page, ROOT / "results")
     assert report(ROOT / "results/quickstart", "markdown") in changed
-    assert "old" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
+    assert "STALE" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
 def test_a_text_is_that_of_its_file(script):
-    page = "a\n<!-- text of known_truth/table.md -->\nold\n<!-- end of text -->\nb\n"
+    page = "a\n<!-- text of known_truth/table.md -->\nSTALE\n<!-- end of text -->\nb\n"
     changed = script.with_tables(page, ROOT / "results")
     assert (ROOT / "results/known_truth/table.md").read_text("utf-8") in changed
-    assert "old" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
+    assert "STALE" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
 NAMES = ("ci", "each_method", "each_metric", "export", "known_truth", "protocols", "which_method")
