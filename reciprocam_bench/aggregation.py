@@ -28,6 +28,12 @@ def mean_of_three_best_thresholds(means: np.ndarray) -> np.ndarray:
     return means[:, 0, :].reshape(len(means), 3, -1).max(axis=2).mean(axis=1)
 
 
+def area_under_curve(means: np.ndarray) -> np.ndarray:
+    """The area under the mean curve, by trapezia; the columns are its values at equal steps from 0 to 1."""
+    curve = means[:, 0, :]
+    return (curve[:, 1:] + curve[:, :-1]).sum(axis=1) / (2 * (curve.shape[1] - 1))
+
+
 def harmonic_mean(means: np.ndarray) -> np.ndarray:
     """The harmonic mean of the means of several terms, which are the columns; 0 where a term is not positive."""
     terms = means[:, 0, :]
@@ -36,16 +42,18 @@ def harmonic_mean(means: np.ndarray) -> np.ndarray:
     return np.where(positive, terms.shape[1] / inverse, 0.0)
 
 
+CURVE = "area-under-curve"
 AGGREGATIONS: dict[str, Aggregation] = {
     "mean": mean,
     "mean-of-classes": mean_of_classes,
     "best-threshold": best_threshold,
     "mean-of-three-best-thresholds": mean_of_three_best_thresholds,
+    CURVE: area_under_curve,
     "harmonic-mean": harmonic_mean,
 }
 
 # Those whose metrics have several values a trial.
-OF_THRESHOLDS = ("best-threshold", "mean-of-three-best-thresholds")
+OF_THRESHOLDS = ("best-threshold", "mean-of-three-best-thresholds", CURVE)
 _COMPLEMENT = "1 - "
 
 

@@ -16,6 +16,8 @@ NAN = float("nan")
         ("mean-of-classes", [[0.2], [NAN]], 0.2),
         ("best-threshold", [[0.1, 0.7, 0.3]], 0.7),
         ("mean-of-three-best-thresholds", [[0.1, 0.7, 0.3, 0.2, 0.0, 0.3]], (0.7 + 0.3 + 0.3) / 3),
+        ("area-under-curve", [[0.2, 0.6, 1.0]], 0.6),
+        ("area-under-curve", [[1.0, 0.0, 0.0, 0.0, 0.0]], 0.125),
         ("harmonic-mean", [[0.5, 0.25]], 2 / (2 + 4)),
         ("harmonic-mean", [[0.5, 0.0, 0.9]], 0.0),
         ("harmonic-mean", [[0.5, -0.1, 0.9]], 0.0),

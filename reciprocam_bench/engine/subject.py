@@ -110,6 +110,8 @@ def set_up_subject(asked: Asked) -> Subject:
     for metric in metrics.values():
         if metric.localised:
             raise UserError(f"--metric {metric.column}: it needs annotated objects; rcam-bench run measures it")
+        if metric.spec.thresholds:
+            raise UserError(f"--metric {metric.column}: it has {len(metric.columns)} values an image, not one")
     check_colormap(config.pictures.colormap, "--colormap")
     protocol = load_protocol(config.protocol[0])
     backbone = set_up_backbone(config, protocol, set_up_torch(config))

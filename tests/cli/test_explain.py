@@ -342,6 +342,7 @@ def test_formats_resolution_colours_and_opacity(cli: Cli, picture: Path) -> None
         (("--format", "gif"), "explain: pictures.formats.0: Input should be 'png', 'pdf' or 'svg', not 'gif'"),
         (("--dpi", 3), "explain: pictures.dpi: Input should be greater than or equal to 30, not 3"),
         (("--metric", "pointing_game"), "--metric pointing_game: it needs annotated objects; rcam-bench run "),
+        (("--metric", "insertion_curve"), "--metric insertion_curve: it has 21 values an image, not one"),
         (("--metric", "adc"), "unknown metric 'adc'; did you mean 'adcc'?"),
         (("--method", "gradcm"), "unknown method 'gradcm'; did you mean 'gradcam'?"),
     ],

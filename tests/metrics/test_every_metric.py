@@ -34,6 +34,8 @@ BLOCK = torch.zeros(3, 224, 224)
 BLOCK[:, 56:112, 56:168] = 1
 WHOLE, HALF = Box(0.25, 0.25, 0.75, 0.5), Box(0.25, 0.25, 0.5, 0.5)
 RAMP = torch.arange(1.0, 17).view(1, 4, 4)
+# How many of four pixels are the nearest to 0, 5, ... 100 % of them.
+OF_FOUR = [0] * 3 + [1] * 5 + [2] * 5 + [3] * 5 + [4] * 3
 BY_HAND = {
     "single_deletion": [
         (
@@ -66,6 +68,16 @@ BY_HAND = {
     # From the blurred image, 1 or 0.4 times the kernel's two middle values, pixel by pixel to the image.
     "insertion_auc": [(PLAIN, [(1 + (A + B) ** 2) / 2, 0.1 * ((A + B) ** 2 / 2 + 3.5 + 3 * A * B + 3 * B * B) / 4])],
     "deletion_auc": [(PLAIN, [0.5, 0.0125])],
+    "insertion_curve": [
+        (
+            PLAIN,
+            [
+                [((4 - n) * (A + B) ** 2 + n) / 4 for n in OF_FOUR],
+                [0.1 * [(A + B) ** 2, 1 + 2 * A * B + B * B, 1 + A * B + B * B, 1 + B * B, 1][n] for n in OF_FOUR],
+            ],
+        )
+    ],
+    "deletion_curve": [(PLAIN, [[1 - n / 4 for n in OF_FOUR], [0.1 * (n == 0) for n in OF_FOUR]])],
     # 0 pixels at 10 %, then 1, 1, 2, 2, 2, 3, 3 and 3, the last but one.
     "road_morf": [(HOLES, [(0.5 + 2 * 0.25) / 9])],
     "road_lerf": [(HOLES, [(6 + 2 * 0.75 + 0.5) / 9])],

@@ -121,6 +121,7 @@ def _drawn(run: Run, place: int) -> Iterator[dict[str, Any]]:
 def _plots(run: Run) -> Iterator[tuple[str, "Plot"]]:
     """Plots of a run with the protocol that each is of."""
     from reciprocam_bench.reporting.plots.agreement_plot import agreement_plot
+    from reciprocam_bench.reporting.plots.curves import curves_plot
     from reciprocam_bench.reporting.plots.quality import differences_plot, distributions_plot, metrics_plot
     from reciprocam_bench.reporting.plots.times import rounds_plot, trade_plot
 
@@ -135,6 +136,7 @@ def _plots(run: Run) -> Iterator[tuple[str, "Plot"]]:
             tests = run.comparison[run.comparison["protocol"] == protocol]
             found.append((protocol, differences_plot(tests, main, run.metrics[main])))
         found.append((protocol, distributions_plot(rows, list(summary["method"]), run.metrics)))
+        found.append((protocol, curves_plot(rows, list(summary["method"]), run.metrics)))
     if len(run.agreement):
         parts = run.agreement.groupby("protocol", sort=False)
         found += [("" if len(parts) == 1 else str(name), agreement_plot(part)) for name, part in parts]

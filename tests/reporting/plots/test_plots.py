@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reciprocam_bench.reporting.plots.curves import curves_plot, mean_curve
 from reciprocam_bench.reporting.plots.quality import differences_plot, metrics_plot
 from reciprocam_bench.reporting.plots.style import inline, look
 from reciprocam_bench.reporting.plots.times import front_of, rounds_plot
@@ -61,6 +62,47 @@ def test_of_many_pairs_those_with_the_best_are_drawn_and_told_ones_are_filled() 
     assert len(axes.get_yticks()) == 8
     told, open_ = (line for line in axes.lines if line.get_marker() == "o")
     assert (len(told.get_xdata()), len(open_.get_xdata())) == (6, 2) and open_.get_markerfacecolor() == "none"
+
+
+def of_curves(images: int) -> pd.DataFrame:
+    """Rows of two methods: a's curve rises from 0 to 1, b's is half of it, each image a little off; one has failed."""
+    steps, off = np.linspace(0, 1, len(CURVE.columns)), np.linspace(-0.01, 0.01, images)[:, None]
+    tables = [pd.DataFrame(height * (steps + off), columns=CURVE.columns).assign(method=m) for m, height in HEIGHTS]
+    rows = pd.concat(tables).assign(status="ok", category="")
+    rows["image"] = [f"{i}.png" for i in range(images)] * len(HEIGHTS)
+    rows.iloc[0, rows.columns.get_loc("status")] = "error: no luck"
+    rows.iloc[0, : len(CURVE.columns)] = np.nan
+    return rows
+
+
+HEIGHTS = [("a", 1.0), ("b", 0.5)]
+CURVE = MetricDefinition(
+    title="Insertion curve",
+    higher_is_better=True,
+    aggregation="area-under-curve",
+    columns=[f"insertion_curve@{share:03d}" for share in (0, 25, 50, 75, 100)],
+)
+
+
+def test_a_mean_curve_is_the_mean_of_the_rows_with_intervals_around_it() -> None:
+    rows = of_curves(21)
+    value, low, high = mean_curve(rows[rows["method"] == "b"], CURVE)
+    assert value == pytest.approx(rows.loc[rows["method"] == "b", CURVE.columns].mean().to_numpy() * 100)
+    assert (low < value).all() and (value < high).all() and (high - low).max() < 0.5
+    value, _, _ = mean_curve(rows[rows["method"] == "a"], CURVE)  # without the image that failed
+    assert value[0] == pytest.approx(0.05, abs=1e-9)
+
+
+def test_curves_are_drawn_for_metrics_that_keep_them() -> None:
+    plot = curves_plot(of_curves(5), ["a", "b"], {"adcc": ADCC, "insertion_curve": CURVE})
+    assert plot is not None and "Bands" in plot.caption
+    (axes,) = plot.figure.axes
+    assert axes.get_title() == "Insertion curve ↑" and [line.get_label() for line in axes.lines] == ["a", "b"]
+    assert axes.lines[1].get_xdata().tolist() == [0, 25, 50, 75, 100]
+    assert axes.lines[1].get_ydata() == pytest.approx([0, 12.5, 25, 37.5, 50])
+    many = curves_plot(of_curves(5), ["a", "b", *"cdef"], {"insertion_curve": CURVE})
+    assert many is not None and "Bands" not in many.caption and not many.figure.axes[0].collections
+    assert curves_plot(of_curves(5), ["a"], {"adcc": ADCC}) is None
 
 
 def test_nothing_to_draw_is_no_plot() -> None:

@@ -1,0 +1,56 @@
+"""Curves of metrics that keep them in the rows: insertion, deletion."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from reciprocam_bench.aggregation import CURVE
+from reciprocam_bench.reporting.estimate import estimate, sample_of
+from reciprocam_bench.reporting.plots.style import Plot, look, new_figure, styled
+from reciprocam_bench.runfolder.schema import ERROR, MetricDefinition
+
+_MOST_BANDS = 3  # methods: the bands of more lie over one another
+_LINES = ("-", "--", "-.", ":")
+
+
+def curves_plot(rows: pd.DataFrame, methods: Sequence[str], metrics: dict[str, MetricDefinition]) -> Plot | None:
+    """The mean curve of each method, a panel a metric; None where no metric keeps curves."""
+    rows = rows[~rows["status"].str.startswith(ERROR)]
+    shown = [m for m in metrics.values() if m.aggregation == CURVE and rows[m.columns].notna().all(axis=1).any()]
+    if not shown:
+        return None
+    banded = len(methods) <= _MOST_BANDS
+    with styled():
+        figure = new_figure(3.9 * len(shown), 3.6 + 0.18 * -(-len(methods) // 3))
+        grid = figure.subplots(1, len(shown), squeeze=False, sharey=True)
+        for axes, metric in zip(grid[0], shown, strict=True):
+            for place, method in enumerate(methods):
+                value, low, high = mean_curve(rows[rows["method"] == method], metric)
+                share = np.linspace(0, 100, len(value))
+                colour = look(place)["color"]
+                axes.plot(share, value, color=colour, linestyle=_LINES[place % len(_LINES)], label=method)
+                if banded:
+                    axes.fill_between(share, low, high, color=colour, alpha=0.18, linewidth=0)
+            axes.set(xlim=(0, 100), ylim=(0, None), xlabel="most salient pixels, percent")
+            arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
+            axes.set_title(metric.title + arrow, parse_math=False)
+        grid[0][0].set_ylabel("class probability, percent")
+        legend = figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    caption = "Means over the images as pixels come into a blurred image (insertion) or become 0 (deletion). "
+    if banded:
+        caption += "Bands: 95 % intervals at each share (images resampled)."
+    else:
+        caption += f"Intervals are drawn for up to {_MOST_BANDS} methods; those of the areas stand in the summary."
+    return Plot("curves", "Insertion and deletion curves", caption, figure)
+
+
+def mean_curve(rows: pd.DataFrame, metric: MetricDefinition) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean over the images in percent, and its 95 % interval, at each of the metric's columns; NaN of no images."""
+    rows = rows.assign(image=pd.factorize(rows["image"], sort=True)[0])
+    rows = rows[rows[metric.columns].notna().all(axis=1)]
+    single = (metric.model_copy(update={"aggregation": "mean", "columns": [column]}) for column in metric.columns)
+    found = np.array(estimate([sample_of(one, rows, {}) for one in single]), dtype=float)
+    return found[:, 0], found[:, 1], found[:, 2]
