@@ -58,4 +58,3 @@ def _times(record: RunRecord, rival: str) -> str:
         return NOT_MEASURED
     ratio, low, high = found
     return f"{ratio:.3g}" + ("" if low is None else f" ({low:.3g} to {high:.3g})")
-

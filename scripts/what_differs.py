@@ -43,6 +43,7 @@ def explained(model: str, weights: str, images: Tensor, place: tuple[str, int, i
     """Maps after min-max, ``(N, h, w)``, and metrics, ``(N,)``, of every method, on the CPU."""
     device, size, threads = place
     torch.set_num_threads(threads)
+    torch.manual_seed(0)  # of random weights
     backbone = rb.load_backbone(model, weights, device=device)
     found = {}
     for method in METHODS:
@@ -54,7 +55,9 @@ def explained(model: str, weights: str, images: Tensor, place: tuple[str, int, i
     return found
 
 
-def largest(found: dict[str, dict[str, Tensor]], reference: dict[str, dict[str, Tensor]]) -> Iterator[dict[str, object]]:
+def largest(
+    found: dict[str, dict[str, Tensor]], reference: dict[str, dict[str, Tensor]]
+) -> Iterator[dict[str, object]]:
     """For each method the largest difference of a map, and of a metric."""
     for method, values in found.items():
         apart = {key: float((value - reference[method][key]).abs().max()) for key, value in values.items()}
