@@ -1,7 +1,9 @@
 """``explain`` and ``evaluate``: one call each, for use without a config."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,8 +19,25 @@ from reciprocam_bench.protocols.protocol import load_protocol
 from reciprocam_bench.titles import parse_title
 
 Classes = Tensor | list[int] | int | str | None
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
+def _own_precision(function: Callable[P, R]) -> Callable[P, R]:
+    """The backbone's precision is what counts: a caller's autocast would change maps and metrics without a word."""
+
+    @wraps(function)
+    def plain(*args: P.args, **kwargs: P.kwargs) -> R:
+        with ExitStack() as scopes:
+            for device in ("cpu", "cuda", "mps"):
+                if torch.is_autocast_enabled(device):
+                    scopes.enter_context(torch.autocast(device, enabled=False))
+            return function(*args, **kwargs)
+
+    return plain
+
+
+@_own_precision
 def explain(
     backbone: Backbone, images: Tensor, classes: Classes = None, method: str = "reciprocam", **options: Any
 ) -> Tensor:
@@ -52,6 +71,7 @@ def explain(
     return chosen(_forward(backbone, images, classes))
 
 
+@_own_precision
 def evaluate(
     backbone: Backbone,
     images: Tensor,

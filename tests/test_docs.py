@@ -50,7 +50,9 @@ def shown(page: Path) -> Iterator[str]:
                     yield shlex.join(words[1:])
 
 
-COMMANDS = sorted({(page.relative_to(ROOT).as_posix(), command) for page in PAGES for command in shown(page)})
+# Each command once, under the first page that shows it.
+FIRST = {command: page.relative_to(ROOT).as_posix() for page in reversed(PAGES) for command in shown(page)}
+COMMANDS = sorted((page, command) for command, page in FIRST.items())
 
 
 def weights(folder: Path, name: str) -> None:

@@ -1,6 +1,8 @@
-"""What is around the code: the wheel, the citation, completion of the command line."""
+"""What is around the code: the wheel, the README of a package index, the citation, completion of the command line."""
 
+import email
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -14,10 +16,18 @@ import reciprocam_bench as rb
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_wheel_holds_configs_data_files_and_the_marker_of_types(tmp_path: Path) -> None:
-    wheel = pytest.importorskip("hatchling.builders.wheel")
-    (built,) = wheel.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
-    names = set(zipfile.ZipFile(built).namelist())
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, as hatchling builds it."""
+    builders = pytest.importorskip("hatchling.builders.wheel")
+    pytest.importorskip("hatch_fancy_pypi_readme")
+    folder = tmp_path_factory.mktemp("wheel")
+    (built,) = builders.WheelBuilder(str(ROOT)).build(directory=str(folder), versions=["standard"])
+    return Path(built)
+
+
+def test_the_wheel_holds_configs_data_files_and_the_marker_of_types(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
     assert {
         "reciprocam_bench/py.typed",
         "reciprocam_bench/configs/quickstart.yaml",
@@ -25,6 +35,27 @@ def test_the_wheel_holds_configs_data_files_and_the_marker_of_types(tmp_path: Pa
         "reciprocam_bench/protocols/poppi-2021.yaml",
         "reciprocam_bench/protocols/papers/recipro-2024.yaml",
     } <= names
+
+
+def test_the_readme_is_legible_on_a_package_index(wheel: Path) -> None:
+    renderer = pytest.importorskip("readme_renderer.markdown")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        about = email.message_from_string(archive.read(name).decode("utf-8"))
+    assert about["Description-Content-Type"] == "text/markdown"
+    text, source = about.get_payload(), (ROOT / "README.md").read_text("utf-8")
+    page = renderer.render(text)
+    assert page and page.count("<table>") == renderer.render(source).count("<table>") > 0
+    # No link into the repository, and no picture of it; the words of both are there, and all code.
+    assert all(target.startswith(("http", "#")) for target in re.findall(r'(?:href|src)="([^"]*)"', page))
+    assert source.split("```")[1::2] == text.split("```")[1::2]
+    plain = re.sub(r"!?\[([^\[\]]+)\]\([^()]*\)", r"\1", source)
+    assert plain.split() == re.sub(r"!?\[([^\[\]]+)\]\([^()]*\)", r"\1", text).split()
+
+
+def test_the_wheel_passes_twines_check(wheel: Path) -> None:
+    check = pytest.importorskip("twine.commands.check")
+    assert check.check([str(wheel)], strict=True) is False  # whether it failed
 
 
 def test_the_citation_is_complete_and_of_this_version() -> None:

@@ -27,10 +27,12 @@ class FileMetadata(BaseModel):
         classes: ``predicted``, ``input``, ``all``, or the indices.
         normalise: maps are scaled to [0, 1], each by itself.
         resolution: of the ``features`` or of the ``image``.
+        precision: of weights and activations up to the features.
         multi_label: probabilities are sigmoids.
         class_names: a name for each output, where they are known.
         preprocessing: the attributes of `Preprocessing`; ``crop`` is the side of the images.
-        difference: largest absolute difference from PyTorch when it was exported, by output.
+        difference: largest absolute difference from PyTorch when it was exported, by output; of an int8 file on the
+            images it was calibrated on.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +47,7 @@ class FileMetadata(BaseModel):
     classes: str | tuple[int, ...]
     normalise: bool
     resolution: Literal["features", "image"]
+    precision: Literal["float32", "int8"] = "float32"
     multi_label: bool
     class_names: tuple[str, ...] | None
     preprocessing: dict[str, Any]

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reciprocam_bench.backbones.hooks import own_forward_hook
 from reciprocam_bench.backbones.layout import Halves, Layout, hint_of, layout_of
 from reciprocam_bench.backbones.policy import PASSIVE
 from reciprocam_bench.errors import UserError, did_you_mean
@@ -22,7 +23,7 @@ class _Features(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         caught: list[Tensor] = []
         # A copy: a later layer may work in place.
-        hook = self._layer[0].register_forward_hook(lambda module, inputs, output: caught.append(_clone(output)))
+        hook = own_forward_hook(self._layer[0], lambda module, inputs, output: caught.append(_clone(output)))
         try:
             self.model(images)
         finally:
@@ -53,7 +54,7 @@ class _Head(nn.Module):
             left -= 1
             return None if left else maps
 
-        hook = self._layer[0].register_forward_hook(put)
+        hook = own_forward_hook(self._layer[0], put)
         try:
             return self.model(maps.new_zeros(len(maps) if self.black_each else 1, *self._image_shape))
         finally:

@@ -136,9 +136,22 @@ def _tried(
         output = features(network.example)
         maps, *context = output if isinstance(output, tuple) else (output,)
         before = maps.clone()
-        error = difference(head(maps, *context), network.logits)
+        logits = head(maps, *context)
+    _check_precision(network, maps=maps, logits=logits)
+    error = difference(logits, network.logits)
     safe = head if torch.equal(maps, before) else OnACopy(head)
     return safe, (maps.shape[1], maps.shape[2], maps.shape[3]), error
+
+
+def _check_precision(network: FrozenNetwork, **found: Tensor) -> None:
+    """Refuse a network that computes in half precision by itself: its maps and metrics would be too coarse."""
+    images = network.example.dtype
+    for what, tensor in ({"images": network.example} | found).items():
+        if tensor.dtype != images or tensor.dtype not in (torch.float32, torch.float64):
+            raise UserError(
+                f"{network.info.name}: {what} of {tensor.dtype}; give a network of float32 throughout (module.float(), "
+                "no autocast of its own); the config's precision computes it in fewer bits"
+            )
 
 
 def _to_channels_last(*modules: nn.Module) -> None:

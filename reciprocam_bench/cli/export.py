@@ -31,6 +31,10 @@ def command(
     size: Annotated[
         int | None, typer.Option("--size", min=1, help="Side of the images. [default: the model's]")
     ] = None,
+    int8: Annotated[
+        Path | None,
+        typer.Option("--int8", metavar="FOLDER", help="Quantised to int8, calibrated on the pictures of a folder."),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file: .onnx or .pt2.")] = Path("model.onnx"),
     set: options.Set = None,
 ) -> None:
@@ -52,6 +56,7 @@ def command(
         resolution=resolution,
         features=features,
         size=size,
+        int8=int8,
     )
     for note in notes:
         print(f"note: {note}", file=sys.stderr)

@@ -70,14 +70,17 @@ class Preparation:
 
 def preparation(geometry: Geometry, model: Preprocessing, use_model_geometry: bool = False) -> Preparation:
     """The protocol's geometry, or the model's own, with the model's channel statistics."""
-    if use_model_geometry:
-        geometry = Geometry(
-            resize="squash" if model.squash else "shorter-side",
-            size=model.resize,
-            crop=model.crop,
-            interpolation=model.interpolation,  # type: ignore[arg-type]
-        )
-    return Preparation(geometry, model.mean, model.std)
+    return Preparation(model_geometry(model) if use_model_geometry else geometry, model.mean, model.std)
+
+
+def model_geometry(model: Preprocessing) -> Geometry:
+    """How a model wants its images cut."""
+    return Geometry(
+        resize="squash" if model.squash else "shorter-side",
+        size=model.resize,
+        crop=model.crop,
+        interpolation=model.interpolation,  # type: ignore[arg-type]
+    )
 
 
 def read_picture(path: str) -> Picture:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reciprocam_bench.config import DatasetConfig
-from reciprocam_bench.datasets.dataset import Dataset
+from reciprocam_bench.datasets.dataset import Dataset, Sample
 from reciprocam_bench.datasets.order import spread
 from reciprocam_bench.datasets.subset import take_subset
 from reciprocam_bench.errors import UserError
@@ -32,11 +32,21 @@ def load_dataset(config: DatasetConfig, limit: int | None = None, seed: int = 0)
     """
     loader = DATASETS.get(config.name)
     options = check_options(f"dataset '{config.name}'", loader, _known_missing(config, loader))
-    found = _not_empty(loader(**options), options)
+    found = _not_empty(_each_once(loader(**options)), options)
     if config.subset:
         found = _not_empty(take_subset(found, config.subset, seed), options)
     first = spread(found.samples, seed)[:limit]
     return replace(found, samples=first, beyond_limit=len(found.samples) - len(first))
+
+
+def _each_once(found: Dataset) -> Dataset:
+    """Rows are told apart by the image's name: of several samples of one name only the first is kept."""
+    first: dict[str, Sample] = {}
+    again = []
+    for sample in found.samples:
+        if first.setdefault(sample.id, sample) is not sample:
+            again.append((sample.id, "listed again; only its first entry counts"))
+    return replace(found, samples=list(first.values()), skipped=[*found.skipped, *again]) if again else found
 
 
 def _not_empty(found: Dataset, options: dict) -> Dataset:

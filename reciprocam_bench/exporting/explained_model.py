@@ -11,7 +11,8 @@ from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.closed_form import closed_form_or_head
 from reciprocam_bench.explainers.masks import spatial_masks
-from reciprocam_bench.explainers.methods.reciprocam import pooled_linear_logits
+from reciprocam_bench.explainers.methods.reciprocam import pooled_share
+from reciprocam_bench.explainers.methods.vitreciprocam import BehindNorm, number_of_norm
 from reciprocam_bench.explainers.registry import Method, make_method
 from reciprocam_bench.explainers.scale import min_max
 from reciprocam_bench.registry import keyword_options
@@ -20,7 +21,7 @@ from reciprocam_bench.titles import parse_title
 Resolution = Literal["features", "image"]
 # What can be said of the classes besides their indices.
 CHOICES = ("predicted", "input", "all")
-METHODS = ("reciprocam", "cam")
+METHODS = ("reciprocam", "vitreciprocam", "cam")
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ class ExplainedModel(nn.Module):
 
     A plain module: it moves, copies, compiles and exports like any other. Recipro-CAM is one matrix product where the
     head is pooled and linear, and one pass of the head on all masked maps of a batch otherwise; such a batch is not
-    divided, so it takes ``h w`` times the head's memory.
+    divided, so it takes ``h w`` times the head's memory. So does ViT-ReciproCAM.
 
     Args:
         backbone: from `load_backbone` or `split_backbone`; its modules are used as they are, in float32.
-        method: ``reciprocam`` or ``cam``, also with options: ``reciprocam[mask=gaussian,score=logit]``.
+        method: ``reciprocam``, ``vitreciprocam`` or ``cam``, also with options: ``reciprocam[mask=gaussian]``.
         form: what the maps are; its attributes are on `Form`.
 
     Raises:
@@ -88,7 +89,9 @@ class ExplainedModel(nn.Module):
         self.multi_label = backbone.multi_label
         defaults = {name: p.default for name, p in keyword_options(self.method.spec.function).items()}
         self._options = defaults | self.method.options
-        self.path = closed_form_or_head(backbone, self.method.options)
+        transformer = self.method.spec.name == "vitreciprocam"
+        self.norm = number_of_norm(backbone) if transformer else None
+        self.path = "batched-head" if transformer else closed_form_or_head(backbone, self.method.options)
         linear = backbone.linear if self.path == "closed-form" else None
         self.weight: Tensor | None
         self.bias: Tensor | None
@@ -128,22 +131,28 @@ class ExplainedModel(nn.Module):
             assert self.weight is not None
             weights = self.weight.expand(n, -1, -1) if wanted is None else self.weight[wanted]  # (N, M, C)
             return (weights @ features.flatten(2)).unflatten(2, (h, w))
-        scores = self._scores(self._position_logits(features, context)).transpose(1, 2)  # (N, K, h*w)
+        scores = self._scores(self._position_logits(features, context))  # (N, h*w, K)
         if wanted is not None:
-            scores = scores.gather(1, wanted[:, :, None].expand(-1, -1, h * w))
-        return scores.unflatten(2, (h, w))
+            scores = scores.gather(2, wanted[:, None].expand(-1, h * w, -1))
+        return scores.transpose(1, 2).unflatten(2, (h, w))
 
     def _position_logits(self, features: Tensor, context: list[Tensor]) -> Tensor:
         """What the head says of each position alone, ``(N, h*w, K)``."""
         mask = self._options["mask"]
         if self.weight is not None and self.bias is not None:
-            return pooled_linear_logits(features, self.weight, self.bias, mask)
+            # `pooled_linear_logits` as a convolution: ONNX Runtime need not lay the features out anew for it.
+            products = F.conv2d(features, self.weight[:, :, None, None]).flatten(2).transpose(1, 2)  # (N, h*w, K)
+            return products * pooled_share(mask, features)[:, None] + self.bias
         n, _, h, w = features.shape
-        cells = features.flatten(2).transpose(1, 2)  # (N, h*w, C)
         masks = spatial_masks(mask, h, w).to(features)  # (h*w, h, w)
-        masked = (cells[:, :, :, None, None] * masks[:, None]).flatten(0, 1)  # (N*h*w, C, h, w)
         beside = [tokens.repeat_interleave(h * w, 0) for tokens in context]
-        return self.head(masked, *beside).unflatten(0, (n, h * w))
+        if self.norm is None:
+            cells = features.flatten(2).transpose(1, 2)  # (N, h*w, C)
+            masked = (cells[:, :, :, None, None] * masks[:, None]).flatten(0, 1)  # (N*h*w, C, h, w)
+            return self.head(masked, *beside).unflatten(0, (n, h * w))
+        whole = features.repeat_interleave(h * w, 0)
+        with BehindNorm(masks.flatten(1).repeat(n, 1), lambda number, _: number == self.norm):
+            return self.head(whole, *beside).unflatten(0, (n, h * w))
 
     def _scores(self, logits: Tensor) -> Tensor:
         if self._options["score"] == "logit":
@@ -161,7 +170,7 @@ def _exportable(title: str, backbone: Backbone) -> Method:
     name = options.pop("name")
     method = make_method(name, options, title, backbone)
     if method.spec.name not in METHODS:
-        raise UserError(f"method '{title}': a model can return the maps of {' or '.join(METHODS)}, which are cheap")
+        raise UserError(f"method '{title}': a model can return the maps of {', '.join(METHODS)}")
     if method.options.get("path") == "reference":
         raise UserError(f"method '{title}': path reference is a loop; take closed-form, batched-head or auto")
     return method

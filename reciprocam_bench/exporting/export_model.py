@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -12,18 +13,20 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.backbones.backbone import Backbone, Preprocessing
 from reciprocam_bench.backbones.file_metadata import CLASSES, FEATURES, IMAGES, KEY, LOGITS, MAPS, FileMetadata
 from reciprocam_bench.backbones.onnx_session import open_session, require
 from reciprocam_bench.datasets.class_names import class_names
 from reciprocam_bench.errors import UserError, in_words
 from reciprocam_bench.exporting.explained_model import ExplainedModel
+from reciprocam_bench.exporting.quantise import quantised
 from reciprocam_bench.version import __version__
 
 # Of the largest logit, and of the largest value of a raw map.
 TOLERANCE = 1e-4
 # Batches that a file is checked with; another number than it was traced with.
 _BATCHES = (1, 3)
+_CHUNK = 8  # images that an int8 file is calibrated on at a time
 
 Run = Callable[[tuple[Tensor, ...]], list[Tensor]]
 Save = Callable[[Path, FileMetadata], None]
@@ -38,23 +41,32 @@ class Exported:
         metadata: what it says of itself.
         relative: the largest difference from PyTorch as a share of the largest logit, of that of each raw map, and of
             that of the features, by output.
-        shapes: of inputs and outputs for a batch of 3, by name.
+        shapes: of inputs and outputs for the last batch it was compared with, by name.
+        agreement: share of these images whose class with the largest logit is PyTorch's.
     """
 
     path: Path
     metadata: FileMetadata
     relative: dict[str, float]
     shapes: dict[str, tuple[int, ...]]
+    agreement: float
 
 
 class _Comparison(NamedTuple):
     difference: dict[str, float]
     relative: dict[str, float]
     shapes: dict[str, tuple[int, ...]]
+    agreement: float
 
 
 def export(
-    backbone: Backbone, output: Path | str, method: str = "reciprocam", *, size: int | None = None, **form: Any
+    backbone: Backbone,
+    output: Path | str,
+    method: str = "reciprocam",
+    *,
+    size: int | None = None,
+    calibration: Tensor | None = None,
+    **form: Any,
 ) -> Exported:
     """Write ``backbone`` and its maps to ``output``: ``.onnx``, or ``.pt2`` for ``torch.export.load``.
 
@@ -62,16 +74,51 @@ def export(
     images in batches of 1 and 3 and compared with PyTorch; it is kept if the largest difference is at most 1e-4 of
     the largest logit, and of the largest value of each map before it is normalised.
 
+    With ``calibration`` the float32 file is checked so, and then quantised: the network up to the features is int8,
+    head and maps stay float32. How far that is from PyTorch on these images is measured and told, not judged.
+
     Args:
         backbone: from `load_backbone` or `split_backbone`, on the CPU.
         output: the file; one that exists is replaced.
         method: ``reciprocam`` or ``cam``, also with options.
         size: side of the images, in pixels; the one that the backbone was split for if left out.
+        calibration: real images ``(N, C, H, W)`` of that size, preprocessed, for an int8 ``.onnx`` file.
         form: what the maps are, see `ExplainedModel`.
 
     Raises:
         UserError: for another suffix, a network that cannot be exported, and a file that differs from PyTorch.
     """
+    path = _target(output, calibration is not None)
+    model = ExplainedModel(replace(backbone, device=torch.device("cpu")), method, **form).cpu().eval()
+    asked, wanted = model.form, preprocessing_at(backbone, size)
+    side = wanted.crop
+    if calibration is not None:
+        _check_calibration(calibration, backbone, side)
+        model.form = replace(asked, features=True)  # int8 ends there
+    metadata = _metadata(model, backbone, wanted)
+    draft = path.with_name(f".{path.stem}.draft{path.suffix}")
+    try:
+        with _quiet():
+            program = _program(model, _inputs(model, backbone, side, 2), backbone.name)
+            save = _saver(path.suffix, program, model, metadata.model)
+            save(draft, metadata)
+            batches = [_inputs(model, backbone, side, n) for n in _BATCHES]
+            found = _compare(model, _runner(draft, model), batches, TOLERANCE)
+            if calibration is not None:
+                model.form, batches = asked, _predicted(model, calibration)
+                save, metadata = _int8_saver(draft, model, batches), metadata.model_copy(update={"precision": "int8"})
+                save(draft, metadata)
+                found = _compare(model, _runner(draft, model), batches, math.inf)
+            metadata = metadata.model_copy(update={"difference": found.difference})
+            save(draft, metadata)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return Exported(path, metadata, found.relative, found.shapes, found.agreement)
+
+
+def _target(output: Path | str, int8: bool) -> Path:
+    """Where to write; ``UserError`` where that cannot be."""
     path = Path(output).expanduser()
     if path.suffix not in (".onnx", ".pt2"):
         raise UserError(f"{path}: an exported model ends in .onnx, or .pt2 for torch.export")
@@ -79,31 +126,34 @@ def export(
         raise UserError(f"{path}: there is no folder {path.parent}; make it first")
     if path.suffix == ".onnx":
         require("onnx", "onnxruntime", "onnxscript")
-    model = ExplainedModel(replace(backbone, device=torch.device("cpu")), method, **form).cpu().eval()
-    side = size or _side(backbone)
-    metadata = _metadata(model, backbone, side)
-    draft = path.with_name(f".{path.stem}.draft{path.suffix}")
-    try:
-        with _quiet():
-            program = _program(model, _inputs(model, backbone, side, 2), backbone.name)
-            save = _saver(path.suffix, program, model, metadata.model)
-            save(draft, metadata)
-            found = _compare(model, _runner(draft, model), [_inputs(model, backbone, side, n) for n in _BATCHES])
-            metadata = metadata.model_copy(update={"difference": found.difference})
-            save(draft, metadata)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return Exported(path, metadata, found.relative, found.shapes)
+    elif int8:
+        raise UserError(f"{path}: int8 files are made by ONNX Runtime; end the name in .onnx")
+    return path
 
 
-def _side(backbone: Backbone) -> int:
-    return backbone.preprocessing.crop if backbone.cuts is None else int(backbone.cuts.example.shape[-1])
+def _check_calibration(images: Tensor, backbone: Backbone, side: int) -> None:
+    wanted = (len(backbone.preprocessing.mean), side, side)
+    if images.ndim != 4 or not len(images) or tuple(images.shape[1:]) != wanted:
+        raise UserError(f"calibration: images must be {('N', *wanted)}; they are {tuple(images.shape)}")
 
 
-def _metadata(model: ExplainedModel, backbone: Backbone, side: int) -> FileMetadata:
+def _predicted(model: ExplainedModel, images: Tensor) -> list[tuple[Tensor, ...]]:
+    """The model's inputs in small batches; where it is given classes, those it predicts."""
+    parts = images.split(_CHUNK)
+    if model.form.classes != "input":
+        return [(part,) for part in parts]
+    with torch.no_grad():
+        return [(part, model(part, torch.zeros(len(part), dtype=torch.long))[0].argmax(1)) for part in parts]
+
+
+def preprocessing_at(backbone: Backbone, size: int | None) -> Preprocessing:
+    """How a backbone wants images of this side (the one it was split for if left out), which is their ``crop``."""
     p = backbone.preprocessing
-    wanted = p if p.crop == side else replace(p, crop=side, resize=round(p.resize * side / p.crop))
+    side = size or (p.crop if backbone.cuts is None else int(backbone.cuts.example.shape[-1]))
+    return p if p.crop == side else replace(p, crop=side, resize=round(p.resize * side / p.crop))
+
+
+def _metadata(model: ExplainedModel, backbone: Backbone, wanted: Preprocessing) -> FileMetadata:
     known = backbone.class_names is not None or backbone.num_classes == 1000
     return FileMetadata(
         version=__version__,
@@ -162,6 +212,20 @@ def _saver(suffix: str, program: ExportedProgram, model: ExplainedModel, name: s
     return save
 
 
+def _int8_saver(source: Path, model: ExplainedModel, batches: list[tuple[Tensor, ...]]) -> Save:
+    """How an int8 model is written that is made of a float32 file and calibrated on these inputs."""
+    inputs, outputs = _names(model)
+    made = quantised(source, [dict(zip(inputs, batch, strict=True)) for batch in batches], outputs)
+
+    def save(path: Path, metadata: FileMetadata) -> None:
+        import onnx
+
+        onnx.helper.set_model_props(made, {KEY: metadata.model_dump_json()})
+        onnx.save(made, path)
+
+    return save
+
+
 def _runner(path: Path, model: ExplainedModel) -> Run:
     """Runs a file as its users will."""
     if path.suffix == ".pt2":
@@ -172,29 +236,30 @@ def _runner(path: Path, model: ExplainedModel) -> Run:
     return lambda given: session.run_for(dict(zip(inputs, given, strict=True)), outputs)
 
 
-def _compare(model: ExplainedModel, run: Run, batches: list[tuple[Tensor, ...]]) -> _Comparison:
+def _compare(model: ExplainedModel, run: Run, batches: list[tuple[Tensor, ...]], tolerance: float) -> _Comparison:
     """Run the file beside the module; ``UserError`` where an output differs by too much."""
     inputs, outputs = _names(model)
-    found = _Comparison(dict.fromkeys(outputs, 0.0), dict.fromkeys(outputs, 0.0), {})
+    found, same = _Comparison(dict.fromkeys(outputs, 0.0), dict.fromkeys(outputs, 0.0), {}, 1.0), []
     for batch in batches:
         with torch.no_grad():
             wanted = model(*batch)
         given = run(batch)
+        same += (given[0].argmax(1) == wanted[0].argmax(1)).tolist()
         for name, ours, theirs in zip(outputs, wanted, given, strict=True):
             if ours.shape != theirs.shape:
                 raise UserError(f"the exported {name} are {tuple(theirs.shape)}, not {tuple(ours.shape)}")
             error = (theirs - ours).abs()
             share = float((error / (_scale_of_maps(model, batch) if name == MAPS else ours.abs().max())).max())
-            if not share <= TOLERANCE:
+            if not share <= tolerance:
                 raise UserError(
                     f"the exported model is not kept: its {name} differ from PyTorch by {float(error.max()):.2g}, "
-                    f"{share:.2g} of their largest value, and {TOLERANCE:g} is allowed"
+                    f"{share:.2g} of their largest value, and {tolerance:g} is allowed"
                 )
             found.difference[name] = max(found.difference[name], float(error.max()))
             found.relative[name] = max(found.relative[name], share)
         tensors = [*zip(inputs, batch, strict=True), *zip(outputs, given, strict=True)]
         found.shapes.update({name: tuple(tensor.shape) for name, tensor in tensors})
-    return found
+    return found._replace(agreement=sum(same) / len(same))
 
 
 def _scale_of_maps(model: ExplainedModel, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -217,7 +282,9 @@ def _scale_of_maps(model: ExplainedModel, inputs: tuple[Tensor, ...]) -> Tensor:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """A scope without the exporters' warnings and progress."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    # The quantiser writes to the root logger.
+    names = (None, "torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

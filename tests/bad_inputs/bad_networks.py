@@ -201,6 +201,14 @@ MODELS = [
         "custom: the model answers the same images otherwise",
         lambda net, x: net.logits(x) + torch.rand(5),
     ),
+    model(
+        "logits of half precision", "custom: logits of torch.float16; give", lambda net, x: net.logits(x).half(), "auto"
+    ),
+    Kind(
+        "a network of half precision",
+        "custom: images of torch.float16; give a network of float32 throughout",
+        lambda _: refusal(lambda: rb.split_backbone(Net().half(), torch.rand(2, 3, 16, 16).half())),
+    ),
     model("an exception", "custom: the model cannot take images .*ZeroDivisionError: out of luck", fails),
     model("an attempt to end the process", "custom: the model cannot take images .*SystemExit: 3", leaves),
     Kind(

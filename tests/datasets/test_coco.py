@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from reciprocam_bench.config import DatasetConfig
 from reciprocam_bench.datasets.coco import coco
+from reciprocam_bench.datasets.registry import load_dataset
 from reciprocam_bench.datasets.targets import area_share, object_mask
 from reciprocam_bench.errors import UserError
 
@@ -130,3 +132,11 @@ def test_real_masks_are_the_union_that_pycocotools_draws(data):
             found = api.loadAnns(api.getAnnIds(imgIds=[by_name[sample.id]], catIds=[ids[target.category]]))
             union = np.any([api.annToMask(a) for a in found], axis=0)
             assert (object_mask(target, *target.drawn_on) == union).all()
+
+
+def test_an_image_that_is_listed_twice_counts_once(root):
+    one = {"file_name": "a.jpg", "width": 60, "height": 40}
+    root([{"category_id": 1, "segmentation": SQUARE, "bbox": [10, 10, 20, 10]}], [{"id": 1, **one}, {"id": 2, **one}])
+    found = load_dataset(DatasetConfig(name="coco", root=str(root.root)))
+    assert [s.id for s in found.samples] == ["a.jpg"] and found.samples[0].targets
+    assert found.skipped == [("a.jpg", "listed again; only its first entry counts")]

@@ -1,8 +1,10 @@
 """The module that returns logits and maps: equal to the methods, movable, compilable, and refused where it must be."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -87,19 +89,92 @@ def test_it_copies_and_converts_as_a_whole():
     assert wide.dtype == torch.float64 and torch.allclose(maps, wide.float(), atol=1e-6)
 
 
+def vit() -> rb.Backbone:
+    """A transformer of 6x8 patches, a class token beside them."""
+    torch.manual_seed(0)
+    net = timm.create_model(
+        "vit_tiny_patch16_224", img_size=(24, 32), patch_size=4, embed_dim=24, depth=3, num_heads=2, num_classes=5
+    )
+    for parameter in net.parameters():  # untrained, it would answer every image alike
+        if parameter.ndim == 1:
+            nn.init.normal_(parameter, std=0.5)
+    return rb.split_backbone(net, torch.randn(2, 3, 24, 32))
+
+
+@pytest.mark.parametrize("method", ["reciprocam", "vitreciprocam", "vitreciprocam[mask=one-hot,score=logit]"])
+def test_a_transformer_has_the_maps_of_its_methods(method):
+    backbone = vit()
+    with torch.no_grad():
+        logits, maps = rb.ExplainedModel(backbone, method)(images())
+        _, every = rb.ExplainedModel(backbone, method, classes="all")(images())
+    expected = rb.explain(backbone, images(), method=method)
+    torch.testing.assert_close(maps, expected, rtol=1e-4, atol=1e-6)
+    assert maps.shape == (3, 6, 8) and maps.std() > 1e-6
+    assert torch.equal(every[torch.arange(3), logits.argmax(1)], maps)
+
+
 @pytest.mark.slow
-def test_it_compiles():
-    model = rb.ExplainedModel(small(), resolution="image")
+@pytest.mark.parametrize(
+    ("backbone", "method"),
+    [(small, "reciprocam"), (lambda: small(not_linear()), "reciprocam"), (small, "cam"), (vit, "vitreciprocam")],
+)
+def test_it_compiles(backbone, method):
+    model = rb.ExplainedModel(backbone(), method, resolution="image")
     with torch.no_grad():
         expected = model(images())
         found = torch.compile(model, fullgraph=True, backend="aot_eager")(images())
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(expected, found, strict=True))
 
 
+FORMS = [{}, {"classes": "all", "normalise": True}, {"classes": (4, 1), "resolution": "image", "features": True}]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("backbone", "method"),
+    [(small, "reciprocam[mask=gaussian]"), (lambda: small(not_linear()), "reciprocam"), (vit, "vitreciprocam")],
+)
+def test_it_works_on_the_device_it_is_moved_to(backbone, method, form):
+    """Tensors of the pretended device have no values: whatever asks for one, or lies elsewhere, fails."""
+    model = rb.ExplainedModel(backbone(), method, **form)
+    elsewhere = copy.deepcopy(model).to("meta")
+    with torch.no_grad():
+        expected, found = model(images()), elsewhere(images().to("meta"))
+    assert [(t.device.type, t.shape) for t in found] == [("meta", t.shape) for t in expected]
+
+
+def test_copies_run_side_by_side():
+    """A copy a device, each called from a thread of its own."""
+    model = rb.ExplainedModel(vit(), "vitreciprocam")
+    batches = [images(n) for n in (1, 2, 3, 4)]
+
+    def call(job: tuple[nn.Module, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        with torch.no_grad():
+            return job[0](job[1])
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(call, [(copy.deepcopy(model), batch) for batch in batches]))
+    for batch, ours in zip(batches, found, strict=True):
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(call((model, batch)), ours, strict=True))
+
+
+@pytest.mark.gpu
+def test_copies_run_on_several_devices():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    model = rb.ExplainedModel(vit(), "vitreciprocam", resolution="image")
+    with torch.no_grad():
+        expected = model(images())
+        for index in range(torch.cuda.device_count()):
+            found = copy.deepcopy(model).to(f"cuda:{index}")(images().to(f"cuda:{index}"))
+            assert all(t.device.index == index for t in found)
+            assert all(torch.allclose(a, b.cpu(), atol=1e-4) for a, b in zip(expected, found, strict=True))
+
+
 @pytest.mark.parametrize(
     ("method", "form", "message"),
     [
-        ("gradcam", {}, "a model can return the maps of reciprocam or cam"),
+        ("gradcam", {}, "a model can return the maps of reciprocam, vitreciprocam, cam"),
         ("reciprocam[path=reference]", {}, "path reference is a loop"),
         ("reciprocam", {"classes": "top1"}, "write predicted, input, all, or indices"),
         ("reciprocam", {"classes": [5]}, "indices are 0 to 4"),

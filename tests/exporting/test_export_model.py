@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
+import torchvision
 from torch import nn
 
 import reciprocam_bench as rb
@@ -56,6 +58,32 @@ def test_a_file_gives_what_the_module_gives(tmp_path, suffix, method, form):
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(found, expected, strict=True))
     assert max(exported.metadata.difference.values()) < 1e-4
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize("method", ["reciprocam", "vitreciprocam"])
+def test_a_transformer_is_exported_with_its_class_token(tmp_path, suffix, method):
+    torch.manual_seed(0)
+    net = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=24, depth=3, num_heads=2)
+    backbone, path = rb.split_backbone(net, torch.randn(2, 3, 32, 32)), tmp_path / f"vit{suffix}"
+    exported = rb.export(backbone, path, f"{method}[score=logit]")
+    assert (exported.metadata.layer, exported.metadata.path) == ("blocks.1", "batched-head")
+    assert max(exported.relative.values()) < 1e-4
+    images = torch.randn(4, 3, 32, 32)
+    expected = rb.explain(backbone, images, method=method, score="logit")
+    found = run_file(path, images)[1]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_torchvisions_transformer_is_exported(tmp_path):
+    torch.manual_seed(0)
+    net = torchvision.models.VisionTransformer(32, 8, 3, 2, 24, 48, num_classes=6)
+    nn.init.normal_(net.heads.head.weight)
+    backbone = rb.split_backbone(net, torch.randn(2, 3, 32, 32))
+    rb.export(backbone, tmp_path / "vit.onnx", "vitreciprocam")
+    images = torch.randn(4, 3, 32, 32)
+    found = run_file(tmp_path / "vit.onnx", images)[1]
+    torch.testing.assert_close(found, rb.explain(backbone, images, method="vitreciprocam"), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def script():
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     spec = importlib.util.spec_from_file_location("update_readme", ROOT / "scripts/update_readme.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -20,24 +21,25 @@ def script():
 
 
 def test_each_block_is_replaced_by_its_own_run(script):
-    page = "a\n<!-- tables of quickstart -->\nold\n<!-- end of tables -->\nb\n"
+    page = "a\n<!-- tables of quickstart -->\nSTALE\n<!-- end of tables -->\nb\n"
     changed = script.with_tables(page, ROOT / "results")
     assert report(ROOT / "results/quickstart", "markdown") in changed
-    assert "old" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
+    assert "STALE" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
 def test_a_text_is_that_of_its_file(script):
-    page = "a\n<!-- text of known_truth/table.md -->\nold\n<!-- end of text -->\nb\n"
+    page = "a\n<!-- text of known_truth/table.md -->\nSTALE\n<!-- end of text -->\nb\n"
     changed = script.with_tables(page, ROOT / "results")
     assert (ROOT / "results/known_truth/table.md").read_text("utf-8") in changed
-    assert "old" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
+    assert "STALE" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
-DOCS = [f"docs/{name}.md" for name in ("ci", "export", "known_truth", "protocols")]
+NAMES = ("ci", "each_method", "each_metric", "export", "known_truth", "protocols", "which_method")
 
 
-@pytest.mark.parametrize("page", ["README.md", "results/README.md", *DOCS])
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", *(f"docs/{name}.md" for name in NAMES)])
 def test_the_pages_are_up_to_date(script, page):
     text = (ROOT / page).read_text("utf-8")
-    assert re.search("<!-- (tables of|text of|protocols)", text)
+    assert re.search("<!-- (tables of|text of|protocols|methods|metrics|choice)", text)
     assert script.with_tables(text, ROOT / "results") == text

@@ -46,8 +46,8 @@ def finercam(
 ) -> Tensor:
     """A gradient CAM of ``logit_c - gamma mean_d logit_d`` (Zhang et al. 2025, arXiv 2501.11309).
 
-    ``d`` runs over the classes whose logits are nearest to that of ``c``. Cost and size of the map: those of ``base``.
-    Needs gradients.
+    ``d`` runs over the classes whose logits are nearest to that of ``c``. The map has the size of that of ``base``.
+    Cost: that of ``base``. Needs gradients.
 
     Args:
         fp: the forward pass.

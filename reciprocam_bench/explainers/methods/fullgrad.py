@@ -1,6 +1,6 @@
 """FullGrad: what the image and the biases of convolutions and batch norms contribute to the logit."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reciprocam_bench.backbones.backbone import Backbone
+from reciprocam_bench.backbones.hooks import own_forward_hook
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.chunks import in_chunks
 from reciprocam_bench.explainers.forward_pass import ForwardPass, differentiable, usable
@@ -56,18 +57,18 @@ def _outputs(modules: dict[nn.Module, Tensor]) -> Iterator[list[tuple[nn.Module,
     """Every output of the modules, in the order they run, as the rest of the network sees it."""
     seen: list[tuple[nn.Module, Tensor]] = []
 
-    def keep(module: nn.Module, output: Tensor) -> Tensor:
-        seen.append((module, output))
-        return output.clone()  # the next layer may work in place
+    def keeping(module: nn.Module) -> Callable[[nn.Module, Any, Any], Any]:
+        def keep(called: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+            seen.append((module, output))
+            return output.clone()  # the next layer may work in place
+
+        return keep
 
     with ExitStack() as hooks:
         for module in modules:
             # timm's batch norms carry their activation; what they add is seen in front of it.
             inner = getattr(module, "drop", None)
-            if isinstance(inner, nn.Module):
-                handle = inner.register_forward_hook(lambda _, inputs, output, module=module: keep(module, output))
-            else:
-                handle = module.register_forward_hook(lambda module, inputs, output: keep(module, output))
+            handle = own_forward_hook(inner if isinstance(inner, nn.Module) else module, keeping(module))
             hooks.callback(handle.remove)
         yield seen
 

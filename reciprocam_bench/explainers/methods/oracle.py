@@ -11,7 +11,7 @@ def oracle(fp: ForwardPass) -> Tensor:
     """The annotated objects of the class explained, as the network sees them: 1 on them, 0 elsewhere, ``(N, H, W)``.
 
     A pixel that they cover in part has that share. The upper bound of metrics of localisation; on ``synthetic`` data,
-    where nothing else tells the class, of every metric that deserves trust.
+    where nothing else tells the class, of every metric that deserves trust. Cost: nothing beside the shared forward.
 
     Raises:
         ValueError: where nothing is annotated for the class.

@@ -10,7 +10,14 @@ from reciprocam_bench.explainers.registry import explainer
 
 @explainer("random", forwards=lambda backbone, options: 0.1, random=True, control=True)
 def random(fp: ForwardPass, *, seed: Seed = 0) -> Tensor:
-    """Uniform noise at feature resolution; the same for the same image, class and ``seed`` in any batch and run."""
+    """Uniform noise at feature resolution; the same for the same image, class and ``seed`` in any batch and run.
+
+    Cost: nothing beside the shared forward.
+
+    Args:
+        fp: the forward pass.
+        seed: of the noise.
+    """
     h, w = fp.features.shape[2:]
     return torch.stack([torch.rand(h, w, generator=g) for g in generators(fp, seed)]).to(
         fp.features.device, non_blocking=True

@@ -29,11 +29,16 @@ def pooled_linear_logits(features: Tensor, weight: Tensor, bias: Tensor, mask: M
     Behind global average pooling and one linear layer, a map that holds ``A_k`` spread with total weight ``s_k``
     gives ``W A_k s_k / (h w) + b``: one matrix product for all positions and classes.
     """
+    cells = features.flatten(2).transpose(1, 2)  # (N, h*w, C)
+    return cells @ weight.T * pooled_share(mask, features)[:, None] + bias
+
+
+def pooled_share(mask: Mask, features: Tensor) -> Tensor:
+    """What global average pooling leaves of each position behind its mask: ``s_k / (h w)``, ``(h*w,)``."""
     h, w = features.shape[2:]
     positions = torch.arange(h * w, device=features.device)
-    mass = spatial_masks(mask, h, w, positions).sum((1, 2)).to(features)  # (h*w,)
-    cells = features.flatten(2).transpose(1, 2)  # (N, h*w, C)
-    return cells @ weight.T * (mass / (h * w))[:, None] + bias
+    mass = spatial_masks(mask, h, w, positions).sum((1, 2)).to(features)
+    return mass / (h * w)
 
 
 def batched_head(fp: ForwardPass, mask: Mask) -> Tensor:

@@ -1,5 +1,6 @@
 """ViT-ReciproCAM: what a transformer's last block says when its attention sees one patch alone."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,16 +18,24 @@ from reciprocam_bench.explainers.registry import explainer
 _NORMS = (F.layer_norm, F.rms_norm)
 
 
-def _check(backbone: Backbone, options: dict[str, Any]) -> None:
-    """Try it on one image: a transformer's block looks like any other layer from outside."""
+def number_of_norm(backbone: Backbone) -> int:
+    """Which of the norms behind the cut, counted from 0, the masks are laid behind: tried on one image.
+
+    A transformer's block looks like any other layer from outside. ``UserError`` where none is.
+    """
     if backbone.split == "call" or backbone.cuts is None:
         raise UserError(f"it cannot look behind layer '{backbone.layer}' of {backbone.name}; take blackboxreciprocam")
     fp = forward_pass(backbone.uncompiled, backbone.cuts.example[:1])
-    _, positions, _ = _tokens(fp).shape
-    with torch.no_grad(), BehindFirstNorm(_tokens(fp), torch.ones(1, positions).to(fp.features)) as norm:
+    tokens = _tokens(fp)
+    with torch.no_grad(), BehindNorm(torch.ones_like(tokens[:, :, 0]), _reads(tokens)) as norm:
         fp.head(fp.features)
-    if not norm.found:
+    if norm.found is None:
         raise _no_block(backbone)
+    return norm.found
+
+
+def _check(backbone: Backbone, options: dict[str, Any]) -> None:
+    number_of_norm(backbone)
 
 
 def _no_block(backbone: Backbone) -> UserError:
@@ -42,33 +51,49 @@ def _tokens(fp: ForwardPass) -> Tensor:
     return fp.features.flatten(2).transpose(1, 2)
 
 
-class BehindFirstNorm(TorchFunctionMode):
-    """Inside this scope the patch tokens are multiplied by ``masks (M, h*w)`` where the block has normalised them.
+def _reads(tokens: Tensor) -> "Chosen":
+    """Whether a norm's input are the tokens of the cut, ``(M, h*w, C)``, themselves.
 
-    That is the output of the norm whose input are the tokens of the cut, ``tokens (M, h*w, C)``, themselves: the first
-    step of the block behind it, whether it is a module, a node of a graph or a function.
+    That is the first step of the block behind it, whether it is a module, a node of a graph or a function.
+    """
+    m, positions, channels = tokens.shape
+
+    def reads(number: int, given: Tensor) -> bool:
+        if given.shape[0] != m or given.shape[-1] != channels or given.numel() < tokens.numel():
+            return False
+        return torch.equal(given.reshape(m, -1, channels)[:, -positions:], tokens)
+
+    return reads
+
+
+# Of a norm's number among those that run, and its input.
+Chosen = Callable[[int, Tensor], bool]
+
+
+class BehindNorm(TorchFunctionMode):
+    """Inside this scope the patch tokens are multiplied by ``masks (M, h*w)`` behind the first norm that is chosen.
+
+    ``found`` is its number among the norms that have run, None if none was chosen.
     """
 
-    def __init__(self, tokens: Tensor, masks: Tensor) -> None:
+    def __init__(self, masks: Tensor, chosen: Chosen) -> None:
         super().__init__()
-        self.tokens, self.masks = tokens, masks
-        self.found = False
+        self.masks, self.chosen = masks, chosen
+        self.found: int | None = None
+        self._seen = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call ``func``; the output of the first norm is masked."""
+        """Call ``func``; the output of the norm is masked."""
         output = func(*args, **(kwargs or {}))
-        if func not in _NORMS or self.found or not self._is_given(args[0]):
+        if func not in _NORMS or self.found is not None:
             return output
-        self.found = True
-        tokens = output.reshape(len(output), -1, output.shape[-1])  # (M, P + h*w, C), the patches last
-        kept = tokens.new_ones(len(tokens), tokens.shape[1] - self.masks.shape[1])
+        number, self._seen = self._seen, self._seen + 1
+        if not self.chosen(number, args[0]):
+            return output
+        self.found = number
+        tokens = output.flatten(1, -2)  # (M, P + h*w, C), the patches last
+        kept = tokens.new_ones(tokens.shape[0], tokens.shape[1] - self.masks.shape[1])
         return (tokens * torch.cat([kept, self.masks], 1)[:, :, None]).reshape(output.shape)
-
-    def _is_given(self, tokens: Tensor) -> bool:
-        m, positions, channels = self.tokens.shape
-        if tokens.shape[0] != m or tokens.shape[-1] != channels or tokens.numel() < self.tokens.numel():
-            return False
-        return torch.equal(tokens.reshape(m, -1, channels)[:, -positions:], self.tokens)
 
 
 @explainer(
@@ -100,9 +125,9 @@ def vitreciprocam(fp: ForwardPass, *, mask: Mask = "gaussian", score: Score = "s
     def seen(rows: Tensor) -> Tensor:
         images = rows // (h * w)
         masks = spatial_masks(mask, h, w, rows % (h * w)).flatten(1).to(tokens)  # (rows, h*w)
-        with BehindFirstNorm(tokens[images], masks) as norm:
+        with BehindNorm(masks, _reads(tokens[images])) as norm:
             logits = fp.uncompiled.head(fp.features[images], images)
-        if not norm.found:
+        if norm.found is None:
             raise _no_block(fp.backbone)
         scores = fp.backbone.probabilities(logits) if score == "softmax" else logits
         return of_class(scores, fp.classes[images])

@@ -17,6 +17,8 @@ def adcc(average_drop: Tensor, coherency: Tensor, complexity: Tensor) -> Tensor:
     """``3 / (1/coherency + 1/(1 - complexity) + 1/(1 - drop))`` (Poppi et al. 2021), in [0, 1], any shape.
 
     0 where a term is 0, the limit of the harmonic mean. The published tables apply it to the data set means.
+
+    Pitfall: the mean of per-image values is another number, and not what papers print.
     """
     terms = torch.stack([coherency, 1 - complexity, 1 - average_drop])
     positive = (terms > 0).all(0)

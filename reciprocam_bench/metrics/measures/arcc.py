@@ -17,6 +17,8 @@ def arcc(coherency: Tensor, complexity: Tensor, fp: ForwardPass, saliency: Tenso
 
     R is ``LeRF - MoRF`` of ROAD at 20, 40, 60 and 80 %, cut to [0, 1]; 1e-8 beside each denominator. Per image: the
     data set value is the mean.
+
+    Pitfall: its data set value is a mean of per-image values, unlike that of ADCC: the two do not compare.
     """
     least, most = (road_scores(fp, saliency, ask, _SHARES, first) for first in ("least", "most"))
     terms = torch.stack([coherency, 1 - complexity, (least - most).clamp(0, 1)])

@@ -11,6 +11,8 @@ def average_drop(probability: Tensor, masked_probability: Tensor) -> Tensor:
 
     ``y`` is the class's softmax probability on the image, ``o`` on the explanation map. A probability that has
     underflowed to 0 cannot drop: the value is 0.
+
+    Pitfall: a map that marks everything has no drop.
     """
     drop = (probability - masked_probability).clamp(min=0)
     return drop / probability.where(probability > 0, probability.new_tensor(1.0))

@@ -12,6 +12,8 @@ def average_drop_in_deletion(saliency: Tensor, probability: Tensor, mask: Ask, a
     """``max(0, y - p(x (1 - M))) / y`` (Jung and Oh 2021; as in ShapleyCAM), ``(N,)`` in [0, 1].
 
     A probability that has underflowed to 0 cannot drop: the value is 0.
+
+    Pitfall: a map that marks everything deletes everything.
     """
     rows = torch.arange(len(saliency), device=saliency.device)
     drop = (probability - ask(mask(1 - saliency, rows), rows)).clamp(min=0)

@@ -24,6 +24,8 @@ def box_accuracy(located: Tensor, boxes: list[list[Box]]) -> Tensor:
     Thresholds 0.05, 0.10, …, 0.95 of the map's range, on the image's own pixels; the data set value is the best mean
     over them. Regions are 8-connected, the largest is that of most pixels. `max_box_acc` (Choe et al. 2020) decides
     each of these otherwise.
+
+    Pitfall: the threshold is chosen on the images that are judged, anew for each method.
     """
     maps = located.cpu().numpy()
     hits = [

@@ -12,6 +12,8 @@ def entropy(explanation: Tensor) -> Tensor:
     """``- sum p ln p / ln n``, p the map's share on each of its n pixels (Bhatt et al. 2020), ``(N,)`` in [0, 1].
 
     Divided by its largest value, that of an even map; a map that marks nothing counts as one.
+
+    Pitfall: it knows nothing of the network; a single bright pixel anywhere is perfect.
     """
     values = explanation.abs().flatten(1)
     total, count = values.sum(1, keepdim=True), values.shape[1]

@@ -13,6 +13,8 @@ def flip_equivariance(images: Tensor, raw: Tensor, explain: Ask) -> Tensor:
     """Pearson of the map and of the mirrored image's map, mirrored back, ``(N,)`` in [-1, 1].
 
     0 where one of them is constant. Part of what is missing to 1 is the network's, which no training made symmetric.
+
+    Pitfall: a map that is the same for every picture, as `center`, is perfect.
     """
     mirrored = explain(images.flip(-1), torch.arange(len(images), device=images.device)).flip(-1)
     return pearson(raw.flatten(1), mirrored.flatten(1)).nan_to_num(nan=0.0)

@@ -21,6 +21,8 @@ def infidelity(fp: ForwardPass, saliency: Tensor, ask: Ask, *, draws: Count = DR
 
     By captum, with its scaling of the map to the least error (a map has no unit of its own). I is N(0, sigma^2) for
     each pixel and channel, ``draws`` times, of a stream that belongs to image and class.
+
+    Pitfall: noise this small asks about the network's gradient, not about what an object weighs.
     """
     from captum.metrics import infidelity as by_captum
 

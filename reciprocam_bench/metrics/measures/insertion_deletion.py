@@ -47,6 +47,8 @@ def insertion_auc(
     in reading order, the first score that of the blurred image, the last that of the image.
     ``variant: torch-cam``: 20 steps, into a tensor of 0. ``variant: recipro-2024``: see `deletion_auc`; the rest of the
     image is its own channel means, the scores are the 49 and then that of the image.
+
+    Pitfall: values of other variants, steps or fills have nothing to do with each other.
     """
     steps = _steps(variant, steps)
     if variant == "recipro-2024":
@@ -75,6 +77,8 @@ def deletion_auc(
     As `insertion_auc`; ``variant: torch-cam`` takes 20 steps. ``variant: recipro-2024`` (the authors' script; Byun and
     Lee 2024): 49 cells of 32x32 at 224 pixels, by descending value of the 7x7 map; a cell reaches one pixel into the
     cells to its right and below. The scores are that of the image and the 49; the area of unit steps is divided by 50.
+
+    Pitfall: half-deleted pictures are none that the network was trained on: part of every fall is surprise.
     """
     steps = _steps(variant, steps)
     if variant == "recipro-2024":

@@ -30,6 +30,8 @@ def max_box_acc(raw: Tensor, seen_boxes: list[list[Box]]) -> Tensor:
     Choe et al. 2020 (arXiv 2007.04178, wsolevaluation): the map resized to 224x224 by OpenCV's cubic and then
     normalised to whole numbers up to 255, cut above each; IoU with a pixel more on each side, boxes in whole pixels of
     the 224x224 that the network saw. The data set value is the best mean over the cuts.
+
+    Pitfall: the threshold is chosen on the images that are judged, anew for each method.
     """
     overlaps = _overlaps(raw, seen_boxes, every=False)
     return (overlaps >= _OVERLAPS[1]).float()
@@ -47,6 +49,8 @@ def max_box_acc_v2(raw: Tensor, seen_boxes: list[list[Box]]) -> Tensor:
     """As `max_box_acc`, by the box of any contour, at IoU 0.3, 0.5 and 0.7, ``(G, 765)``.
 
     The data set value is the mean of the three best means over the cuts.
+
+    Pitfall: any contour counts, so that a map of many regions has many tries.
     """
     overlaps = _overlaps(raw, seen_boxes, every=True)
     return torch.cat([overlaps >= overlap for overlap in _OVERLAPS], dim=1).float()

@@ -17,6 +17,8 @@ def max_sensitivity(fp: ForwardPass, raw: Tensor, explain: Ask, *, draws: Count 
 
     Phi is the raw map, d uniform in [-radius, radius] for each value of the normalised image, ``draws`` times. A
     method that draws random numbers draws others for another image.
+
+    Pitfall: a map that is the same for every picture is perfect.
     """
     from captum.metrics import sensitivity_max
 

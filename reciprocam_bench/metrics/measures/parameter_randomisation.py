@@ -26,6 +26,8 @@ def parameter_randomisation(
     Adebayo et al. 2018 (arXiv 1810.03292), cascading: ``steps`` equal shares of the layers lose their weights, from the
     last layer to the first, and stay without them; ``steps: 1`` is the network without any of its own. The map of the
     network itself does not count. 0 where a map is constant.
+
+    Pitfall: a low value alone is no merit; maps without any sense may have it, too.
     """
     rows = torch.arange(len(images), device=images.device)
     maps = [explain(images, rows, fresh=step / steps) for step in range(1, steps + 1)]

@@ -13,6 +13,9 @@ def pointing_game(located: Tensor, objects: Tensor) -> Tensor:
     """Hit if an object pixel lies closer than 15 px to the first maximum (Zhang et al. 2016; as coded in TorchRay).
 
     Accuracy per category, then the mean over categories. ``(G, H, W), (G, H, W) -> (G,)``.
+
+    Pitfall: photographers put the subject in the middle (compare with `center`), and 15 px forgive much on a small
+    picture.
     """
     height, width = located.shape[1:]
     first = located.flatten(1).argmax(1)
@@ -28,7 +31,10 @@ def pointing_game(located: Tensor, objects: Tensor) -> Tensor:
 
 @metric("pointing_game_box", title="Pointing (box)", higher_is_better=True)
 def pointing_game_box(located: Tensor, box_objects: Tensor) -> Tensor:
-    """Hit if any tied maximum lies in a box; no tolerance, mean over all trials (as in OpenVINO XAI), ``(G,)``."""
+    """Hit if any tied maximum lies in a box; no tolerance, mean over all trials (as in OpenVINO XAI), ``(G,)``.
+
+    Pitfall: a map with many equal maxima has many tries.
+    """
     return _any_maximum_inside(located, box_objects)
 
 
@@ -37,6 +43,8 @@ def pointing_game_mask(located: Tensor, objects: Tensor) -> Tensor:
     """Hit if any tied maximum lies on the object's mask; no tolerance, mean over all trials (as in Quantus), ``(G,)``.
 
     An empty mask is a miss here; there it counts as a hit.
+
+    Pitfall: a map with many equal maxima has many tries.
     """
     return _any_maximum_inside(located, objects)
 

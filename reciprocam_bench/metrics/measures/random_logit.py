@@ -23,6 +23,8 @@ def random_logit(
     """SSIM of the maps of the class and of another one, drawn at random for each image (Sixt et al. 2020), ``(N,)``.
 
     In [-1, 1]; 1 for a method that is blind to classes. Maps are compared normalised, bilinearly at image size.
+
+    Pitfall: two classes that share what is seen may rightly have maps alike.
     """
     count = fp.backbone.num_classes
     if count < 2:

@@ -15,6 +15,9 @@ def road_morf(fp: ForwardPass, saliency: Tensor, ask: Ask) -> Tensor:
     """Mean class probability as the most salient 10, 20, … 90 % of the pixels are imputed (Rong et al. 2022), ``(N,)``.
 
     Most relevant first, arXiv 2202.00449. Pixels are ranked, so that a plateau of equal values is never removed whole.
+
+    Pitfall: it asks for the order of pixels alone, and a blurred map, which takes the rim along, may beat a sharp
+    one.
     """
     return road_scores(fp, saliency, ask, _SHARES, "most")
 
@@ -24,11 +27,16 @@ def road_lerf(fp: ForwardPass, saliency: Tensor, ask: Ask) -> Tensor:
     """Mean class probability as all but the most salient 10, 20, … 90 % of the pixels are imputed, ``(N,)``.
 
     Least relevant first; see `road_morf`.
+
+    Pitfall: as of `road_morf`; what shows more of the picture loses less.
     """
     return road_scores(fp, saliency, ask, _SHARES, "least")
 
 
 @metric("road_combined", title="ROAD", higher_is_better=True)
 def road_combined(road_morf: Tensor, road_lerf: Tensor) -> Tensor:
-    """``(LeRF - MoRF) / 2``, as pytorch-grad-cam combines them, ``(N,)`` in [-0.5, 0.5]."""
+    """``(LeRF - MoRF) / 2``, as pytorch-grad-cam combines them, ``(N,)`` in [-0.5, 0.5].
+
+    Pitfall: maps of one grain compare; a sharper one may be better and score worse.
+    """
     return (road_lerf - road_morf) / 2

@@ -16,6 +16,8 @@ def single_deletion(images: Tensor, saliency: Tensor, probability: Tensor, ask: 
 
     Hesse et al. 2024 (IDSDS, arXiv 2407.11910), with probabilities; in [-1, 1], 0 where one of the two is the same for
     all cells.
+
+    Pitfall: 16 cells are coarse; where in a cell a map lies is not seen.
     """
     height, width = images.shape[2:]
     rows, columns = (torch.arange(length, device=images.device) * _GRID // length for length in (height, width))

@@ -20,13 +20,18 @@ def top_drop(saliency: Tensor, probability: Tensor, mask: Ask, ask: Ask, *, keep
     """Average drop where the map keeps the share ``keep`` of its pixels, the others are 0 (L-CAM, Gkartzonia 2022).
 
     Their tables have 1, 0.5 and 0.15. The kept values stay what they are. ``(N,)`` in [0, 1].
+
+    Pitfall: the kept values stay what they are: a faint map drops more than a bright one of the same ranking.
     """
     return average_drop(probability, _seen(saliency, mask, ask, keep))
 
 
 @metric("top_increase", title="Top increase", higher_is_better=True, forwards=1)
 def top_increase(saliency: Tensor, probability: Tensor, mask: Ask, ask: Ask, *, keep: Share = 0.5) -> Tensor:
-    """Increase where the map keeps the share ``keep`` of its pixels, as `top_drop`; ``(N,)`` of 0 and 1."""
+    """Increase where the map keeps the share ``keep`` of its pixels, as `top_drop`; ``(N,)`` of 0 and 1.
+
+    Pitfall: the kept values stay what they are: a faint map hardly increases anything.
+    """
     return increase(probability, _seen(saliency, mask, ask, keep))
 
 

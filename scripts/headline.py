@@ -1,0 +1,60 @@
+"""Is Recipro-CAM better than Score-CAM and Grad-CAM, by how much, how sure, and how fast? One table of committed runs.
+
+`update_readme.py` writes it into the README, from every run folder in which `rcam-bench compare` found both.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from reciprocam_bench.reporting.tables import to_markdown
+from reciprocam_bench.runfolder.record import RunRecord, read_record
+from reciprocam_bench.runfolder.schema import COMPARISON, PER_IMAGE
+from reciprocam_bench.speedup import speedup_of_calls
+
+RIVALS = ("scorecam", "gradcam")
+NOT_MEASURED = "not measured"
+
+
+def headline(results: Path) -> str:
+    """The table in Markdown, and whose runs it is made of."""
+    rows, names = [], []
+    for path in sorted(results.glob(f"*/{COMPARISON}")):
+        if not (path.parent / PER_IMAGE).is_file():  # results/peers compares times, and is no run
+            continue
+        table = pd.read_csv(path)
+        if {"scorecam", "reciprocam"} <= {*table["method"], *table["against"]}:
+            names.append(path.parent.name)
+            rows += _rows(table, read_record(path.parent))
+    links = ", ".join(f"[{name}](results/{name})" for name in names)
+    return f"{to_markdown(pd.DataFrame(rows))}\nFrom the runs {links}.\n" if rows else f"Score-CAM: {NOT_MEASURED}.\n"
+
+
+def _rows(table: pd.DataFrame, record: RunRecord) -> Iterator[dict[str, object]]:
+    ours = table[(table["metric"] == "adcc") & (table["method"] == "reciprocam") & table["against"].isin(RIVALS)]
+    for row in ours.sort_values("against", ascending=False).to_dict("records"):
+        yield {
+            "network": row["backbone"],
+            "protocol": row["protocol"],
+            "images": row["images"],
+            "Recipro-CAM against": row["against"],
+            "ADCC": f"{row['value']:.2f}",
+            "its ADCC": f"{row['against_value']:.2f}",
+            "difference (95 % interval)": f"{row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})",
+            "in a word": row["verdict"],
+            "times as fast": _times(record, row["against"]),
+        }
+
+
+def _times(record: RunRecord, rival: str) -> str:
+    """From images to maps, rounds of one process against one another."""
+    rounds = record.timing_rounds()
+    if rounds is None:
+        return NOT_MEASURED
+    calls = rounds[(rounds["scope"] == "end-to-end") & (rounds["batch_size"] == rounds["batch_size"].min())]
+    found = speedup_of_calls(*(calls[calls["method"] == name] for name in (rival, "reciprocam")))
+    if found is None:
+        return NOT_MEASURED
+    ratio, low, high = found
+    return f"{ratio:.3g}" + ("" if low is None else f" ({low:.3g} to {high:.3g})")

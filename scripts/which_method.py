@@ -1,0 +1,242 @@
+"""Which method for which need: what the committed runs measured, as a part of docs/which_method.md."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from reciprocam_bench.explainers.registry import EXPLAINERS, ExplainerSpec
+from reciprocam_bench.reporting.compare import UNTOLD, verdict
+from reciprocam_bench.reporting.paired import differences, holm
+from reciprocam_bench.reporting.pairing import judged_of, matches
+from reciprocam_bench.reporting.tables import to_markdown
+from reciprocam_bench.runfolder.record import RunRecord, read_record
+from reciprocam_bench.runfolder.schema import CONFIG, SUMMARY, TIMING
+from reciprocam_bench.runfolder.suite import run_folders
+
+BLACK_BOX = ("rise", "blackboxreciprocam")  # they only call the network
+NOT_MEASURED = "not measured"
+_DIFFICULT = "_difficult"
+_SHOWN = 5  # methods in a cell
+_ARROWS = {True: "↑", False: "↓", None: ""}
+
+
+@dataclass(frozen=True)
+class Need:
+    """What somebody wants of a method.
+
+    Attributes:
+        title: of its part of the page.
+        why: what is measured, and what that has to do with the need.
+        metrics: columns of ``summary.csv``, the first the one that the short table shows.
+        fits: whether a method is one that can be had.
+    """
+
+    title: str
+    why: str
+    metrics: tuple[str, ...]
+    fits: Callable[[ExplainerSpec], bool] = lambda spec: True
+
+
+NEEDS = (
+    Need(
+        "Another class has another map",
+        "The pointing game's difficult pictures show a small object of the class explained beside others: a map that "
+        "does not ask for the class misses it. Random logit is how alike the maps of two classes are.",
+        ("pointing_game_difficult", "random_logit"),
+    ),
+    Need(
+        "The heat lies on the object",
+        "The pointing game, and the share of the highest pixels that lie on the object; on `synthetic` the object is "
+        "all of the evidence.",
+        ("pointing_game", "relevance_rank_accuracy"),
+    ),
+    Need(
+        "No gradients",
+        "Methods that differentiate nothing, as a network that was exported wants them.",
+        ("adcc", "relevance_rank_accuracy"),
+        lambda spec: not spec.gradients,
+    ),
+    Need(
+        "A black box",
+        "Methods that only call the network, which then need not be split.",
+        ("adcc", "relevance_rank_accuracy"),
+        lambda spec: spec.name in BLACK_BOX,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, and its tables, read once."""
+
+    record: RunRecord
+    summary: pd.DataFrame | None
+    rows: pd.DataFrame | None
+    timing: pd.DataFrame | None
+
+    @classmethod
+    def read(cls, folder: Path) -> "Run":
+        """The tables that it has; ``UserError`` for a damaged one."""
+        record = read_record(folder)
+        summary = record.summary()
+        return cls(record, summary, None if summary is None else record.rows(), record.timing())
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one run says of one need.
+
+    Attributes:
+        run: the run folder's name.
+        what: network, data set and protocol.
+        images: how many were judged.
+        by: the metric's title with its arrow.
+        best: the method of the best value, with the value and its interval.
+        untold: the methods that the paired comparison cannot tell from it, with their values.
+        worse: those that it can.
+    """
+
+    run: str
+    what: str
+    images: int
+    by: str
+    best: str
+    untold: list[str]
+    worse: list[str]
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """The row of a table."""
+        row = {"network, data, protocol": self.what, "images": f"{self.images:.0f}", "by": self.by, "best": self.best}
+        return row | {"not told from it": _listed(self.untold), "worse": _listed(self.worse), "run": self.run}
+
+
+def choice(results: Path) -> str:
+    """A short table of all needs, then for each what every run found, those of most images first."""
+    runs = [Run.read(folder) for folder in folders(results)]
+    short, parts = [], []
+    for need in NEEDS:
+        tables = {metric: sorted(found(runs, need, metric), key=lambda f: -f.images) for metric in need.metrics}
+        short.append({"need": need.title} | _first(tables[need.metrics[0]]))
+        missing = [f"`{metric}`" for metric, rows in tables.items() if not rows]
+        rows = [f.cells for table in tables.values() for f in table]
+        told = f"{need.why} {', '.join(missing)}: {NOT_MEASURED}.\n" if missing else f"{need.why}\n"
+        parts.append(f"## {need.title}\n\n{told}\n{to_markdown(pd.DataFrame(rows)) if rows else ''}")
+    times = quickest(runs)
+    short += [{"need": f"Quick, on a {where}"} | _quick(times, where) for where in ("CPU", "GPU")]
+    why = "Images to maps, one image at a time; *passes* is the call in passes of the network alone (95 % interval).\n"
+    parts.append(f"## Quick\n\n{why}\n{to_markdown(times) if len(times) else NOT_MEASURED}")
+    return "\n".join([to_markdown(pd.DataFrame(short)), *parts])
+
+
+def folders(results: Path) -> Iterator[Path]:
+    """The run folders under a folder of results, those of suites too, that hold something to choose by."""
+    for top in sorted(path for path in results.iterdir() if path.is_dir()):
+        for folder in run_folders(top):
+            if (folder / CONFIG).exists() and ((folder / SUMMARY).exists() or (folder / TIMING).exists()):
+                yield folder
+
+
+def found(runs: list[Run], need: Need, metric: str) -> Iterator[Found]:
+    """What the runs that hold a metric say of a need, a protocol at a time."""
+    for run in runs:
+        base = metric.removesuffix(_DIFFICULT)
+        if run.summary is None or run.rows is None or metric not in run.summary or base not in run.record.metrics:
+            continue
+        rows = run.rows[run.rows["difficult"] == "1"] if metric != base else run.rows
+        for protocol, table in run.summary.dropna(subset=[metric]).groupby("protocol", sort=False):
+            table = table[[_fits(run.record, title, need.fits) for title in table["method"]]]
+            if len(table):
+                yield _found(run.record, str(protocol), rows, metric, base, table)
+
+
+def _found(record: RunRecord, protocol: str, rows: pd.DataFrame, metric: str, base: str, table: pd.DataFrame) -> Found:
+    definition = record.metrics[base]
+    table = table.sort_values(metric, ascending=not definition.higher_is_better, kind="stable")
+    best = table.iloc[0]
+    equal = untold(record, rows, protocol, base, list(table["method"]))
+    values = {row["method"]: f"{row['method']} {row[metric]:.2f}" for _, row in table.iloc[1:].iterrows()}
+    subset = ", difficult" if metric != base else ""
+    return Found(
+        run=record.path.name,
+        what=f"{record.config.backbone.model}, {record.dataset}, {protocol}",
+        images=rows.loc[(rows["protocol"] == protocol) & (rows["method"] == best["method"]), "image"].nunique(),
+        by=f"{definition.title}{subset} {_ARROWS[definition.higher_is_better]}".rstrip(),
+        best=f"{best['method']} {best[metric]:.2f} ({best[f'{metric}_low']:.2f} to {best[f'{metric}_high']:.2f})",
+        untold=[text for method, text in values.items() if method in equal],
+        worse=[text for method, text in values.items() if method not in equal],
+    )
+
+
+def untold(record: RunRecord, rows: pd.DataFrame, protocol: str, metric: str, methods: list[str]) -> set[str]:
+    """Those methods that cannot be told from the first, as `compare` decides, adjusted for these tests."""
+    judged = [one for one in judged_of([record], [rows]).get(protocol, []) if one.method in methods]
+    tests = [(match.first.method, match.samples(metric)) for match in matches(judged, methods[0])]
+    made = differences([pair for _, pair in tests if pair is not None], record.config.seed)
+    adjusted = holm([difference.p for difference in made])
+    results = iter(zip(made, adjusted, strict=True))
+    up = record.metrics[metric].higher_is_better
+    verdicts = {method: UNTOLD if pair is None else verdict(*next(results), up) for method, pair in tests}
+    return {method for method, told in verdicts.items() if told == UNTOLD}
+
+
+def quickest(runs: list[Run]) -> pd.DataFrame:
+    """A row a run that was timed: its quickest methods, images to maps, at its smallest batch."""
+    rows = []
+    for run in runs:
+        record, timing = run.record, run.timing
+        if timing is None:
+            continue
+        table = timing[(timing["scope"] == "end-to-end") & (timing["batch_size"] == timing["batch_size"].min())]
+        table = table[[_fits(record, title, lambda spec: True) for title in table["method"]]]
+        table = table.dropna(subset=["median_ms"]).sort_values("median_ms", kind="stable")
+        if len(table):
+            first = table.iloc[0]
+            others = [f"{row['method']} {_ms(row['median_ms'])} ms" for _, row in table.iloc[1:].iterrows()]
+            device = str((record.environment.model_extra or {}).get("device", ""))
+            where = {"network": record.config.backbone.model, "device": device, "quickest": first["method"]}
+            time = {"median ms": _ms(first["median_ms"]), "passes": _passes(first)}
+            rows.append(where | time | {"then": _listed(others), "run": record.path.name})
+    return pd.DataFrame(rows)
+
+
+def _ms(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _passes(row: pd.Series) -> str:
+    if pd.isna(row.get("forwards")):
+        return ""
+    return f"{row['forwards']:.3g} ({row['forwards_low']:.3g} to {row['forwards_high']:.3g})"
+
+
+def _fits(record: RunRecord, title: str, fits: Callable[[ExplainerSpec], bool]) -> bool:
+    """Whether a row is of a method of this package that explains, and that the need lets through."""
+    known = record.definitions.methods.get(title)
+    spec = EXPLAINERS.all().get(known.name if known else title.partition("[")[0])
+    return spec is not None and not spec.control and fits(spec)
+
+
+def _first(rows: list[Found]) -> dict[str, str]:
+    if not rows:
+        return {"best measured": NOT_MEASURED, "by": "", "not told from it": "", "images": "", "run": ""}
+    first = rows[0]
+    shown = {"best measured": first.best, "by": first.by, "not told from it": _listed(first.untold)}
+    return shown | {"images": f"{first.images}", "run": first.run}
+
+
+def _quick(times: pd.DataFrame, where: str) -> dict[str, str]:
+    """The row of the short table: of the runs on such a device that with the most methods beside."""
+    rows = [row for row in times.to_dict("records") if row["device"].startswith("cpu") == (where == "CPU")]
+    if not rows:
+        return _first([])
+    row = max(rows, key=lambda row: row["then"].count(","))
+    best = f"{row['quickest']} {row['median ms']} ms"
+    return {"best measured": best, "by": "time", "not told from it": "", "images": "", "run": row["run"]}
+
+
+def _listed(methods: list[str]) -> str:
+    more = f" and {len(methods) - _SHOWN} more" if len(methods) > _SHOWN else ""
+    return ", ".join(methods[:_SHOWN]) + more

@@ -1,0 +1,39 @@
+"""The table at the top of the README says what committed comparisons and timings say."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("headline", ROOT / "scripts/headline.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_row_holds_the_paired_difference_and_the_ratio_of_the_rounds(script, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(ROOT / "results/quickstart", run)
+    row = {"backbone": "net", "protocol": "poppi-2021", "metric": "adcc", "images": 20, "method": "reciprocam"}
+    row |= {"value": 80.0, "low": -0.5, "high": 2.5, "verdict": "cannot be told"}
+    rivals = [{"against": "scorecam", "against_value": 79.0, "difference": 1.0}]
+    rivals += [{"against": "cam", "against_value": 70.0, "difference": 10.0}]
+    pd.DataFrame([row | rival for rival in rivals]).to_csv(run / "comparison.csv", index=False)
+    calls = pd.read_csv(run / "timing_rounds.csv")
+    calls.loc[:, "wall_ms"] = calls["method"].map({"scorecam": 500.0}).fillna(2.0)
+    calls.to_csv(run / "timing_rounds.csv", index=False)
+    table = script.headline(tmp_path)
+    assert "+1.00 (-0.50 to +2.50)" in table and "cannot be told" in table and "250 (250 to 250)" in table
+    assert "70.00" not in table, "CAM is none of the two that are asked for"
+
+
+def test_without_a_run_it_says_so(script, tmp_path):
+    assert script.headline(tmp_path) == "Score-CAM: not measured.\n"
