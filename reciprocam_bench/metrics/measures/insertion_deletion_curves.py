@@ -24,6 +24,8 @@ def insertion_curve(images: Tensor, saliency: Tensor, probability: Tensor, ask: 
 
     As RISE's insertion (Petsiuk et al. 2018, arXiv 1806.07421), at equal shares of the pixels for images of any size;
     the data set value is the area under the mean curve.
+
+    Pitfall: 21 columns of rows an image; for the area alone ask for `insertion_auc`.
     """
     start, ranks = blurred(images), pixel_ranks(saliency)[:, None]
     counts = _counts(saliency)[:-1]
@@ -43,6 +45,8 @@ def deletion_curve(images: Tensor, saliency: Tensor, probability: Tensor, ask: A
     """Class probability with 0, 5, ... 100 % of the most salient pixels of the normalised image at 0, ``(N, 21)``.
 
     As RISE's deletion; see `insertion_curve`.
+
+    Pitfall: images of half their pixels are none that the network was trained on; part of every fall is surprise.
     """
     ranks, counts = pixel_ranks(saliency)[:, None], _counts(saliency)[1:]
     found = answers(ask, len(images), lambda count: images * (ranks >= count), counts)
