@@ -182,7 +182,8 @@ def test_a_latex_table_compiles_whatever_a_label_holds(tmp_path: Path) -> None:
     labels = ["[v2] ours", "50% of $x_1^2", "a & b \\ c", "~#{}", "≥ é", "reciprocam[mask=gaussian]", "<a> | 'b' \"c\""]
     table = pd.DataFrame({"method": labels, "Drop ↓": [f"{i}.00 (1.00)" for i in range(len(labels))]})
     wide = table.assign(**{f"column {i}": "85.00 to 90.00" for i in range(12)})
-    tables = to_latex(table, "my net_1 (é) #2 [x] on folder", "tab:a") + to_latex(wide, "wide", "tab:b")
+    marks = pd.DataFrame({"Drop ↓": ["best", "second", *[""] * (len(labels) - 2)]})
+    tables = to_latex(table, "my net_1 (é) #2 [x] on folder", "tab:a", marks) + to_latex(wide, "wide", "tab:b")
     head = r"\documentclass{article}\usepackage{booktabs, graphicx}\begin{document}"
     (tmp_path / "t.tex").write_text(f"{head}\n{tables}\\end{{document}}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
