@@ -30,7 +30,9 @@ if [ -n "${IMAGENET_ROOT:-}" ]; then
       run lite0_scorecam resnet50_imagenet "${lite0[@]}" --limit "${LITE0_LIMIT:-500}" --set "$paper" --set "$timing"
       run resnet50_scorecam resnet50_imagenet --limit "${RESNET50_LIMIT:-20}" --set "$paper" --set "$timing"
     done
-    rcam-bench time --config recipro_speed --set backbone.model=torchvision/resnet18 --output "$output/recipro_speed_resnet18"
+    rcam-bench time --config recipro_speed --set backbone.model=torchvision/resnet18 \
+      --set 'methods=["torchcam:ScoreCAM", {name: reciprocam, path: reference}, {name: reciprocam, path: batched-head}]' \
+      --output "$output/recipro_speed_resnet18"
     for name in resnet18_scorecam lite0_scorecam resnet50_scorecam; do
       rcam-bench compare "$output/$name" --metric adcc --format csv > /dev/null
     done

@@ -51,8 +51,9 @@ def _acquire(lock: FileLock, folder: Path, processes: int) -> None:
         except Timeout:
             about = read_facts(folder / _HOLDER)
             if processes > 1 and about.get("processes") == processes:
+                patience = time.monotonic() + _PATIENCE
                 continue
-            # Who took it has not yet said who it is, or is about to give it back.
+            # Who took it has not yet said who it is, or is about to give it back; each that takes its turn anew.
             if processes > 1 and not about and time.monotonic() < patience:
                 continue
             raise UserError(

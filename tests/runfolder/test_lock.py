@@ -1,5 +1,6 @@
 """One process at a time makes a run folder; one that was killed holds nothing."""
 
+import itertools
 import os
 import signal
 import socket
@@ -9,10 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 from tiny_runs import config, draw_plain, run, tables
 
 from reciprocam_bench.config import dump_config
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder import lock
 from reciprocam_bench.runfolder.folder import opened
 
 HOLD = "import sys, time\nfrom pathlib import Path\nfrom reciprocam_bench.runfolder.folder import opened\n"
@@ -64,6 +67,30 @@ def test_a_holder_that_cannot_be_read_is_another_process(tmp_path: Path, holder,
 
 
 @pytest.mark.slow
+def test_one_of_a_launch_waits_for_as_many_turns_of_the_others_as_there_are(tmp_path: Path, monkeypatch) -> None:
+    """Between two turns nobody is named for a moment; a process that has waited long must not take that for another's."""
+    others, nobody = {"processes": 3}, {}
+    seen, clock = iter([others, nobody, others, nobody, others]), itertools.count(0, 2)
+
+    class Busy:
+        def __init__(self, path: Path) -> None:
+            self.left = 5
+
+        def acquire(self, **_: object) -> None:
+            self.left -= 1
+            if self.left >= 0:
+                raise Timeout(str(tmp_path))
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr(lock, "FileLock", Busy)
+    monkeypatch.setattr(lock, "read_facts", lambda path: next(seen))
+    monkeypatch.setattr(lock.time, "monotonic", lambda: next(clock))
+    with lock.held(tmp_path, processes=3):
+        assert next(seen, None) is None
+
+
 def test_of_two_runs_at_once_one_ends_as_if_alone(tmp_path: Path) -> None:
     root = draw_plain(tmp_path / "pictures", 6)
     settings = config(root, methods=[{"name": "reciprocam", "path": "reference"}], metrics=["complexity"])

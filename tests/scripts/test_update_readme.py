@@ -34,12 +34,12 @@ def test_a_text_is_that_of_its_file(script):
     assert "STALE" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
-NAMES = ("ci", "each_method", "each_metric", "export", "known_truth", "protocols", "which_method")
+NAMES = ("ci", "claims", "each_method", "each_metric", "export", "known_truth", "protocols", "which_method")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "results/README.md", *(f"docs/{name}.md" for name in NAMES)])
 def test_the_pages_are_up_to_date(script, page):
     text = (ROOT / page).read_text("utf-8")
-    assert re.search("<!-- (tables of|text of|protocols|methods|metrics|choice)", text)
+    assert re.search("<!-- (tables of|text of|protocols|methods|metrics|choice|claims of)", text)
     assert script.with_tables(text, ROOT / "results") == text
