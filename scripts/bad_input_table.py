@@ -40,15 +40,17 @@ def listed(page: str) -> dict[str, dict[str, str]]:
 
 def page() -> str:
     """The page, made by trying everything."""
-    sys.path.insert(0, str(_CASES))
+    sys.path[:0] = [str(_CASES), str(_CASES.parent)]
     import bad_configs
     import bad_datasets
     import bad_images
     import bad_networks
+    import bad_onnx
     from bad_kinds import said
 
     parts = [_INTRODUCTION]
-    for group, kinds in (bad_configs.GROUPS | bad_images.GROUPS | bad_datasets.GROUPS | bad_networks.GROUPS).items():
+    modules = (bad_configs, bad_images, bad_datasets, bad_networks, bad_onnx)
+    for group, kinds in (each for module in modules for each in module.GROUPS.items()):
         rows = []
         for kind in kinds:
             with tempfile.TemporaryDirectory() as folder:

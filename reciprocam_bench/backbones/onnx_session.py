@@ -14,7 +14,7 @@ from torch import Tensor
 from reciprocam_bench.errors import UserError, in_words
 from reciprocam_bench.regular import not_a_file
 
-# What ONNX Runtime says of broken files, and what it means for who gave them.
+# What ONNX Runtime says of broken files, and what it means for who gave them; its own words where they add something.
 _MEANINGS = (
     (
         r"external|\.data\b|cannot (open|get file size)|No such file",
@@ -22,10 +22,11 @@ _MEANINGS = (
     ),
     (
         r"not a registered function|No Op registered|Could not find an implementation|custom op|not registered",
-        "it has operators that ONNX Runtime does not know; export it with standard ones",
+        "it has operators that ONNX Runtime does not know; export it with standard ones (ONNX Runtime: {said})",
     ),
     (r"protobuf|parsing failed|ModelProto", "it is truncated or no ONNX file; copy or export it again"),
 )
+_UNKNOWN = "it cannot be run (ONNX Runtime: {said})"
 
 
 def require(*packages: str) -> None:
@@ -127,7 +128,7 @@ def _opened(source: str | bytes, path: Path, name: str) -> OnnxSession:
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base
         said = in_words(error)
-        meaning = next((m for pattern, m in _MEANINGS if re.search(pattern, said, re.IGNORECASE)), "it cannot be run")
-        raise UserError(f"{name}: {meaning} (ONNX Runtime: {said})") from None
+        meaning = next((m for pattern, m in _MEANINGS if re.search(pattern, said, re.IGNORECASE)), _UNKNOWN)
+        raise UserError(f"{name}: {meaning.format(said=said)}") from None
     inputs, outputs = ({v.name: v for v in values} for values in (session.get_inputs(), session.get_outputs()))
     return OnnxSession(name, path, inputs, outputs, dict(session.get_modelmeta().custom_metadata_map), session)

@@ -9,11 +9,12 @@ import bad_configs
 import bad_datasets
 import bad_images
 import bad_networks
+import bad_onnx
 import pytest
 from bad_kinds import Kind, said
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = bad_configs.GROUPS | bad_images.GROUPS | bad_datasets.GROUPS | bad_networks.GROUPS
+GROUPS = bad_configs.GROUPS | bad_images.GROUPS | bad_datasets.GROUPS | bad_networks.GROUPS | bad_onnx.GROUPS
 KINDS = [pytest.param(kind, id=f"{group}: {kind.what}"[:80]) for group, kinds in GROUPS.items() for kind in kinds]
 
 
