@@ -2,8 +2,8 @@
 
     pip install scikit-image && python scripts/readme_picture.py
 
-The photograph is Chelsea, by Stefan van der Walt, CC0, as scikit-image packages it; the network EfficientNet-Lite0 of the
-extra "samples". The times under the maps are of the machine at hand, which should do nothing else.
+The photograph is Chelsea, by Stefan van der Walt, CC0, as scikit-image packages it; the network EfficientNet-Lite0 of
+the extra "samples". The times under the maps are of the machine at hand, which should do nothing else.
 """
 
 import subprocess
