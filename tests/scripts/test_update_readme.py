@@ -34,7 +34,7 @@ def test_a_text_is_that_of_its_file(script):
     assert "STALE" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
-NAMES = ("ci", "claims", "each_method", "each_metric", "export", "known_truth", "protocols", "which_method")
+NAMES = ("ci", "claims", "each_method", "each_metric", "export", "known_truth", "protocols", "runs", "which_method")
 
 
 @pytest.mark.slow
