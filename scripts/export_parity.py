@@ -19,6 +19,7 @@ from reciprocam_bench.backbones.weights import local_file
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "results/export/parity.csv"
+METHOD = "reciprocam"
 # The networks of the ready configs, and one or two of every other kind.
 MODELS = [
     *(f"torchvision/{name}" for name in ("resnet18", "resnet50", "resnet101", "mobilenet_v2", "squeezenet1_1")),
@@ -29,14 +30,19 @@ MODELS = [
 ]
 
 
-def measure(model: str, folder: Path) -> dict[str, object]:
-    """Export ``model`` with Recipro-CAM, and what the comparison found."""
+# What is exported: each of them by Recipro-CAM, and a transformer by ViT-ReciproCAM.
+EXPORTS = [*((model, METHOD) for model in MODELS), ("timm/vit_tiny_patch16_224", "vitreciprocam")]
+
+
+def measure(model: str, method: str, folder: Path) -> dict[str, object]:
+    """Export ``model`` with a method, and what the comparison found."""
     torch.manual_seed(0)
     real = local_file(*model.split("/", 1)) is not None
     backbone = rb.load_backbone(model, weights="default" if real else "none")
-    made = rb.export(backbone, folder / "model.onnx", "reciprocam[score=logit]")
+    made = rb.export(backbone, folder / "model.onnx", f"{method}[score=logit]")
     return {
         "model": model,
+        "method": method,
         "weights": "real" if real else "random",
         "layer": backbone.layer,
         "path": made.metadata.path,
@@ -51,11 +57,11 @@ def measure(model: str, folder: Path) -> dict[str, object]:
 def table(rows: pd.DataFrame) -> str:
     """The rows as the page shows them."""
     lines = [
-        "| network | weights | layer | Recipro-CAM by | logits differ by | maps differ by | MiB |",
+        "| network | weights | layer | method, by | logits differ by | maps differ by | MiB |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows.to_dict("records"):
-        cells = [f"`{row['model']}`", row["weights"], f"`{row['layer']}`", row["path"]]
+        cells = [f"`{row['model']}`", row["weights"], f"`{row['layer']}`", f"{row['method']}, {row['path']}"]
         cells += [
             f"{row['logits']:.1e} ({row['logits_relative']:.1e})",
             f"{row['maps']:.1e} ({row['maps_relative']:.1e})",
@@ -68,12 +74,13 @@ def main() -> None:
     """Measure what is not in the file yet, one network after another, and write the table."""
     rows = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
     FILE.parent.mkdir(parents=True, exist_ok=True)
-    for model in MODELS:
-        if model in [row["model"] for row in rows]:
+    for model, method in EXPORTS:
+        if (model, method) in [(row["model"], row["method"]) for row in rows]:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure(model, Path(folder)))
+            rows.append(measure(model, method, Path(folder)))
         print(rows[-1], flush=True)
+        rows.sort(key=lambda row: EXPORTS.index((row["model"], row["method"])))
         pd.DataFrame(rows).to_csv(FILE, index=False)
         FILE.with_suffix(".md").write_text(table(pd.read_csv(FILE)) + "\n", "utf-8")
 

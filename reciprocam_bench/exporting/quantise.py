@@ -42,10 +42,12 @@ def quantised(source: Path, batches: Iterable[dict[str, Tensor]], outputs: list[
 
     model = onnx.load(source)
     with TemporaryDirectory() as folder:
-        target = Path(folder) / "int8.onnx"
+        # The quantiser writes beside what it reads.
+        whole, target = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, whole)
         try:
             quantize_static(
-                model,
+                whole,
                 target,
                 Reader(),
                 per_channel=True,
@@ -54,7 +56,7 @@ def quantised(source: Path, batches: Iterable[dict[str, Tensor]], outputs: list[
                 nodes_to_exclude=_behind(model.graph, FEATURES),
             )
         except Exception as error:  # its exceptions have no common base
-            raise UserError(f"{source.name} cannot be quantised: ONNX Runtime says {in_words(error)}") from None
+            raise UserError(f"the network cannot be quantised: ONNX Runtime says {in_words(error)}") from None
         made = onnx.load(target)
     for output in [value for value in made.graph.output if value.name not in outputs]:
         made.graph.output.remove(output)
