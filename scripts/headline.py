@@ -17,8 +17,8 @@ RIVALS = ("scorecam", "gradcam")
 NOT_MEASURED = "not measured"
 
 
-def headline(results: Path) -> str:
-    """The table in Markdown, and whose runs it is made of."""
+def headline(results: Path, linked: str = "results") -> str:
+    """The table in Markdown, and whose runs it is made of; ``linked`` is where a page finds the results."""
     rows, names = [], []
     for path in sorted(results.glob(f"*/{COMPARISON}")):
         if not (path.parent / PER_IMAGE).is_file():  # results/peers compares times, and is no run
@@ -27,7 +27,7 @@ def headline(results: Path) -> str:
         if {"scorecam", "reciprocam"} <= {*table["method"], *table["against"]}:
             names.append(path.parent.name)
             rows += _rows(table, read_record(path.parent))
-    links = ", ".join(f"[{name}](results/{name})" for name in names)
+    links = ", ".join(f"[{name}]({linked}/{name})" for name in names)
     return f"{to_markdown(pd.DataFrame(rows))}\nFrom the runs {links}.\n" if rows else f"Score-CAM: {NOT_MEASURED}.\n"
 
 

@@ -25,8 +25,8 @@ BLOCKS: dict[str, Callable[[Path, str], str]] = {
     "protocols": lambda results, name: protocols(),
     "methods": lambda results, name: reference_pages.methods(),
     "metrics": lambda results, name: reference_pages.metrics(results),
-    "headline": lambda results, name: headline.headline(results),
-    "claims": lambda results, name: claims([results / one for one in name.split("+")]),
+    "headline": lambda results, name: headline.headline(results, name or "results"),
+    "claims": lambda results, name: claims(results, name.split("+")),
     "choice": lambda results, name: which_method.choice(results),
 }
 _BLOCK = re.compile(rf"(<!-- ({'|'.join(BLOCKS)})(?: of (\S+))? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
@@ -35,15 +35,16 @@ _BLOCK = re.compile(rf"(<!-- ({'|'.join(BLOCKS)})(?: of (\S+))? -->\n).*?(<!-- e
 def with_tables(page: str, results: Path) -> str:
     """The page's text, with every block made anew: that after ``<!-- tables of NAME -->`` is that run folder's tables.
 
-    ``text of NAME/FILE`` is that file, ``claims of NAME+NAME`` the paper's claims by these runs; the others are of what
-    is installed, and of all runs.
+    ``text of NAME/FILE`` is that file, ``claims of NAME+NAME`` the paper's claims by these runs, ``headline of FOLDER``
+    links to the runs in that folder as the page sees it; the others are of what is installed, and of all runs.
     """
     return _BLOCK.sub(lambda found: f"{found[1]}\n{BLOCKS[found[2]](results, found[3])}\n{found[4]}", page)
 
 
-def claims(folders: list[Path]) -> str:
-    """What runs say of the claims of the Recipro-CAM paper."""
-    return paper_report(folders, "markdown", "recipro-2024", parts=["claims"])
+def claims(results: Path, names: list[str]) -> str:
+    """What runs say of the claims of the Recipro-CAM paper; folders as they lie in the repository."""
+    text = paper_report([results / name for name in names], "markdown", "recipro-2024", parts=["claims"])
+    return text.replace(f"{results.parent}/", "")
 
 
 def protocols() -> str:
