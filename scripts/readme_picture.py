@@ -14,12 +14,12 @@ from pathlib import Path
 
 from PIL import Image
 
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "chelsea.png"
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "chelsea.jpg"
 METHODS = ("gradcam", "scorecam", "reciprocam")
 
 
 def main() -> None:
-    """Explain the photograph, and keep the sheet in few colours."""
+    """Explain the photograph, and keep the sheet as a light file."""
     package = find_spec("skimage")
     if package is None or package.origin is None:
         sys.exit("readme_picture.py: pip install scikit-image, which brings the photograph")
@@ -30,7 +30,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "reciprocam_bench", *words], check=True)
         sheet = Image.open(Path(folder) / "chelsea_sheet.png").convert("RGB")
     PICTURE.parent.mkdir(exist_ok=True)
-    sheet.quantize(128, dither=Image.Dither.FLOYDSTEINBERG).save(PICTURE, optimize=True)
+    sheet.save(PICTURE, quality=88, optimize=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import typer
 
 from reciprocam_bench.cli import options
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.runfolder.schema import COMPARISON
 
 
 def command(
@@ -37,4 +38,5 @@ def command(
         print(agree(folders[0], form, output, width).rstrip("\n"))
         return
     text = compare(folders, form, baseline=baseline, metrics=metric or (), output=output, width=width)
-    print(text.rstrip("\n"))
+    print(text.rstrip("\n"), flush=True)
+    typer.echo(f"written to {(output or folders[0]) / COMPARISON}", err=True)

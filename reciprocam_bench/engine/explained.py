@@ -235,7 +235,7 @@ def _drawn(
             raise _unwritable(files[-1].parent, error) from None
     words = [shown.status] if shown.status != "ok" else []
     words.append(scores_in_words(_asked_for(subject), shown.scores))
-    caption = ", ".join(word for word in words if word) + f"\n{time_in_words(shown.seconds)}"
+    caption = ", ".join(word for word in words if word) + f"\nmap in {time_in_words(shown.seconds)}"
     drawn_panel = panel(shown.method, heat, caption.strip(), panel_pixels(style), marked=False)
     return drawn_panel, peak_of(heat), [str(file) for file in files]
 

@@ -61,8 +61,13 @@ class Progress:
         if self._bar is not None:
             self._bar.n = self._done
             self._bar.update(0)  # draws if it is time to
-        elif not self._quiet and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+        elif not self._quiet and not self._is_done and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._line()
+
+    @property
+    def _is_done(self) -> bool:
+        """Whether nothing is left but what sums of shares lose in their last digits."""
+        return self._total - self._done <= 1e-6 * self._total
 
     def task(self, passes: list[float]) -> "Task":
         """A piece of work that reports its own share done, once for each of its ``passes`` (in units)."""
@@ -72,7 +77,7 @@ class Progress:
         self._last_line = now = time.monotonic()
         elapsed = now - self._begun
         rate = (self._done - self._start) / elapsed if elapsed > 0 else 0.0
-        left = f", about {_clock((self._total - self._done) / rate)} to go" if rate and self._done < self._total else ""
+        left = f", about {_clock((self._total - self._done) / rate)} to go" if rate and not self._is_done else ""
         text = f"{self._label}: {self._done:.0f}/{self._total:.0f} {self._unit}, {_clock(elapsed)} elapsed{left}"
         print(text, file=self._stream, flush=True)
 

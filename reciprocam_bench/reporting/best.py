@@ -66,7 +66,7 @@ def _told(rankings: Sequence[_Ranking], place: int, seed: int) -> list[_Ranking]
         if rivals and None not in found:
             pairs += [pair for pair in found if pair is not None]
             asked.append((ranking, len(rivals)))
-    results = iter(differences(pairs, seed, max((count for _, count in asked), default=1)))
+    results = iter(differences(pairs, seed, max((count for _, count in asked), default=1), intervals=False))
     told = []
     for ranking, count in asked:
         mine = list(islice(results, count))

@@ -179,14 +179,16 @@ def _printed(paper: Paper, method: str, place: _Place, metric: str) -> float:
 
 
 def _speedups(claim: SpeedupClaim, timed: Sequence[Timed]) -> Iterator[Row]:
-    """A row for each of the claim's pairs that a run timed; one that says so where a run, or none, timed any."""
+    """A row for each of the claim's pairs that a run timed; one that says so where no run of a network timed any."""
     wanted = {"published": claim.times}
     if not timed:
         yield wanted | _untimed(claim) | {"backbone": "any", "detail": "no run was timed"}
-    for run in timed:
-        rows = list(_timed_pairs(claim, run))
-        for row in rows or [_untimed(claim) | {"detail": f"{run.record.path} times no such pair in common rounds"}]:
-            yield wanted | {"backbone": run.backbone} | row
+    found = [(run, list(_timed_pairs(claim, run))) for run in timed]
+    measured = {run.backbone for run, rows in found if rows}
+    for run, rows in found:
+        if not rows and run.backbone not in measured:
+            rows = [_untimed(claim) | {"detail": f"{run.record.path} times no such pair in common rounds"}]
+        yield from (wanted | {"backbone": run.backbone} | row for row in rows)
 
 
 def _untimed(claim: SpeedupClaim) -> Row:

@@ -21,7 +21,7 @@ Pair = tuple[Sample, Sample]
 class Difference:
     """Data set values of two methods, their difference (first less second) and its 95 % interval, all in percent.
 
-    One image has no interval.
+    One image has no interval, nor has what was asked for without.
     """
 
     images: int
@@ -33,7 +33,9 @@ class Difference:
     p: float
 
 
-def differences(pairs: Sequence[Pair], seed: int = 0, tests: int | None = None) -> list[Difference]:
+def differences(
+    pairs: Sequence[Pair], seed: int = 0, tests: int | None = None, *, intervals: bool = True
+) -> list[Difference]:
     """The difference of each pair; the two samples of a pair are of the same trials.
 
     The interval is ``d ± t s``: ``s`` is the standard deviation of the difference over the resamples of the images that
@@ -50,6 +52,7 @@ def differences(pairs: Sequence[Pair], seed: int = 0, tests: int | None = None) 
         pairs: the samples, each the same object wherever it is the same sample.
         seed: of the random swaps.
         tests: in how many tests the p-values will stand; all pairs if left out.
+        intervals: whether they are wanted; who only asks what can be told does not pay for SciPy.
     """
     found: list[Difference | None] = [None] * len(pairs)
     of_images: dict[bytes, list[int]] = defaultdict(list)
@@ -57,7 +60,9 @@ def differences(pairs: Sequence[Pair], seed: int = 0, tests: int | None = None) 
         of_images[first.images.tobytes()].append(place)
     swaps = max(_FEWEST_SWAPS, _SWAPS_A_TEST * (tests or len(pairs)))
     for places in of_images.values():
-        for place, difference in zip(places, _of_same_images([pairs[p] for p in places], swaps, seed), strict=True):
+        for place, difference in zip(
+            places, _of_same_images([pairs[p] for p in places], swaps, seed, intervals), strict=True
+        ):
             found[place] = difference
     return [f for f in found if f is not None]
 
@@ -74,12 +79,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _of_same_images(pairs: Sequence[Pair], swaps: int, seed: int) -> Iterator[Difference]:
+def _of_same_images(pairs: Sequence[Pair], swaps: int, seed: int, intervals: bool) -> Iterator[Difference]:
     samples = list({id(s): s for pair in pairs for s in pair}.values())
     place = {id(s): i for i, s in enumerate(samples)}
     values, resampled = resample(samples)
     images = len(samples[0].images)
-    factor = _factor(images) if images > 1 else None
+    factor = _factor(images) if intervals and images > 1 else None
     p_values = _p_values(pairs, samples, swaps, seed)
     for (a, b), p in zip(pairs, p_values, strict=True):
         i, j = place[id(a)], place[id(b)]

@@ -79,7 +79,7 @@ def test_a_circle_of_metrics_is_found_where_it_closes(new_metric: Callable) -> N
     [
         (
             {"aggregation": "total"},
-            "unknown aggregation 'total'; known: best-threshold, harmonic-mean, mean, mean-of-",
+            "unknown aggregation 'total'; known: area-under-curve, best-threshold, harmonic-mean, mean, mean-of-",
         ),
         ({"aggregation": "meen"}, "unknown aggregation 'meen'; did you mean 'mean'?"),
         ({"aggregation": "harmonic-mean"}, "terms and aggregation 'harmonic-mean' go together"),

@@ -41,5 +41,5 @@ NAMES = ("ci", "claims", "each_method", "each_metric", "export", "known_truth", 
 @pytest.mark.parametrize("page", ["README.md", "results/README.md", *(f"docs/{name}.md" for name in NAMES)])
 def test_the_pages_are_up_to_date(script, page):
     text = (ROOT / page).read_text("utf-8")
-    assert re.search("<!-- (tables of|text of|protocols|methods|metrics|choice|claims of)", text)
+    assert re.search("<!-- (tables of|text of|protocols|methods|metrics|choice|claims of|headline)", text)
     assert script.with_tables(text, ROOT / "results") == text
