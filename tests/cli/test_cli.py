@@ -180,7 +180,8 @@ def test_report_of_several_runs_is_one_table(cli: Cli, here: Path) -> None:
 def test_compare_in_every_format(cli: Cli, here: Path) -> None:
     cli("run", "-c", "tiny", "-q", "--set", "timing=null")
     code, markdown, err = cli("compare", "runs/tiny")
-    assert (code, err) == (0, "") and markdown.count("\n| reciprocam | gradcam | ") == 5
+    assert (code, err) == (0, "written to runs/tiny/comparison.csv\n")
+    assert markdown.count("\n| reciprocam | gradcam | ") == 5
     text = cli("compare", "runs/tiny", "-f", "csv", "-b", "reciprocam", "-m", "adcc", "-m", "increase")[1]
     table = pd.read_csv(io.StringIO(text))
     assert table[["method", "metric", "against"]].to_numpy().tolist() == [
