@@ -1,6 +1,5 @@
 """The documentation as a site: all of it is there, links lead somewhere, and nothing is loaded from another host."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from types import ModuleType
 
 import pytest
 import yaml
+from load_script import load_script
 
 ROOT = Path(__file__).parents[1]
 SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
@@ -27,10 +27,7 @@ def named(nav: list) -> Iterator[str]:
 @pytest.fixture
 def links() -> ModuleType:
     pytest.importorskip("mkdocs")
-    spec = importlib.util.spec_from_file_location("site_links", ROOT / "scripts/site_links.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("site_links")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Every kind of bad input that docs/bad_input.md lists is tried, and told as it says there."""
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ import bad_networks
 import bad_onnx
 import pytest
 from bad_kinds import Kind, said
+from load_script import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = bad_configs.GROUPS | bad_images.GROUPS | bad_datasets.GROUPS | bad_networks.GROUPS | bad_onnx.GROUPS
@@ -20,10 +20,7 @@ KINDS = [pytest.param(kind, id=f"{group}: {kind.what}"[:80]) for group, kinds in
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bad_input_table", ROOT / "scripts/bad_input_table.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("bad_input_table")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,21 +1,18 @@
 """A release agrees with itself."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from load_script import load_script
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/check_release.py"
 
 
 @pytest.fixture
 def script():
-    spec = importlib.util.spec_from_file_location("check_release", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("check_release")
 
 
 def tree(folder: Path, version: str = "1.2.0", cited: str = "1.2.0", heading: str = "## 1.2.0 (2030-01-02)") -> Path:

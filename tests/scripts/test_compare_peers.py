@@ -1,6 +1,5 @@
 """The comparison with other libraries, on a tiny network: the same maps, ratios of the calls, pages that add up."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -8,19 +7,13 @@ from types import ModuleType
 import pandas as pd
 import pytest
 import torch
+from load_script import load_script
 from torch import nn
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    spec = importlib.util.spec_from_file_location("compare_peers", SCRIPTS / "compare_peers.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script() -> ModuleType:
+    return load_script("compare_peers")
 
 
 def words(pictures: Path, output: Path, *more: str) -> list[str]:

@@ -1,24 +1,18 @@
 """The rows of the int8 table, made of two runs whose maps and classes are known."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
+from load_script import load_script
 from small_maps import TRIALS, keep
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts/export_int8.py"
 
 
 @pytest.fixture
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("export_int8", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("export_int8")
 
 
 def run(script: ModuleType, place: Path, predicted: list[int], maps: np.ndarray, adcc: float) -> tuple[Path, Path]:

@@ -1,28 +1,21 @@
 """The table of times is that of the measured calls, and a network that is in the file is left alone."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
+from load_script import load_script
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts/export_timing.py"
-
 
 @pytest.fixture
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("export_timing", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("export_timing")
 
 
 def calls_of(with_map: list[float]) -> pd.DataFrame:

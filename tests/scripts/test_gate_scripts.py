@@ -1,6 +1,5 @@
 """The gate's simulation holds what docs/ci.md says; its trial notices a method that was slowed on purpose."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -11,17 +10,14 @@ import pandas as pd
 import pytest
 import tiny_runs
 import yaml
+from load_script import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def simulation() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("simulate_gate", ROOT / "scripts/simulate_gate.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("simulate_gate")
 
 
 def test_false_alarms_are_rare_and_a_fifth_is_found(simulation: ModuleType) -> None:

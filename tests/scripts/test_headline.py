@@ -1,22 +1,18 @@
 """The table at the top of the README says what committed comparisons and timings say."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from load_script import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("headline", ROOT / "scripts/headline.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("headline")
 
 
 def test_a_row_holds_the_paired_difference_and_the_ratio_of_the_rounds(script, tmp_path):

@@ -1,6 +1,5 @@
 """The judgement of metrics, by hand and on a tiny run; the committed one says what its page says."""
 
-import importlib.util
 import re
 import sys
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from types import ModuleType
 import pandas as pd
 import pytest
 import tiny_runs as tiny
+from load_script import load_script
 
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.runfolder.record import read_record
@@ -21,12 +21,8 @@ METRICS = ["relevance_rank_accuracy", "energy_pointing_game", "complexity"]
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("known_truth", ROOT / "scripts/known_truth.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script() -> ModuleType:
+    return load_script("known_truth")
 
 
 def call(script: ModuleType, monkeypatch: pytest.MonkeyPatch, run: Path, output: Path) -> None:

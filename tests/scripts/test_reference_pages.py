@@ -1,10 +1,10 @@
 """Every method and metric is described from its code: docstrings taken apart, options in words, costs counted."""
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+from load_script import load_script
 from pydantic import Field, TypeAdapter
 
 from reciprocam_bench.explainers.registry import EXPLAINERS
@@ -15,10 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("reference_pages", ROOT / "scripts/reference_pages.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("reference_pages")
 
 
 def documented(fp, *, samples: int = 3):

@@ -1,20 +1,14 @@
 """What a run takes beside its forward passes is measured on the passes that it made."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "run_overhead.py"
+from load_script import load_script
 
 
 @pytest.mark.slow
 def test_passes_of_a_run_are_counted_and_the_result_says_what_it_was_made_with(tmp_path):
-    spec = importlib.util.spec_from_file_location("run_overhead", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("run_overhead")
     words = ["--config", "quickstart", "--set", "methods=[cam, reciprocam]", "--set", "metrics=[adcc]"]
     script.main([*words, "--few", "2", "--many", "6", "--repeats", "1", "--output", str(tmp_path)])
     found = json.loads((tmp_path / "overhead.json").read_text("utf-8"))

@@ -1,30 +1,20 @@
 """How batches are handed out, on cases worked out by hand; and the page is what the committed results say."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
+from load_script import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 NEVER = np.inf
 
 
-def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, name, module)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return load("scaling", monkeypatch)
+def script() -> ModuleType:
+    return load_script("scaling")
 
 
 @pytest.mark.parametrize(
@@ -68,11 +58,11 @@ def test_the_committed_table_and_page_are_of_this_script(script: ModuleType) -> 
     assert (ROOT / "docs/scaling.md").read_text("utf-8") == script.page(ROOT / "results")
 
 
-def test_what_starting_costs_falls_out_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_starting_costs_falls_out_of_the_rate() -> None:
     rows = [
         {"repeat": repeat, "processes": n, "images": images, "seconds": 10 + repeat + images / (2 * n)}
         for repeat in range(3)
         for n in (1, 2)
         for images in (10, 100)
     ]
-    assert load("measure_processes", monkeypatch).rates(pd.DataFrame(rows)) == {"1": 2.0, "2": 4.0}
+    assert load_script("measure_processes").rates(pd.DataFrame(rows)) == {"1": 2.0, "2": 4.0}

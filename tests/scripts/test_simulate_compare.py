@@ -1,6 +1,5 @@
 """The simulation, smaller: its table holds what docs/compare.md says of intervals and p-values."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -9,18 +8,14 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+from load_script import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("simulate_compare", ROOT / "scripts/simulate_compare.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "simulate_compare", module)  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def script() -> ModuleType:
+    return load_script("simulate_compare")
 
 
 def test_the_truth_is_what_many_images_come_to(script: ModuleType) -> None:

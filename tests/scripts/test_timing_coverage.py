@@ -1,21 +1,13 @@
 """How often intervals hold the mean of the other runs, on runs whose answer is known."""
 
-import importlib.util
-from pathlib import Path
-
 import pandas as pd
 import pytest
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "timing_coverage.py"
+from load_script import load_script
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("timing_coverage", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("timing_coverage")
 
 
 def test_each_run_is_compared_with_the_others_of_an_idle_machine(script):

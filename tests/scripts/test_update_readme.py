@@ -1,10 +1,10 @@
 """The pages show what the committed run folders hold."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+from load_script import load_script
 
 from reciprocam_bench.reporting.report import report
 
@@ -12,12 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    spec = importlib.util.spec_from_file_location("update_readme", ROOT / "scripts/update_readme.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script():
+    return load_script("update_readme")
 
 
 def test_each_block_is_replaced_by_its_own_run(script):

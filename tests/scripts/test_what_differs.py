@@ -6,13 +6,12 @@ import pandas as pd
 import pytest
 import tiny_runs
 import torch
-from test_scaling import ROOT, load
+from load_script import load_script
 
 
 @pytest.mark.slow
-def test_every_setting_is_compared_with_the_reference(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    script = load("what_differs", monkeypatch)
+def test_every_setting_is_compared_with_the_reference(tmp_path):
+    script = load_script("what_differs")
     pictures = tiny_runs.draw_classes(tmp_path / "pictures")
     words = ["--model", "timm/test_resnet", "--weights", "none", "--images", str(pictures), "--count", "4"]
     script.main([*words, "--output", str(tmp_path / "out")])
@@ -26,9 +25,8 @@ def test_every_setting_is_compared_with_the_reference(tmp_path, monkeypatch):
     )
 
 
-def test_a_difference_is_the_largest_of_all_images(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    script = load("what_differs", monkeypatch)
+def test_a_difference_is_the_largest_of_all_images():
+    script = load_script("what_differs")
 
     reference = {"cam": {"map": torch.zeros(2, 1, 1), "adcc": torch.tensor([0.5, 0.5]), "drop": torch.zeros(2)}}
     found = {"cam": {"map": torch.tensor([[[0.1]], [[0.0]]]), "adcc": torch.tensor([0.5, 0.2]), "drop": torch.zeros(2)}}

@@ -1,12 +1,12 @@
 """What is said to be best is what the runs hold, and what was not measured is said to be so."""
 
-import importlib.util
 import re
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from load_script import load_script
 
 from reciprocam_bench.reporting.compare import comparison
 from reciprocam_bench.runfolder.record import read_record
@@ -17,11 +17,7 @@ RUN = "resnet18_imagenet_subset"
 
 @pytest.fixture(scope="module")
 def script():
-    path = RESULTS.parent / "scripts/which_method.py"
-    spec = importlib.util.spec_from_file_location("which_method", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("which_method")
 
 
 @pytest.fixture(scope="module")
