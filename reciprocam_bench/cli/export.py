@@ -14,7 +14,8 @@ def command(
     factory: options.Factory = None,
     config: options.NetworkOf = None,
     method: Annotated[
-        str, typer.Option("--method", help="reciprocam or cam, also with options: 'reciprocam[mask=gaussian]'.")
+        str,
+        typer.Option("--method", help="reciprocam, vitreciprocam or cam, with options: 'reciprocam[mask=gaussian]'."),
     ] = "reciprocam",
     weights: options.Weights = None,
     layer: options.Layer = None,

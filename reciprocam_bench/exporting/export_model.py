@@ -80,7 +80,7 @@ def export(
     Args:
         backbone: from `load_backbone` or `split_backbone`, on the CPU.
         output: the file; one that exists is replaced.
-        method: ``reciprocam`` or ``cam``, also with options.
+        method: ``reciprocam``, ``vitreciprocam`` or ``cam``, also with options.
         size: side of the images, in pixels; the one that the backbone was split for if left out.
         calibration: real images ``(N, C, H, W)`` of that size, preprocessed, for an int8 ``.onnx`` file.
         form: what the maps are, see `ExplainedModel`.

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from reciprocam_bench.reporting.marks import BEST, SECOND, marked
-from reciprocam_bench.runfolder.schema import Definitions
+from reciprocam_bench.runfolder.schema import Definitions, MetricDefinition
 
 _NAMES = {"claim", "detail", "method", "run", "against", "against run"}
 _NUMERIC = re.compile(r"[+-]?\d")
@@ -30,7 +30,7 @@ def readable_summary(summary: pd.DataFrame, definitions: Definitions) -> pd.Data
     for name, title in metric_headings(summary, definitions).items():
         metric, subset, _ = name.partition("_difficult")
         spec, paper = definitions.metrics[metric], summary[f"{name}_published"]
-        short = spec.title + (", difficult" if subset else "")
+        short = _short(spec, subset)
         table[title] = [
             _number(v) + (f" ({_number(p)})" if pd.notna(p) else "") for v, p in zip(summary[name], paper, strict=True)
         ]
@@ -52,10 +52,13 @@ def metric_headings(summary: pd.DataFrame, definitions: Definitions) -> dict[str
         spec = definitions.metrics[metric]
         if subset and spec.aggregation != "mean-of-classes":
             continue  # in summary.csv; here the subset is shown for the pointing game alone
-        short = spec.title + (", difficult" if subset else "")
         published = " (published)" if summary[f"{name}_published"].notna().any() else ""
-        found[name] = f"{short} {_ARROWS[spec.higher_is_better]}".rstrip() + published
+        found[name] = f"{_short(spec, subset)} {_ARROWS[spec.higher_is_better]}".rstrip() + published
     return found
+
+
+def _short(metric: MetricDefinition, subset: str) -> str:
+    return metric.title + (", difficult" if subset else "")
 
 
 def readable_timing(timing: pd.DataFrame) -> pd.DataFrame:

@@ -53,7 +53,8 @@ def _acquire(lock: FileLock, folder: Path, processes: int) -> None:
             if processes > 1 and about.get("processes") == processes:
                 patience = time.monotonic() + _PATIENCE
                 continue
-            # Who took it has not yet said who it is, or is about to give it back; each that takes its turn anew.
+            # Who took it has not yet said who it is, or is about to give it back. That is brief, but may be met after
+            # any of the others' turns: patience begins anew with each.
             if processes > 1 and not about and time.monotonic() < patience:
                 continue
             raise UserError(
