@@ -12,11 +12,18 @@ import argparse
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
+from reciprocam_bench.datasets.dataset import list_images
+from reciprocam_bench.engine.environment import commit_at_start, device_name
+from reciprocam_bench.exporting.asked import MOST_PICTURES
 from reciprocam_bench.runfolder.raw_maps import kept_maps, views
 from reciprocam_bench.runfolder.schema import PER_IMAGE, SUMMARY
 
@@ -115,6 +122,27 @@ def table(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def facts(given: argparse.Namespace, images: int) -> dict[str, Any]:
+    """What the table was made with."""
+    pictures = len(list_images(given.calibrate)[0])
+    return {
+        "dataset": given.dataset,
+        "images": images,
+        "calibrated_on": min(pictures, MOST_PICTURES),
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit_at_start(),
+        "device": device_name(torch.device("cpu")),
+        "packages": {name: version(name) for name in ("torch", "onnxruntime", "onnx")},
+    }
+
+
+def footer(about: dict[str, Any]) -> str:
+    """These facts in a line."""
+    packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
+    images = f"{about['images']} images of {about['dataset']}, calibrated on {about['calibrated_on']} others"
+    return f"{images}; {about['device']}, {packages}, {about['date']}."
+
+
 def main() -> None:
     """Export, judge, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -143,7 +171,9 @@ def main() -> None:
     given.output.mkdir(parents=True, exist_ok=True)
     found = pd.DataFrame(rows)
     found.to_csv(given.output / "int8.csv", index=False, float_format="%.5g", lineterminator="\n")
-    text = table(found)
+    about = facts(given, int(found["images"].max()))
+    (given.output / "int8.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    text = f"{table(found)}\n\n{footer(about)}"
     (given.output / "int8.md").write_text(text + "\n", "utf-8")
     print(text)
 

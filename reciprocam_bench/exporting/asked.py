@@ -19,7 +19,7 @@ from reciprocam_bench.protocols.protocol import load_protocol
 from reciprocam_bench.runfolder.doubt import untrained
 
 # As many as an int8 file is calibrated on: more hardly change the ranges.
-_PICTURES = 200
+MOST_PICTURES = 200
 
 
 def export_asked(
@@ -52,7 +52,7 @@ def export_asked(
 
 def _pictures(folder: Path, wanted: Preprocessing, seed: int) -> tuple[Tensor, list[str]]:
     """The first pictures of a folder as a network wants them, ``(N, C, H, W)``, and notes of those left out."""
-    found = load_dataset(DatasetConfig.model_validate({"name": "folder", "root": str(folder)}), _PICTURES, seed)
+    found = load_dataset(DatasetConfig.model_validate({"name": "folder", "root": str(folder)}), MOST_PICTURES, seed)
     prepare = Preparation(model_geometry(wanted), wanted.mean, wanted.std)
     images = PreparedImages([str(sample.path) for sample in found.samples], prepare)
     read = [images[i] for i in range(len(images))]

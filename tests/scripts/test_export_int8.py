@@ -1,5 +1,6 @@
 """The rows of the int8 table, made of two runs whose maps and classes are known."""
 
+import argparse
 from pathlib import Path
 from types import ModuleType
 
@@ -47,3 +48,12 @@ def test_the_rows_are_those_of_the_runs(script, tmp_path):
     assert lines[3].startswith("| `net` | int8 | 1.0 | 50.0 | 75.0 | 0.3333 (-0.8000) | 50.0 |")
     assert "79.0 (78.0 to 80.0)" in lines[3]
     assert {line.count("|") for line in lines} == {13}
+
+
+def test_what_it_was_made_with_stands_below(script, tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(b"listed by its name")
+    about = script.facts(argparse.Namespace(calibrate=tmp_path, dataset="samples"), 20)
+    assert about["calibrated_on"] == 3 and about["packages"].keys() == {"torch", "onnxruntime", "onnx"}
+    line = script.footer(about)
+    assert line.startswith("20 images of samples, calibrated on 3 others; cpu: ") and line.endswith(f"{about['date']}.")

@@ -28,6 +28,7 @@ def test_a_row_holds_the_paired_difference_and_the_ratio_of_the_rounds(script, t
     calls.to_csv(run / "timing_rounds.csv", index=False)
     table = script.headline(tmp_path)
     assert "+1.00 (-0.50 to +2.50)" in table and "cannot be told" in table and "250 (250 to 250)" in table
+    assert "[run](results/run) (cpu: " in table and " threads)" in table
     assert "70.00" not in table, "CAM is none of the two that are asked for"
 
 
