@@ -59,6 +59,7 @@ class Strip:
         panels: one a method.
         view: what the network saw of the picture.
         boxes: the annotated objects of that class.
+        name: what stands above the picture: its file's name.
     """
 
     picture: Image.Image
@@ -67,6 +68,7 @@ class Strip:
     panels: Sequence[Panel]
     view: View | None = None
     boxes: Sequence[Box] = field(default=())
+    name: str = "image"
 
 
 def panel_pixels(style: PicturesConfig) -> tuple[int, int]:
@@ -80,14 +82,14 @@ def draw(strips: Sequence[Strip], style: PicturesConfig, heading: str = "") -> F
     ``heading`` stands above all. Pictures keep their aspect ratio; a dashed line borders what the network saw.
     """
     columns, heights = _columns(strips), [_height(strip) for strip in strips for _ in range(_lines(strip, strips))]
-    font = _font(title for strip in strips for title in ("image", *(p.title for p in strip.panels)))
+    font = _font(title for strip in strips for title in (_named(strip.name), *(p.title for p in strip.panels)))
     above = wrapped(heading, round(15 * (_WIDTH * columns + 0.8)))
     size = (_WIDTH * columns + 0.8, sum(heights) + 0.1 + (_LINE * (1 + len(above.splitlines())) if heading else 0))
     figure = Figure(figsize=size, dpi=style.dpi, layout="constrained")
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
     first = 0
     for strip in strips:
-        for place, panel in enumerate([Panel("image", None, strip.caption), *strip.panels]):
+        for place, panel in enumerate([Panel(_named(strip.name), None, strip.caption), *strip.panels]):
             axes = figure.add_subplot(grid[first + place // columns, place % columns])
             _panel(axes, strip, panel, style, font)
         first += _lines(strip, strips)
@@ -189,6 +191,11 @@ def _font(titles: Iterable[str]) -> float:
     """A size at which the longest word of the titles fits a panel."""
     longest = max(len(line) for title in titles for line in wrapped(title, _LETTERS).splitlines())
     return max(_SMALLEST_FONT, min(_FONT + 1, _WIDTH * 72 / (_LETTER * max(1, longest))))
+
+
+def _named(name: str) -> str:
+    """A name that fits a line: of a long one the beginning and the end, which tell files of a series apart."""
+    return name if len(name) <= _LETTERS else f"{name[: _LETTERS // 2 - 4]}\u2026{name[-(_LETTERS // 2 + 3) :]}"
 
 
 def _scaled(view: View | None, x: float, y: float) -> View | None:

@@ -32,8 +32,10 @@ def titles(figure: Figure) -> list[str]:
 
 
 def test_a_figure_has_a_row_for_each_picture_and_a_colour_bar() -> None:
-    figure = draw([strip(["cam", "gradcam"]), strip(["cam", "gradcam"], (40, 60))], STYLE, "resnet\nrandom weights")
-    assert titles(figure) == ["image", "cam", "gradcam"] * 2
+    long = "ILSVRC2012_val_00000293_of_many.JPEG"
+    strips = [strip(["cam", "gradcam"]), strip(["cam", "gradcam"], (40, 60), name=long)]
+    figure = draw(strips, STYLE, "resnet\nrandom weights")
+    assert titles(figure) == ["image", "cam", "gradcam", "ILSVRC201\u2026293_of_many.JPEG", "cam", "gradcam"]
     assert [axes.get_xlabel() for axes in figure.axes[1:3]] == ["of cam", "of gradcam"]
     assert figure.axes[0].get_xlabel() == "explained: tench (p\u00a0=\u00a00.980)"
     assert "lowest to highest" in figure.axes[-1].get_ylabel()

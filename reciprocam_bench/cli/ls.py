@@ -1,5 +1,8 @@
 """``rcam-bench ls``."""
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable
 from fnmatch import fnmatch
 from functools import partial
@@ -31,9 +34,17 @@ def command(
     }
     if not names:
         raise UserError(f"ls {what}: no name matches '{pattern}'")
-    width = max(map(len, names))
+    indent = max(map(len, names)) + 2
     for name, text in names.items():
-        print(f"{name:<{width}}  {text}".rstrip())
+        print(_fitted(f"{name:<{indent}}{text}".rstrip(), indent))
+
+
+def _fitted(line: str, indent: int) -> str:
+    """A line that goes on below its text in a terminal; a pipe gets a line a name."""
+    columns = shutil.get_terminal_size().columns
+    if not sys.stdout.isatty() or columns < indent + 30:
+        return line
+    return textwrap.fill(line, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _first_line(function: Callable) -> str:

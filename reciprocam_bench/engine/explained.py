@@ -211,7 +211,7 @@ def _written(
             about |= {"seconds": shown.seconds, "status": shown.status, "scores": shown.scores}
             record["maps"].append(about | {"peak": peak, "files": files})
         if panels:
-            strips.append(_strip(subject, picture.image, record["explained"][-1], panels))
+            strips.append(_strip(subject, path, picture.image, record["explained"][-1], panels))
     if strips:
         record["files"] = _save(subject, strips, target.with_name(f"{shortened(target.name)}_sheet"))
     return record, strips
@@ -246,10 +246,10 @@ def _asked_for(subject: Subject) -> list[Any]:
     return [metric for metric in subject.metrics if metric.column in named]
 
 
-def _strip(subject: Subject, image: Image.Image, caption: str, panels: list[Panel]) -> Strip:
+def _strip(subject: Subject, path: Path, image: Image.Image, caption: str, panels: list[Panel]) -> Strip:
     most = panel_pixels(subject.config.pictures)
     view = subject.prepare.geometry.view(*image.size)
-    return Strip(shrunk(image, most), image.size, caption, panels, view)
+    return Strip(shrunk(image, most), image.size, caption, panels, view, name=path.name)
 
 
 def _save(subject: Subject, strips: list[Strip], path: Path) -> list[str]:

@@ -102,7 +102,8 @@ def _strip(run: Run, protocol: Protocol, sample: Sample, picture: Picture, rows:
     )
     if experiment.dataset.categories is not None and first["category"]:
         words += f", for: {first['category']}"
-    return Strip(shrunk(picture.image, most), size, words, panels, geometry.view(*size), boxes)
+    shown = shrunk(picture.image, most)
+    return Strip(shown, size, words, panels, geometry.view(*size), boxes, sample.path.name)
 
 
 def _maps(run: Run, protocol: Protocol, sample: Sample, picture: Picture, rows: dict[str, Row]) -> dict[str, Tensor]:

@@ -236,6 +236,18 @@ def test_ls_explains_each_name(cli: Cli, here: Path) -> None:
     assert "Poppi et al. 2021" in cli("ls", "protocols")[1]
 
 
+def test_ls_fits_a_terminal_and_gives_a_pipe_a_line_a_name(
+    cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piped = cli("ls", "methods", "reciprocam")[1]
+    assert piped.count("\n") == 1 and len(piped) > 80
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    shown = cli("ls", "methods", "reciprocam")[1]
+    assert max(map(len, shown.splitlines())) <= 60 and shown.split() == piped.split()
+    assert {line[:12].strip() for line in shown.splitlines()[1:]} == {""}
+
+
 def test_version(cli: Cli) -> None:
     assert cli("--version") == (0, f"{rb.__version__}\n", "")
 
