@@ -1,6 +1,6 @@
 """What ``environment.json`` says of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,12 +17,12 @@ def environment_of(
     machine: Mapping[str, Any],
     against_float32: Mapping[str, Any],
     new_start: int | None,
-    *,
-    finished: bool,
+    classes: Iterable[int] | None,
 ) -> dict[str, Any]:
     """The content of ``environment.json``: facts for people, and what readers and a later start rely on.
 
-    ``new_start`` is the number of processes of a start that is not on record yet.
+    ``new_start`` is the number of processes of a start that is not on record yet. ``classes``, of a run that is
+    finished, are those that its rows speak of.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     facts = describe(experiment.config, experiment.backbone)
@@ -48,7 +48,13 @@ def environment_of(
         "metrics": list(experiment.metrics),
         "definitions": definitions.model_dump(exclude_defaults=True),
     }
-    return content | ({"finished": now} if finished else {})
+    return content | ({} if classes is None else {"finished": now, "class_names": _names(experiment, classes)})
+
+
+def _names(experiment: Experiment, classes: Iterable[int]) -> dict[str, str]:
+    """What classes are called, by index, where they have names."""
+    short = experiment.names.short
+    return {str(i): short[i] for i in classes if 0 <= i < len(short) and short[i] != f"class {i}"}
 
 
 def _joined(before: Definitions | None, now: Definitions) -> Definitions:

@@ -75,7 +75,8 @@ class Run:
     def _environment(self, *, finished: bool) -> dict[str, Any]:
         noted = (self.phases.seconds, self.machine, self.against_float32)
         new_start = None if self.known else self.processes
-        return environment_of(self.experiment, self.before, *noted, new_start, finished=finished)
+        classes = self.folder.classes() if finished else None
+        return environment_of(self.experiment, self.before, *noted, new_start, classes)
 
 
 @contextmanager

@@ -86,6 +86,12 @@ class RunFolder:
         text = json.dumps({"format": FORMAT, **content}, indent=2, ensure_ascii=False, default=str)
         write_whole(self.path / ENVIRONMENT, text + "\n")
 
+    def classes(self) -> list[int]:
+        """The classes that rows speak of: explained, predicted or labelled."""
+        named = ["class", "predicted", "label"]
+        rows = pd.read_csv(self.path / PER_IMAGE, usecols=named, dtype=str, keep_default_na=False)
+        return sorted({int(index) for name in named for index in rows[name].unique() if index})
+
     def write_table(self, name: str, table: pd.DataFrame, digits: str) -> None:
         """Replace one of the tables that are made whole."""
         write_whole(self.path / name, to_csv(table, digits))

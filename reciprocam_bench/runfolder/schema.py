@@ -146,6 +146,7 @@ class Environment(BaseModel):
     images_total: int | None = None
     difficult_by: str = ""
     class_source: dict[str, str] = {}
+    class_names: dict[str, str] = {}
     seconds: dict[str, float] = {}
     machine: dict[str, Any] = {}
     against_float32: dict[str, Any] = {}

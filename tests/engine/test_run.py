@@ -49,6 +49,12 @@ def test_per_image_has_a_row_per_image_and_method(finished: Path) -> None:
     assert rows[["probability", *METRICS]].to_numpy().max() <= 1
 
 
+def test_the_classes_of_its_rows_are_named(finished: Path) -> None:
+    rows, names = table(finished), environment(finished)["class_names"]
+    assert names.keys() == {str(i) for column in ("class", "predicted", "label") for i in rows[column]}
+    assert (names["0"], names["207"], names["497"]) == ("tench", "golden retriever", "church")
+
+
 def test_summary_is_in_percent_with_the_columns_it_promises(finished: Path) -> None:
     rows, summary = table(finished), table(finished, "summary").set_index("method")
     expected = ["backbone", "dataset", "protocol", "protocol_version", "images", "images_total"]

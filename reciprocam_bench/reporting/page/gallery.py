@@ -87,20 +87,27 @@ def _entry(
     kept: dict[str, np.ndarray],
 ) -> Entry:
     image, category, index = key
-    first = group.iloc[0]
+    first, names = group.iloc[0], run.record.environment.class_names
+    predicted, label = str(first["predicted"]), str(first["label"])
     by_method = {str(row["method"]): row for row in group.to_dict("records")}
     maps = {**kept, **drawn_maps(drawn_path(run.record.path, protocol, image, index))}
     columns = [metric.columns[0] for metric in metrics.values()]
     return {
         "id": image,
-        "class": category or f"class {index}",
-        "explained": index,
-        "label": str(first["label"]),
-        "predicted": str(first["predicted"]),
+        "class": category or _called(names, index),
+        "output": _called(names, index) if category else "",
+        "label": _called(names, label) if label not in ("", str(index)) else "",
+        "predicted": _called(names, predicted) if predicted != str(index) else "",
         "p": None if pd.isna(first["probability"]) else round(float(first["probability"]), 3),
         "picture": None,
         "of": [_of_method(by_method.get(method), maps.get(method), columns) for method in methods],
     }
+
+
+def _called(names: dict[str, str], index: int | str) -> str:
+    """``tench (class 0)``, or the class alone where it has no name."""
+    name = names.get(str(index))
+    return f"{name} (class {index})" if name else f"class {index}"
 
 
 def _of_method(row: dict | None, cam: np.ndarray | None, columns: list[str]) -> Entry | None:

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from small_runs import calls, rows, time, values, write
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.reporting.page.gallery import packed
+from reciprocam_bench.reporting.page.gallery import _called, packed
 from reciprocam_bench.reporting.page.write import write_page
 from reciprocam_bench.reporting.summary import write_tables
 from reciprocam_bench.runfolder.raw_maps import drawn_path
@@ -159,6 +159,23 @@ def test_the_gallery_holds_every_map_and_score(run: Path, page: str) -> None:
             row = table[(table["image"] == image["id"]) & (table["method"] == method)].iloc[0]
             assert of["status"] == row["status"]
             assert of["values"][gallery["main"]] == pytest.approx(100 * row["adcc"], abs=0.005)
+
+
+def test_the_gallery_calls_classes_by_name() -> None:
+    assert _called({"1": "goldfish"}, 1) == "goldfish (class 1)" and _called({"1": "goldfish"}, "2") == "class 2"
+
+
+def test_a_class_explained_that_is_not_the_label_is_told(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", rows({"cam": values(2)}, label="7"), class_names={"1": "goldfish"})
+    write_tables(run)
+    (gallery,) = data(write_page([run]).read_text("utf-8"))["galleries"]
+    image = gallery["images"][0]
+    assert [image[key] for key in ("class", "output", "predicted", "label")] == [
+        "goldfish (class 1)",
+        "",
+        "",
+        "class 7",
+    ]
 
 
 def test_maps_are_packed_as_they_are() -> None:

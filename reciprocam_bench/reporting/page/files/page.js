@@ -118,9 +118,8 @@
     const box = make("article", undefined, "image");
     box.append(make("h3", image.id));
     const p = image.p === null ? "" : ` (p = ${image.p.toFixed(3)})`;
-    const wrong = image.predicted !== String(image.explained) ? `, predicted: class ${image.predicted}` : "";
-    const label = image.label !== "" && image.label !== String(image.explained) ? `, labelled: class ${image.label}` : "";
-    const also = image.class === `class ${image.explained}` ? "" : `, class ${image.explained}`;
+    const others = [["", image.output], ["predicted: ", image.predicted], ["labelled: ", image.label]];
+    const [also, wrong, label] = others.map(([what, name]) => name ? `, ${what}${name}` : "");
     box.append(make("p", `explained: ${image.class}${also}${p}${wrong}${label}`));
     const bare = !image.picture && !image.of.some((of) => of && of.map);
     const maps = make("div", undefined, bare ? "maps bare" : "maps");
