@@ -126,16 +126,15 @@ def _method(title: str, options: dict[str, Any], backbone: Backbone) -> Method:
 
 
 def _check_images(backbone: Backbone, images: Tensor) -> None:
+    wanted = f"(N, {len(backbone.preprocessing.mean)}, H, W)"
     if not isinstance(images, Tensor):
-        raise UserError(f"images must be a tensor (N, 3, H, W); they are a {type(images).__name__}")
+        raise UserError(f"images must be a tensor {wanted}; they are a {type(images).__name__}")
     if images.ndim != 4 or not len(images):
-        raise UserError(f"images must be (N, 3, H, W); they are {tuple(images.shape)}")
+        raise UserError(f"images must be {wanted}; they are {tuple(images.shape)}")
     weight = next(backbone.features.parameters(), None)
     if not images.is_floating_point() or (weight is not None and images.dtype != weight.dtype):
-        wanted = torch.float32 if weight is None else weight.dtype
-        raise UserError(
-            f"images are {images.dtype}, the network is {wanted}; preprocess them, then images.to({wanted})"
-        )
+        dtype = torch.float32 if weight is None else weight.dtype
+        raise UserError(f"images are {images.dtype}, the network is {dtype}; preprocess them, then images.to({dtype})")
 
 
 def _forward(backbone: Backbone, images: Tensor, classes: Classes) -> ForwardPass:

@@ -19,7 +19,9 @@ from reciprocam_bench.metrics.metric import Metric
 from reciprocam_bench.metrics.registry import METRICS, MetricSpec
 from reciprocam_bench.registry import Registry, keyword_options
 from reciprocam_bench.reporting.tables import to_markdown
+from reciprocam_bench.titles import file_name
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 # What progress bars count is shown of this network; its weights do not matter.
 EXAMPLE = "torchvision/resnet18"
 # What a docstring says of a method's cost, and of how a metric misleads.
@@ -126,7 +128,14 @@ def _method(name: str, spec: ExplainerSpec, backbone: Backbone) -> str:
     facts = {"Cost": f"{plain(cost)}{_counted(spec, backbone)}", "Gradients": "needed" if spec.gradients else "none"}
     special = [words for trait, words in _TRAITS.items() if getattr(spec, trait)]
     facts |= {"Special": "; ".join(special)} if special else {}
-    return _entry(name, doc, facts, options(spec.function, doc.arguments))
+    picture = picture_of(name)
+    shown = f"![Where {name} finds the cat]({picture.relative_to(DOCS).as_posix()})\n\n" if picture.exists() else ""
+    return _entry(name, doc, facts, options(spec.function, doc.arguments), shown)
+
+
+def picture_of(method: str) -> Path:
+    """Where the picture of a method's map lies, made by ``docs_pictures.py``."""
+    return DOCS / "images" / "methods" / f"{file_name(method)}.jpg"
 
 
 def _counted(spec: ExplainerSpec, backbone: Backbone) -> str:
@@ -190,7 +199,7 @@ def _judged(row: pd.Series) -> str:
     return f"{'; '.join(found) or 'no fault seen'}; Kendall's tau with the truth {row['tau']:+.2f}"
 
 
-def _entry(name: str, doc: Doc, facts: dict[str, str], table: str) -> str:
+def _entry(name: str, doc: Doc, facts: dict[str, str], table: str, picture: str = "") -> str:
     listed = "".join(f"* **{what}**: {text}\n" for what, text in facts.items())
     text = "\n\n".join(plain(paragraph) for paragraph in doc.paragraphs)
-    return f"## `{name}`\n\n{text}\n\n{listed}{table}"
+    return f"## `{name}`\n\n{text}\n\n{picture}{listed}{table}"

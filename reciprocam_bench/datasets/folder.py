@@ -1,21 +1,38 @@
-"""A plain folder of images, with or without a label file."""
+"""A plain folder of images, with or without labels."""
+
+from collections.abc import Iterable
 
 from reciprocam_bench.datasets.dataset import Dataset, Sample, existing_folder, list_images
 from reciprocam_bench.datasets.labels import find_label, read_label_file
 from reciprocam_bench.datasets.registry import dataset
+from reciprocam_bench.errors import UserError
+
+OF_FOLDERS = "folders"
 
 
 @dataset("folder")
 def folder(*, root: str, labels: str | None = None) -> Dataset:
-    """Every image under ``root``. ``labels`` is a two-column file: image name, class index or wnid."""
+    """Every image under ``root``. ``labels``: a two-column file (image, class index or wnid), or ``folders``."""
     base = existing_folder(root)
-    known = read_label_file(labels) if labels else {}
     images, skipped = list_images(base)
+    if labels == OF_FOLDERS:
+        known, lacking = _of_folders(name for name, _ in images), "in no class folder"
+        if not known:
+            raise UserError(f"dataset.labels: {base} has no class folders with images; give a label file, or none")
+    else:
+        known, lacking = read_label_file(labels) if labels else {}, "not in the label file"
     samples = []
     for name, path in images:
-        label = find_label(known, name)
+        label = known.get(name) if labels == OF_FOLDERS else find_label(known, name)
         if labels and label is None:
-            skipped.append((name, "not in the label file"))
+            skipped.append((name, lacking))
         else:
             samples.append(Sample(name, path, label))
     return Dataset("folder", samples, skipped)
+
+
+def _of_folders(names: Iterable[str]) -> dict[str, int]:
+    """The class of each image in a folder of ``root``: the place of that folder by name, as torchvision numbers them."""
+    classes = {name: name.partition("/")[0] for name in names if "/" in name}
+    order = {found: index for index, found in enumerate(sorted(set(classes.values())))}
+    return {name: order[found] for name, found in classes.items()}

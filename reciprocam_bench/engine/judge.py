@@ -116,7 +116,7 @@ def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Evid
         maps = kept.read(group.trials, group.fp)
         if maps is None:
             with run.phases("explain"):
-                maps = unit.method(group.fp)
+                maps = unit.method(group.fp.copy())
             if maps.ndim != 3 or len(maps) != len(group) or not maps.numel():
                 raise WrongMaps(f"maps are {tuple(maps.shape)}, not (N, h, w) with N = {len(group)}")
             kept.write(maps, group.trials, group.fp)

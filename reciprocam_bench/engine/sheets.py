@@ -130,7 +130,7 @@ def _explained(
     fp = forward_pass(run.experiment.backbone, images, torch.tensor([class_index]))
     for method in methods:
         try:
-            maps[method.title] = method(fp)[0]
+            maps[method.title] = method(fp.copy())[0]
         except UserError:
             raise
         except Exception:  # a plug-in or a full GPU; the row says how it went, and the other maps are drawn

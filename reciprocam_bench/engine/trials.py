@@ -62,8 +62,8 @@ def choose_classes(wanted: str | int, dataset: Dataset, num_classes: int, name: 
         highest = max(s.label for s in dataset.samples if s.label is not None)
         if highest >= num_classes:
             raise UserError(
-                f"the data set has class {highest}, but {name} knows {num_classes} classes; explain the predicted ones "
-                "(--set classes=predicted)"
+                f"the data set has class {highest}, but {name} has classes 0 to {num_classes - 1}; explain the "
+                "predicted ones (--set classes=predicted)"
             )
     elif isinstance(wanted, int) and not 0 <= wanted < num_classes:
         raise UserError(f"classes: {wanted} is outside 0 to {num_classes - 1}")

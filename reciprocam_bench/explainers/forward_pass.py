@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,6 +68,13 @@ class ForwardPass:
         if self.context is None:
             return self.backbone.classify(maps)
         return self.backbone.classify(maps, usable(self.context if images is None else self.context[images]))
+
+    def copy(self) -> "ForwardPass":
+        """The same pass in tensors of its own, for what may change them in place."""
+        tensors: dict[str, Any] = {
+            f.name: t.clone() for f in fields(self) if isinstance(t := getattr(self, f.name), Tensor)
+        }
+        return replace(self, **tensors)
 
     def at(self, layer: str) -> "ForwardPass":
         """The same images and classes, seen at another layer of the network; costs a forward up to there."""

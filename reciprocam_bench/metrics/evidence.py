@@ -84,7 +84,7 @@ class Evidence:
     @cached_property
     def masked_explanation(self) -> Tensor:
         """The method's normalised maps of the masked images, at the resolution of ``explanation``."""
-        maps = self._explainer(self.masked_fp).float()
+        maps = self._explainer(self.masked_fp.copy()).float()
         return self._saliency(maps) if self._protocol.judged == "image" else normalise(maps)
 
     @cached_property
@@ -172,7 +172,7 @@ class Evidence:
         return self._values[metric.column]
 
     def _plain(self, metric: Metric) -> Tensor:
-        found = metric.spec.function(*(self._find(name) for name in metric.spec.needs), **metric.options)
+        found = metric.spec.function(*(_own(self._find(name)) for name in metric.spec.needs), **metric.options)
         return self._checked(metric, found, len(self.fp))
 
     def _localised(self, metric: Metric) -> Tensor:
@@ -182,7 +182,7 @@ class Evidence:
         blank = torch.tensor([status != "ok" for status in self.status], device=values.device)
         for rows, annotated in self.annotated:
             given = (
-                getattr(annotated, name) if name in LOCALISED else chosen(self._find(name), rows)
+                _own(getattr(annotated, name)) if name in LOCALISED else chosen(self._find(name), rows)
                 for name in metric.spec.needs
             )
             found = metric.spec.function(*given, **metric.options)
@@ -197,6 +197,8 @@ class Evidence:
         if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise WrongValues(f"values must be {wanted}; they are {shape}")
+        if not (found.is_floating_point() or found.dtype == torch.bool):
+            raise WrongValues(f"values must be floating-point or boolean; they are {found.dtype}")
         if found.isinf().any():
             raise WrongValues("values must be finite, or NaN where there is none; one is infinite")
         return found.float()
@@ -207,6 +209,15 @@ class Evidence:
 
     def _find(self, name: str) -> Any:
         return getattr(self, name) if name in EVIDENCE else self.measure(default_metric(name))
+
+
+def _own(given: Any) -> Any:
+    """What a metric is handed, in tensors of its own: it may change them in place, and others read them after it."""
+    if isinstance(given, Tensor):
+        return given.clone()
+    if isinstance(given, list):
+        return [_own(one) for one in given]
+    return given.copy() if isinstance(given, ForwardPass) else given
 
 
 EVIDENCE = frozenset({"fp", "raw"} | {n for n in vars(Evidence) if n[0] != "_" and n not in ("measure", "annotated")})

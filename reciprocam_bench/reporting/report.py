@@ -76,6 +76,10 @@ def _part(records: Sequence[RunRecord], name: str, notes: list[str], *, with_mar
         return None
     having = [record for record, _ in frames]
     frame = pd.concat([frame for _, frame in frames], ignore_index=True)
+    if len(having) > len({(record.config.backbone.model, record.dataset) for record in having}):
+        # Rows that nothing else tells apart.
+        runs = [record.path.resolve().name for record, rows in frames for _ in range(len(rows))]
+        frame.insert(0, "run", runs)
     # How fast a network is does not depend on what it has learnt, nor how good maps are on what else a machine does.
     if name == "timing":
         notes = [

@@ -11,9 +11,9 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.protocols.published import Published, published
 from reciprocam_bench.reporting.estimate import Sample, estimate, sample_of
 from reciprocam_bench.runfolder.disk import write_whole
-from reciprocam_bench.runfolder.doubt import doubt_of
+from reciprocam_bench.runfolder.doubt import doubt_of, strange_labels
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import ERROR, PER_CLASS, PER_IMAGE, SUMMARY, VERSION, MetricDefinition
+from reciprocam_bench.runfolder.schema import ERROR, PER_CLASS, PER_IMAGE, SKIPPED, SUMMARY, VERSION, MetricDefinition
 from reciprocam_bench.runfolder.tables import to_csv
 
 # Ways to the same numbers.
@@ -100,6 +100,8 @@ def warnings_of(folder: Path) -> list[str]:
     record = read_record(folder)
     summary = record.summary()
     lines = doubts_of(record, record.rows()) if summary is not None else []
+    if unread := record.unread():
+        lines.append(f"{unread} image{'s' * (unread > 1)} could not be read or prepared; {SKIPPED} says why")
     for _, row in summary.iterrows() if summary is not None else ():
         bad = {key: int(row[key]) for key in ("errors", "nan", "constant") if row[key]}
         if bad:
@@ -157,7 +159,7 @@ def _row(record: RunRecord, protocol: str, title: str, rows: pd.DataFrame) -> tu
         "constant": int(count["constant"].sum()),
         "nan": int(count["nan"].sum()),
         "errors": int(count[ERROR].sum()),
-        "top1": _top1(judged),
+        "top1": _top1(judged, facts.num_classes),
         "classes": facts.class_source.get(protocol, ""),
     }
     if localised:
@@ -181,9 +183,10 @@ def _kind(status: str) -> str:
     return status.partition(";")[0].partition(":")[0]
 
 
-def _top1(rows: pd.DataFrame) -> float | None:
+def _top1(rows: pd.DataFrame, classes: int | None) -> float | None:
+    """Of labels that the network has a class for; of one output, which is always the largest, there is none."""
     labelled = rows[rows["label"] != ""].drop_duplicates("image")
-    if labelled.empty:
+    if labelled.empty or classes == 1 or strange_labels(labelled, classes):
         return None
     return 100 * float((labelled["predicted"].astype(int) == labelled["label"].astype(int)).mean())
 

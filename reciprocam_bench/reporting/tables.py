@@ -19,8 +19,8 @@ _ARROWS = {True: "↑", False: "↓", None: ""}
 def readable_summary(summary: pd.DataFrame, definitions: Definitions) -> pd.DataFrame:
     """The columns that a reader wants: values in percent, published ones in brackets, intervals for ADCC."""
     table = pd.DataFrame(index=summary.index)
-    for key in ("backbone", "dataset", "protocol"):
-        if summary[key].nunique() > 1:
+    for key in ("run", "backbone", "dataset", "protocol"):
+        if key in summary and summary[key].nunique() > 1:
             table[key] = summary[key]
     table["method"] = summary["method"]
     table["images"] = [_count(n, total) for n, total in zip(summary["images"], _totals(summary), strict=True)]
@@ -63,7 +63,7 @@ def _short(metric: MetricDefinition, subset: str) -> str:
 
 def readable_timing(timing: pd.DataFrame) -> pd.DataFrame:
     """Timing rows for a reader: milliseconds, images a second, memory, speed-up with its interval."""
-    several = ["backbone"] if timing["backbone"].nunique() > 1 else []
+    several = [key for key in ("run", "backbone") if key in timing and timing[key].nunique() > 1]
     table = timing[[*several, "method", "implementation", "scope"]].astype(object).fillna("")
     if timing["batch_size"].nunique() > 1:
         table["batch"] = timing["batch_size"].map(_count)

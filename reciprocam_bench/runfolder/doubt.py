@@ -43,11 +43,21 @@ def doubt_of(record: RunRecord, rows: pd.DataFrame, protocol: str) -> str:
     if untrained(record.config.backbone):
         return f"the weights are random (weights: none): {_MEANINGLESS}"
     labelled = rows[(rows["label"] != "") & (rows["protocol"] == protocol)].drop_duplicates("image")
-    right = int((labelled["label"].astype(int) == labelled["predicted"].astype(int)).sum())
     classes = record.environment.num_classes
+    if told := strange_labels(labelled, classes):
+        return told
+    right = int((labelled["label"].astype(int) == labelled["predicted"].astype(int)).sum())
     if classes and near_chance(right, len(labelled), classes):
         return f"top-1 is {right} of {len(labelled)}, no better than chance (1 of {classes}): {_MEANINGLESS}"
     return ""
+
+
+def strange_labels(labelled: pd.DataFrame, classes: int | None) -> str:
+    """What a reader must know of labels that are no class of the network; empty where all are."""
+    highest = int(labelled["label"].astype(int).max()) if len(labelled) else 0
+    if classes is None or highest < classes:
+        return ""
+    return f"labels reach {highest}, the network has classes 0 to {classes - 1}: not its own, so top-1 is not given"
 
 
 def busy(machine: Mapping[str, Any]) -> str:

@@ -25,6 +25,8 @@ from reciprocam_bench.runfolder.schema import (
     PENDING,
     PER_IMAGE,
     SCOPES,
+    SKIPPED,
+    SKIPPED_COLUMNS,
     SUMMARY,
     TIMING,
     TIMING_ROUNDS,
@@ -168,6 +170,20 @@ class RunRecord:
         """``timing_rounds.csv``, None where there is none; a damaged one is a ``UserError``."""
         needed = ("method", "scope", *_ROUNDS_NUMBERS)
         return self._timed(TIMING_ROUNDS, self._made(TIMING_ROUNDS, needed, needed[:2], _ROUNDS_NUMBERS))
+
+    def skipped(self) -> pd.DataFrame:
+        """``skipped.csv``: what was left out, under which protocol, and why; empty where there is none."""
+        try:
+            table = read_table(self.path / SKIPPED, ROWS_CURE, grows=True)
+        except FileNotFoundError:
+            table = pd.DataFrame()
+        return table if len(table.columns) else pd.DataFrame(columns=list(SKIPPED_COLUMNS))
+
+    def unread(self) -> int:
+        """How many images were to be judged and could not be, under a protocol that the config names."""
+        table = self.skipped()
+        under = table["protocol"] if "protocol" in table else pd.Series(dtype=str)
+        return int(table.loc[under.isin(self.config.named_protocols), "image"].nunique()) if len(under) else 0
 
     def _timed(self, name: str, table: pd.DataFrame | None) -> pd.DataFrame | None:
         if table is None:

@@ -141,3 +141,12 @@ def test_a_folder_that_goes_away_or_cannot_be_read_is_listed(tmp_path: Path, mon
     dataset = load(root)
     assert [s.id for s in dataset.samples] == ["a.png"]
     assert dataset.skipped == [("gone", "the folder cannot be read: No such file or directory")]
+
+
+def test_folders_may_be_the_classes(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "scans", "ill/1.png", "healthy/1.png", "healthy/ward 3/2.png", "loose.png")
+    found = load(root, labels="folders")
+    assert labels(found) == {"healthy/1.png": 0, "healthy/ward 3/2.png": 0, "ill/1.png": 1}
+    assert dict(found.skipped) == {"loose.png": "in no class folder"}
+    with pytest.raises(UserError, match="flat has no class folders with images; give a label file, or none$"):
+        load(pictures(tmp_path / "flat", "a.png"), labels="folders")

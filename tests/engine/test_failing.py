@@ -236,3 +236,32 @@ def test_a_gained_metric_that_fails_keeps_the_status_and_the_values_that_are_the
     assert [set(s.split("; ")) for s in table(tmp_path / "run")["status"]] == [{"ok", first, then}] * 2
     run(gained, tmp_path / "whole")
     assert tables(tmp_path / "run") == tables(tmp_path / "whole")
+
+
+def test_what_is_changed_in_place_is_changed_for_nobody_else(
+    pictures: Path, tmp_path: Path, method: Callable, new_metric: Callable
+) -> None:
+    def careless(fp: ForwardPass) -> torch.Tensor:
+        fp.images.zero_()
+        fp.logits.zero_()
+        return fp.features.clamp_(max=0.05).mean(1)
+
+    def wasteful(
+        saliency: torch.Tensor, explanation: torch.Tensor, probability: torch.Tensor, fp: ForwardPass, raw: torch.Tensor
+    ) -> torch.Tensor:
+        for given in (saliency, explanation, fp.images, fp.features, raw):
+            given.zero_()
+        return probability.zero_()
+
+    method("test-careless", careless)
+    new_metric("test-wasteful", wasteful, higher_is_better=True)
+    settings = {"limit": 4, "batch_size": 2}
+    run(config(pictures, **settings), tmp_path / "alone")
+    metrics = ["test-wasteful", *METRICS]
+    run(
+        config(pictures, methods=["test-careless", "gradcam", "reciprocam"], metrics=metrics, **settings),
+        tmp_path / "run",
+    )
+    together, alone = (table(tmp_path / name).set_index(["image", "method"])[METRICS] for name in ("run", "alone"))
+    assert together.loc[alone.index].equals(alone)
+    assert set(table(tmp_path / "run")["status"]) == {"ok"}

@@ -59,6 +59,50 @@ def test_every_kind_of_map_is_counted(tmp_path: Path) -> None:
     assert row["classes"] == "label"
 
 
+@pytest.mark.parametrize(
+    ("classes", "top1", "told"),
+    [
+        (1000, 100 / 3, []),
+        (None, 100 / 3, []),
+        (1, None, ["labels reach 1, the network has classes 0 to 0: not its own, so top-1 is not given"]),
+    ],
+)
+def test_top1_is_of_labels_that_are_the_networks(
+    tmp_path: Path, classes: int | None, top1: float | None, told: list[str]
+) -> None:
+    path = folder(tmp_path / "run", ["ok"] * 3, **({"num_classes": classes} if classes else {}))
+    write_tables(path)
+    found = summary(path)["top1"].iloc[0]
+    assert (found is None or pd.isna(found)) if top1 is None else found == pytest.approx(top1)
+    assert warnings_of(path) == told
+
+
+def test_of_one_output_there_is_no_top1(tmp_path: Path) -> None:
+    path = folder(tmp_path / "run", ["ok"], num_classes=1)
+    (path / "per_image.csv").write_text((path / "per_image.csv").read_text().replace(",1,0,1,", ",0,0,0,"))
+    assert summary(path)["top1"].isna().all()
+
+
+def test_images_that_could_not_be_read_are_told(tmp_path: Path) -> None:
+    path = folder(tmp_path / "run", ["ok"])
+    write_tables(path)
+    skipped = "protocol,image,reason\n,a.png,not in the label file\n"
+    (path / "skipped.csv").write_text(skipped)
+    assert warnings_of(path) == []
+    (path / "skipped.csv").write_text(skipped + "recipro-2024,b.png,cut\nrecipro-2024,c.png,cut\n")
+    assert warnings_of(path) == ["2 images could not be read or prepared; skipped.csv says why"]
+
+
+def test_rows_of_several_runs_that_nothing_tells_apart_name_their_run(tmp_path: Path) -> None:
+    paths = [folder(tmp_path / name, ["ok"]) for name in ("before", "after")]
+    for path in paths:
+        write_tables(path)
+    assert report(paths, "csv").splitlines()[1].startswith("before,torchvision/resnet50,")
+    text = report(paths, "markdown")
+    assert "| run    | method     |" in text and "| after  | reciprocam |" in text
+    assert "run" not in report(paths[:1], "markdown").partition("|")[2]
+
+
 def test_warnings_name_method_and_kinds(tmp_path: Path) -> None:
     path = folder(tmp_path / "run", ["ok", "constant", "nan", "error: a"])
     write_tables(path)

@@ -52,7 +52,10 @@ def _question(run: Run) -> Facts:
         facts.append(("protocol", f"{name}, version {made.version}"))
         found = f" (here: {source})" if source and source != explained else ""
         facts.append((f"{name}: class explained", f"{explained}{found}"))
-        facts += [(f"{name}: {key}", _words(value)) for key, value in made.choices.items() if key != "classes"]
+        choices = {key: _words(value) for key, value in made.choices.items() if key != "classes"}
+        if record.config.preprocess == "model":
+            choices["preprocess"] = "the model's own, not the protocol's"
+        facts += [(f"{name}: {key}", words) for key, words in choices.items()]
     methods = ", ".join(method.title for method in record.config.methods)
     return [*facts, ("preprocess", record.config.preprocess), ("methods", methods), ("seed", str(record.config.seed))]
 
@@ -68,6 +71,7 @@ def _images(run: Run) -> Facts:
     return [
         ("data set", run.record.dataset),
         ("images", images),
+        ("images judged", str(run.rows["image"].nunique()) if len(run.rows) else ""),
         ("subset", chosen),
         ("limit", str(config.limit or "")),
         ("top-1 of labelled images", f"{top1.iloc[0]:.1f} %" if len(top1) else ""),

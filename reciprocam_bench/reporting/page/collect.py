@@ -19,10 +19,9 @@ from reciprocam_bench.reporting.summary import warnings_of
 from reciprocam_bench.reporting.verdicts import MISSING
 from reciprocam_bench.runfolder.doubt import busy
 from reciprocam_bench.runfolder.raw_maps import views
-from reciprocam_bench.runfolder.record import ROWS_CURE, RunRecord, read_record
-from reciprocam_bench.runfolder.schema import PER_IMAGE, SKIPPED, SKIPPED_COLUMNS, MetricDefinition
+from reciprocam_bench.runfolder.record import RunRecord, read_record
+from reciprocam_bench.runfolder.schema import PER_IMAGE, MetricDefinition
 from reciprocam_bench.runfolder.suite import all_run_folders
-from reciprocam_bench.runfolder.tables import read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +124,7 @@ def _read(record: RunRecord) -> Run:
         summary=empty if summary is None else summary,
         timing=empty if timing is None else timing,
         rounds=empty if rounds is None or timing is None else rounds,
-        skipped=_skipped(record),
+        skipped=record.skipped(),
         comparison=compared,
         agreement=agreement(record) if views(record.path) and len(record.config.methods) > 1 else empty,
         notes=list(dict.fromkeys(notes)),
@@ -142,11 +141,3 @@ def _compared(record: RunRecord) -> tuple[pd.DataFrame, str]:
         return comparison([record]), ""
     except UserError as error:
         return pd.DataFrame(), str(error)
-
-
-def _skipped(record: RunRecord) -> pd.DataFrame:
-    try:
-        table = read_table(record.path / SKIPPED, ROWS_CURE, grows=True)
-    except FileNotFoundError:
-        table = pd.DataFrame()
-    return table if len(table.columns) else pd.DataFrame(columns=list(SKIPPED_COLUMNS))
