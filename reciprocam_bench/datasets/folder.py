@@ -32,7 +32,7 @@ def folder(*, root: str, labels: str | None = None) -> Dataset:
 
 
 def _of_folders(names: Iterable[str]) -> dict[str, int]:
-    """The class of each image in a folder of ``root``: the place of that folder by name, as torchvision numbers them."""
+    """The class of each image in a folder of ``root``: the place of its name, as torchvision numbers them."""
     classes = {name: name.partition("/")[0] for name in names if "/" in name}
     order = {found: index for index, found in enumerate(sorted(set(classes.values())))}
     return {name: order[found] for name, found in classes.items()}

@@ -148,5 +148,5 @@ def test_folders_may_be_the_classes(tmp_path: Path) -> None:
     found = load(root, labels="folders")
     assert labels(found) == {"healthy/1.png": 0, "healthy/ward 3/2.png": 0, "ill/1.png": 1}
     assert dict(found.skipped) == {"loose.png": "in no class folder"}
-    with pytest.raises(UserError, match="flat has no class folders with images; give a label file, or none$"):
+    with pytest.raises(UserError, match=r"flat has no class folders with images; give a label file, or none$"):
         load(pictures(tmp_path / "flat", "a.png"), labels="folders")
