@@ -1,5 +1,6 @@
 """Networks, images and places that several tests share."""
 
+import gc
 import importlib
 import os
 import signal
@@ -31,6 +32,16 @@ def one_thread() -> Iterator[None]:
     """A test that sets another number of threads leaves the next one its own."""
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def only_what_is_new() -> Iterator[None]:
+    """The collector leaves out all that was there before: most of each test's time would go into libraries' objects."""
+    EXPLAINERS.available()
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
