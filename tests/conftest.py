@@ -37,7 +37,6 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def only_what_is_new() -> Iterator[None]:
     """The collector leaves out all that was there before: most of each test's time would go into libraries' objects."""
-    EXPLAINERS.available()
     gc.collect()
     gc.freeze()
     yield
