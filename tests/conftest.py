@@ -1,5 +1,6 @@
 """Networks, images and places that several tests share."""
 
+import functools
 import gc
 import importlib
 import os
@@ -41,6 +42,19 @@ def only_what_is_new() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session")
+def operators_once() -> Iterator[None]:
+    """ONNX's operators are looked up once; torch reads the source of all of them again for every file it exports."""
+    try:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+    except ImportError:  # a torch whose exporter is another one
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from reciprocam_bench.exporting.explained_model import ExplainedModel
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("operators_once")]
 
 
 def small(pool: type[nn.Module] = nn.AdaptiveAvgPool2d, **about: object) -> rb.Backbone:
