@@ -66,7 +66,7 @@ def weights(folder: Path, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def shallow() -> Iterator[None]:
-    """ResNets have one block a stage: the pages' networks by name, layer and size of maps, in a fraction of the time."""
+    """ResNets have one block a stage: the pages' networks by name, layer and size of maps, and quick."""
     blocks, tv, tm = (1, 1, 1, 1), torchvision.models.resnet, timm.models.resnet
     of_torchvision, of_timm = tv._resnet, tm._create_resnet
     with pytest.MonkeyPatch.context() as patch:
