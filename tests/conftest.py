@@ -24,8 +24,9 @@ from reciprocam_bench.registry import Registry
 DATA = Path(os.environ.get("RCAM_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 keep_freed_memory()
-# On small networks, and beside other work, a second thread costs more than it gains.
+# On small networks, and beside other work, a second thread costs more than it gains; so in processes that tests start.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
