@@ -53,6 +53,23 @@ def only_what_is_new() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.fixture(scope="module")
+def loaded_once() -> Iterator[None]:
+    """A network that several commands name is loaded, with weights of one seed if random, for the first of them."""
+    made: dict[str, rb.Backbone] = {}
+
+    def load(*names: object, **more: object) -> rb.Backbone:
+        key = repr((names, more))
+        if key not in made:
+            torch.manual_seed(0)
+            made[key] = rb.load_backbone(*names, **more)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reciprocam_bench.engine.experiment.load_backbone", load)
+        yield
+
+
 @pytest.fixture(scope="session")
 def operators_once() -> Iterator[None]:
     """ONNX's operators are looked up once; torch reads the source of all of them again for every file it exports."""

@@ -76,22 +76,6 @@ def shallow() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def loaded_once() -> Iterator[None]:
-    """A network that several commands name is loaded for the first of them."""
-    made: dict[str, rb.Backbone] = {}
-
-    def load(*names: object, **more: object) -> rb.Backbone:
-        key = repr((names, more))
-        if key not in made:
-            made[key] = rb.load_backbone(*names, **more)
-        return made[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reciprocam_bench.engine.experiment.load_backbone", load)
-        yield
-
-
-@pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, shallow: None, operators_once: None) -> Path:
     """A working folder that has what the documentation speaks of: data, weights, a picture, a head, a module."""
     here = tmp_path_factory.mktemp("reader")
