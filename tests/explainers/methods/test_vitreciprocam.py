@@ -40,7 +40,7 @@ def vit() -> nn.Module:
 @pytest.fixture(scope="module")
 def narrow(pictures) -> rb.Backbone:
     """One of few channels, for methods that score them one by one."""
-    return rb.split_backbone(transformer("vit_tiny_patch16_224", img_size=64, depth=4, embed_dim=48), pictures)
+    return rb.split_backbone(transformer("vit_tiny_patch16_224", img_size=64, depth=4, embed_dim=96), pictures)
 
 
 def masks(kind: str, h: int, w: int) -> list[list[list[float]]]:
@@ -173,7 +173,7 @@ CHEAP = {
 )
 def test_every_method_explains_a_transformer(narrow, pictures, name):
     """Tokens beside the map reach the head in every method; a batch is its images one by one."""
-    assert (narrow.layer, narrow.feature_shape) == ("blocks.2", (48, 4, 4))
+    assert (narrow.layer, narrow.feature_shape) == ("blocks.2", (96, 4, 4))
     options = CHEAP.get(name, {})
     maps = rb.explain(narrow, pictures, CLASSES, name, **options)
     alone = [rb.explain(narrow, pictures[n : n + 1], CLASSES[n], name, **options) for n in (0, 1)]
