@@ -15,7 +15,7 @@ from PIL import Image
 import reciprocam_bench as rb
 from reciprocam_bench.cli import main
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("loaded_once")]
 
 Cli = Callable[..., tuple[int, str, str]]
 
