@@ -13,9 +13,10 @@ most=$((60 * ${MINUTES:-9} - 15))
 backbone="{model: torchvision/resnet50, weights: ${WEIGHTS:-IMAGENET1K_V1}}"
 dataset='{name: samples}'
 if [ -n "${IMAGENET_ROOT:-}" ]; then dataset='{name: imagenet, root: "${IMAGENET_ROOT}"}'; fi
-device=cuda sizes='[1, 8]' budget=15 limit=64 ways='tf32 bfloat16 float16 compiled'
+device=cuda sizes='[1, 8]' budget=15 limit=64 ways='tf32 bfloat16 float16 compiled' preprocess=protocol
 if [ -n "${TINY:-}" ]; then
   backbone='{model: timm/test_resnet, weights: none}' device=cpu sizes='[1, 2]' budget=0.1 limit=2 ways=bfloat16
+  preprocess=model # smaller images
 fi
 
 part() { # NAME VERB CONFIG [OPTION]...
@@ -24,7 +25,7 @@ part() { # NAME VERB CONFIG [OPTION]...
   if [ -f "$output/$name/done" ]; then return; fi
   local left=$((most - SECONDS))
   if [ $left -lt 5 ] || ! timeout -k 5 $left rcam-bench "$verb" --config "$config" --output "$output/$name" --quiet \
-    --device $device --set "backbone=$backbone" --set "dataset=$dataset" "$@"; then
+    --device $device --set "backbone=$backbone" --set "dataset=$dataset" --set preprocess=$preprocess "$@"; then
     echo "left out: $name" >&2
     return
   fi

@@ -10,7 +10,7 @@ import argparse
 import gc
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -136,11 +136,19 @@ def set_up() -> None:
 
 
 def rows_of(models: list[str], jobs: int) -> Iterator[Row]:
-    """A row per network, in their order; each process holds one network at a time."""
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=set_up) as pool:
-        for number, row in enumerate(pool.map(row_of, models), 1):
-            print(f"{number}/{len(models)} {row.model}: {row.reason or row.layer}", file=sys.stderr, flush=True)
-            yield row
+    """A row per network, in their order; each process holds one network at a time, and one job needs no other."""
+    if jobs == 1:
+        set_up()
+        yield from _told(map(row_of, models), len(models))
+    else:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=set_up) as pool:
+            yield from _told(pool.map(row_of, models), len(models))
+
+
+def _told(rows: Iterable[Row], count: int) -> Iterator[Row]:
+    for number, row in enumerate(rows, 1):
+        print(f"{number}/{count} {row.model}: {row.reason or row.layer}", file=sys.stderr, flush=True)
+        yield row
 
 
 def page(rows: list[Row]) -> str:

@@ -1,5 +1,7 @@
 """Networks, images and places that several tests share."""
 
+import functools
+import gc
 import importlib
 import os
 import signal
@@ -22,8 +24,17 @@ from reciprocam_bench.registry import Registry
 DATA = Path(os.environ.get("RCAM_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 keep_freed_memory()
-# On small networks, and beside other work, a second thread costs more than it gains.
+# On small networks, and beside other work, a second thread costs more than it gains; so in processes that tests start.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """No test cuts the power: what ``fsync`` waits for, milliseconds a file, none could tell."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +42,45 @@ def one_thread() -> Iterator[None]:
     """A test that sets another number of threads leaves the next one its own."""
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def only_what_is_new() -> Iterator[None]:
+    """The collector leaves out all that was there before: most of each test's time would go into libraries' objects."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="module")
+def loaded_once() -> Iterator[None]:
+    """A network that several commands name is loaded, with weights of one seed if random, for the first of them."""
+    made: dict[str, rb.Backbone] = {}
+
+    def load(*names: object, **more: object) -> rb.Backbone:
+        key = repr((names, more))
+        if key not in made:
+            torch.manual_seed(0)
+            made[key] = rb.load_backbone(*names, **more)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reciprocam_bench.engine.experiment.load_backbone", load)
+        yield
+
+
+@pytest.fixture(scope="session")
+def operators_once() -> Iterator[None]:
+    """ONNX's operators are looked up once; torch reads the source of all of them again for every file it exports."""
+    try:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+    except ImportError:  # a torch whose exporter is another one
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 @pytest.fixture

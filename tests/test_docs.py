@@ -65,7 +65,18 @@ def weights(folder: Path, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shallow() -> Iterator[None]:
+    """ResNets have one block a stage: the pages' networks by name, layer and size of maps, and quick."""
+    blocks, tv, tm = (1, 1, 1, 1), torchvision.models.resnet, timm.models.resnet
+    of_torchvision, of_timm = tv._resnet, tm._create_resnet
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tv, "_resnet", lambda block, layers, *rest, **more: of_torchvision(block, blocks, *rest, **more))
+        patch.setattr(tm, "_create_resnet", lambda *names, **more: of_timm(*names, **more | {"layers": blocks}))
+        yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, shallow: None, operators_once: None) -> Path:
     """A working folder that has what the documentation speaks of: data, weights, a picture, a head, a module."""
     here = tmp_path_factory.mktemp("reader")
     torch.manual_seed(0)
@@ -118,7 +129,7 @@ def voc(folder: Path, picture: Image.Image) -> None:
 
 
 @pytest.fixture
-def reader(place: Path, monkeypatch: pytest.MonkeyPatch, example_plugin: None) -> Path:
+def reader(place: Path, monkeypatch: pytest.MonkeyPatch, example_plugin: None, loaded_once: None) -> Path:
     """A reader in that folder, with the variables set that the pages export, and the example plug-in installed."""
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(str(place))
@@ -173,8 +184,8 @@ def test_a_long_command_is_right_as_shown(
 def test_a_command_runs_as_shown(reader: Path, monkeypatch: pytest.MonkeyPatch, page: str, command: str) -> None:
     words = shlex.split(command)
     if words[0] in ("report", "compare", "check"):
-        result = "quickstart" if words[0] == "check" else "resnet18_imagenet_subset"
         for name in (word for word in words[1:] if word.startswith("runs/")):
+            result = "quickstart" if name == "runs/quickstart" or words[0] == "check" else "resnet18_imagenet_subset"
             shutil.rmtree(name, ignore_errors=True)
             shutil.copytree(ROOT / "results" / result, name)
             for method in ("gradcam", "reciprocam") if "--agreement" in words else ():

@@ -1,9 +1,13 @@
 """Tiny runs in this process: pictures, a config, the run, and what its folder holds."""
 
+import contextlib
 import functools
+import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from reciprocam_bench.cli import main
 from reciprocam_bench.config import Config, dump_config, parse_config
 from reciprocam_bench.engine import complete as engine
 from reciprocam_bench.engine.experiment import Experiment, set_up
@@ -76,6 +81,21 @@ def run(config: Config, folder: Path, fresh: bool = False) -> str:
 def time_only(config: Config, folder: Path) -> None:
     """``rcam-bench time`` into a folder."""
     engine.only_time(config, folder, fresh=False, screen=Screen(True, lambda line: None))
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    """``rcam-bench`` with these words, in this process."""
+    out, err, argv = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["rcam-bench", *map(str, words)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.argv = argv
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def set_up_once(patch: pytest.MonkeyPatch) -> None:

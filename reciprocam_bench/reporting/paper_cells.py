@@ -1,6 +1,6 @@
 """The cells of a paper's table, ours beside the published ones: as one tidy table, and as the paper lays them out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -112,13 +112,16 @@ def _lines_of(mine: pd.DataFrame) -> list[str]:
 
 
 def _line(paper: Paper, cells: pd.DataFrame, line: str, letters: dict[str, str]) -> dict[str, str]:
+    across = _across(paper)
+    keys = [key for key, places in zip(("dataset", "backbone"), across, strict=True) if None not in places]
+    at: dict[tuple[str, ...], Mapping[Any, Any]] = {}
+    for cell in cells.to_dict("records"):
+        at.setdefault((cell["metric"], *(cell[key] for key in keys)), cell)
     found = {}
-    for dataset, backbone, column in product(*_across(paper), paper.columns):
-        mine = cells[cells["metric"] == column.id]
-        for key, place in (("dataset", dataset), ("backbone", backbone)):
-            mine = mine if place is None else mine[mine[key] == place.id]
-        places = [p.title for p in (dataset, backbone) if p is not None]
-        found[" ".join([*places, column.heading])] = _text(mine.iloc[0], line) if len(mine) else MISSING
+    for *places, column in product(*across, paper.columns):
+        named = [place for place in places if place is not None]
+        here = at.get((column.id, *(place.id for place in named)))
+        found[" ".join([*(place.title for place in named), column.heading])] = _text(here, line) if here else MISSING
     measured = cells["images"].dropna().astype(int)
     counts = " to ".join(dict.fromkeys(str(n) for n in (measured.min(), measured.max()))) if len(measured) else ""
     who = ", ".join(dict.fromkeys(letters[text] for text in cells["measured_by"]))
@@ -134,7 +137,7 @@ def _across(paper: Paper) -> tuple[Sequence[PaperDataset | None], Sequence[Named
     )
 
 
-def _text(cell: pd.Series, line: str) -> str:
+def _text(cell: Mapping[Any, Any], line: str) -> str:
     if line == "published":
         return f"{cell['published']:.2f}" + ("" if pd.isna(cell["ours"]) else f" ({cell['difference']:+.2f})")
     if pd.isna(cell["ours"]):

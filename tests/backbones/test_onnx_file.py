@@ -20,7 +20,7 @@ from reciprocam_bench.explainers.forward_pass import forward_pass
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("operators_once")]
 
 NAMES = tuple("abcde")
 WANTS = rb.Preprocessing((0.4, 0.5, 0.6), (0.3, 0.3, 0.3), 28, 24)

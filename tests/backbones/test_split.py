@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from small_networks import vgg11
 from torch import nn
 
 import reciprocam_bench as rb
@@ -32,8 +33,7 @@ def build(model: str) -> nn.Module:
     if library == "timm":
         net = timm.create_model(name, num_classes=10)
     else:
-        extra = {"init_weights": False} if name.startswith("vgg") else {}
-        net = torchvision.models.get_model(name, weights=None, num_classes=10, **extra)
+        net = vgg11(10) if name == "vgg11" else torchvision.models.get_model(name, weights=None, num_classes=10)
     for norm in (m for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
         norm.running_mean.uniform_(-0.2, 0.2)
         norm.running_var.uniform_(0.5, 1.5)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from reciprocam_bench.engine.explained import find_images, output_names
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.registry import EXPLAINERS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("loaded_once")]
 
 Cli = Callable[..., tuple[int, list[str], str]]
 RANDOM = "note: the weights are random (weights: none): such heat looks convincing and means nothing\n"
@@ -39,14 +39,6 @@ def make(outputs=3):
     torch.manual_seed(0)
     return Tiny(outputs)
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -297,7 +289,6 @@ def test_the_network_is_named_once(cli: Cli, picture: Path, words: tuple) -> Non
 
 def test_json_says_what_was_found_and_written(cli: Cli, picture: Path) -> None:
     words = ("--method", "gradcam", "--method", "reciprocam", "--class", 7, "--class", 8, "--metric", "adcc", "--maps")
-    torch.manual_seed(0)  # which maps are constant depends on the random weights
     code, out, err = cli(picture, "-m", "timm/test_resnet", "--json", *words)
     assert (code, err) == (0, "")
     found = json.loads("\n".join(out))

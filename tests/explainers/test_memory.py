@@ -2,7 +2,7 @@
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from reciprocam_bench.explainers.forward_pass import forward_pass
 from reciprocam_bench.explainers.registry import EXPLAINERS, Method, make_method
 from reciprocam_bench.peers.methods import PeerError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("only_what_is_new")]
 
 CLASSES = torch.tensor([4, 0])
 # Options that make a method cheap, or make it use the head where a closed form would do without.
@@ -51,16 +51,6 @@ class TinyTransformer(nn.Module):
         tokens = maps.flatten(2).transpose(1, 2)
         tokens = tokens + self.mlp(self.norm(tokens)).relu()
         return self.fc(tokens.mean(1))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def only_what_is_new() -> Iterator[None]:
-    """The collector leaves out all that was there before: most of each test's time would go into libraries' objects."""
-    EXPLAINERS.available()
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def make(name: str, tiny: rb.Backbone) -> tuple[Method, rb.Backbone]:

@@ -16,7 +16,7 @@ from reciprocam_bench.errors import UserError
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("operators_once")]
 
 WANTS = rb.Preprocessing((0.5,) * 3, (0.5,) * 3, 24, 24)
 

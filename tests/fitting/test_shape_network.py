@@ -83,5 +83,5 @@ def test_damaged_weights_are_told(monkeypatch: pytest.MonkeyPatch, cache: Path) 
 @pytest.mark.slow
 def test_it_learns() -> None:
     """A few pictures by heart; that it names others takes more of them, and a minute."""
-    network, _ = train(0, 256, 24)
-    assert accuracy_of(network, *pictures(256, 0, "train")) > 0.9
+    network, _ = train(0, 64, 40)
+    assert accuracy_of(network, *pictures(64, 0, "train")) > 0.9

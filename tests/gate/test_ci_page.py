@@ -12,7 +12,7 @@ from reciprocam_bench.cli import main
 
 ROOT = Path(__file__).parents[2]
 # In the working folder a config is found before those of the package.
-CONFIG = {"timing": {"repeats": 40, "warmup": 0, "relative_to": "gradcam"}, "seed": 0}
+CONFIG = {"timing": {"repeats": 10, "warmup": 0, "relative_to": "gradcam"}, "seed": 0}
 
 
 def jobs() -> list[list[str]]:
@@ -34,6 +34,7 @@ def test_there_is_a_job_for_each_of_the_two() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("loaded_once")
 @pytest.mark.parametrize("job", jobs(), ids=["github", "gitlab"])
 def test_its_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: list[str]) -> None:
     monkeypatch.chdir(tmp_path)

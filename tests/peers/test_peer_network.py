@@ -46,7 +46,7 @@ def test_another_head_gets_a_network_of_its_own(tiny):
         assert one(torch.ones(1, 3, 16, 16)).tolist() != two(torch.ones(1, 3, 16, 16)).tolist()
 
 
-def test_other_features_get_a_network_of_their_own_even_where_the_first_are_gone(tiny):
+def test_other_features_get_a_network_of_their_own_even_where_the_first_are_gone(tiny, only_what_is_new):
     image = torch.ones(1, 3, 16, 16)
     for n in range(20):  # an id that was freed is given again
         features = nn.Conv2d(3, 8, 4, stride=4)

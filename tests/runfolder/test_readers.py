@@ -2,48 +2,83 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = "('torch', 'torchvision', 'timm', 'sklearn', 'captum', 'reciprocam_bench.explainers.registry', "
-HEAVY += "'reciprocam_bench.metrics.registry', 'reciprocam_bench.backbones.load', 'reciprocam_bench.datasets.registry')"
-
+HEAVY = ["torch", "torchvision", "timm", "sklearn", "captum"]
+HEAVY += [f"reciprocam_bench.{name}" for name in ("explainers.registry", "metrics.registry", "datasets.registry")]
+HEAVY += ["reciprocam_bench.backbones.load"]
+RUNS = sorted(p.parent.name for p in (ROOT / "results").glob("*/config.yaml"))
+# All programs run in one process, to start which takes most of the time; each is told what it was first to load.
+TELL = f"""
+import sys
+seen = set()
+def tell():
+    new = {{m for m in {HEAVY} if m in sys.modules}} - seen
+    seen.update(new)
+    print('LOADED', sorted(new))
+"""
+COMMAND = """
+sys.argv = {words}
+from reciprocam_bench.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+"""
+SUMMARIES = """
+from pathlib import Path
+from reciprocam_bench.reporting.summary import summarise, per_class
+from reciprocam_bench.runfolder.record import read_record
+record = read_record(Path('results/quickstart'))
+assert len(summarise(record, record.rows()))
+per_class(record, record.rows())
+"""
 
 pytestmark = pytest.mark.slow
 
 
-def loaded_by(program: str) -> str:
-    """The heavy modules that a program ends with."""
-    program += f"\nimport sys\nprint('LOADED', [m for m in {HEAVY} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.rpartition("LOADED ")[2].strip()
-
-
-def program_of(*words: str) -> str:
+def command(*words: str) -> str:
     """A program that calls ``rcam-bench`` with these words, which must end well."""
-    program = f"import sys\nsys.argv = {['rcam-bench', *words]}\nfrom reciprocam_bench.cli import main\n"
-    return program + "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code"
+    return COMMAND.format(words=["rcam-bench", *words])
 
 
-@pytest.mark.parametrize("folder", sorted(p.parent.name for p in (ROOT / "results").glob("*/config.yaml")))
-def test_report_of_a_run_loads_no_torch(folder: str) -> None:
-    assert loaded_by(program_of("report", f"results/{folder}")) == "[]"
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compared")
 
 
-def test_compare_loads_no_torch(tmp_path: Path) -> None:
-    assert loaded_by(program_of("compare", "results/quickstart", "--output", str(tmp_path))) == "[]"
-    assert (tmp_path / "comparison.csv").is_file()
+@pytest.fixture(scope="module")
+def loaded(comparison: Path) -> dict[str, str]:
+    """By program: the heavy modules that it loaded."""
+    programs = {run: command("report", f"results/{run}") for run in RUNS}
+    programs |= {"compare": command("compare", "results/quickstart", "--output", str(comparison))}
+    programs |= {"summaries": SUMMARIES, "what loads one": "import sklearn"}
+    text = "\n".join([TELL, *(f"{code}\ntell()" for code in programs.values())])
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = [line.removeprefix("LOADED ") for line in done.stdout.splitlines() if line.startswith("LOADED ")]
+    return dict(zip(programs, told, strict=True))
 
 
-def test_summaries_are_made_without_torch(tmp_path: Path) -> None:
-    program = "from pathlib import Path\nfrom reciprocam_bench.reporting.summary import summarise, per_class\n"
-    program += "from reciprocam_bench.runfolder.record import read_record\n"
-    program += "record = read_record(Path('results/quickstart'))\nassert len(summarise(record, record.rows()))\n"
-    program += "per_class(record, record.rows())"
-    assert loaded_by(program) == "[]"
+@pytest.mark.parametrize("run", RUNS)
+def test_report_of_a_run_loads_no_torch(loaded: dict[str, str], run: str) -> None:
+    assert loaded[run] == "[]"
 
 
-def test_the_test_would_see_it() -> None:
-    assert "torch" in loaded_by("import reciprocam_bench.engine.complete")
+def test_compare_loads_no_torch(loaded: dict[str, str], comparison: Path) -> None:
+    assert loaded["compare"] == "[]"
+    assert (comparison / "comparison.csv").is_file()
+
+
+def test_summaries_are_made_without_torch(loaded: dict[str, str]) -> None:
+    assert loaded["summaries"] == "[]"
+
+
+def test_the_test_would_see_it(loaded: dict[str, str]) -> None:
+    assert loaded["what loads one"] == "['sklearn']"
+    pytest.importorskip("captum")  # one of the extras
+    assert all(find_spec(name) for name in HEAVY), "a name that is none would never be seen"

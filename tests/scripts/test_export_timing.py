@@ -50,6 +50,7 @@ def test_the_table_says_where_it_was_measured(script):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("operators_once")
 def test_every_runtime_is_measured_once(script, monkeypatch, tmp_path):
     monkeypatch.setattr(script.os, "cpu_count", lambda: 1)
     words = ["export_timing.py", "--model", "timm/test_resnet", "--blocks", "2", "--rounds", "1"]

@@ -3,16 +3,25 @@
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import tiny_runs
 import yaml
+from command_server import rcam_bench_in
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMED = {"fast_pair", "fast_pair_bfloat16", "methods", "paper_pair"}
 JUDGED = {"short_run", "short_run_bfloat16"}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The PATH, with an ``rcam-bench`` that starts at once."""
+    with rcam_bench_in(tmp_path_factory.mktemp("path") / "bin") as folder:
+        yield f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
 def call(output: Path, pictures: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -22,16 +31,16 @@ def call(output: Path, pictures: Path, **variables: str) -> subprocess.Completed
 
 
 @pytest.mark.slow
-def test_all_parts_are_made_once_and_shown(tmp_path: Path) -> None:
+def test_all_parts_are_made_once_and_shown(tmp_path: Path, path: str) -> None:
     pictures, output = tiny_runs.draw_classes(tmp_path / "pictures"), tmp_path / "gpu"
-    nothing = call(output, pictures, MINUTES="0")
+    nothing = call(output, pictures, PATH=path, MINUTES="0")
     assert nothing.returncode and nothing.stderr.count("left out: ") == len(TIMED | JUDGED)
     assert "holds no finished part" in nothing.stderr
 
-    done = call(output, pictures)
+    done = call(output, pictures, PATH=path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "left out" not in done.stderr
-    assert {path.parent.name for path in output.glob("*/done")} == TIMED | JUDGED
+    assert {part.parent.name for part in output.glob("*/done")} == TIMED | JUDGED
     for name in TIMED:
         timing = pd.read_csv(output / name / "timing.csv")
         assert set(timing["batch_size"]) == {1, 2} and (timing["status"] == "ok").all(), name
@@ -48,6 +57,6 @@ def test_all_parts_are_made_once_and_shown(tmp_path: Path) -> None:
     assert "torchcam:ScoreCAM" in page
 
     before = tiny_runs.contents(output)
-    again = call(output, pictures)
+    again = call(output, pictures, PATH=path)
     changed = {name for name, content in tiny_runs.contents(output).items() if before[name] != content}
     assert again.returncode == 0 and changed <= {str(output / "README.md")}

@@ -1,5 +1,6 @@
 """The pages show what the committed run folders hold."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from reciprocam_bench.reporting.report import report
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def script():
-    return load_script("update_readme")
+    module = load_script("update_readme")
+    module.report = functools.cache(module.report)  # several pages show the same runs
+    return module
 
 
 def test_each_block_is_replaced_by_its_own_run(script):

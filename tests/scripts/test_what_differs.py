@@ -10,8 +10,9 @@ from load_script import load_script
 
 
 @pytest.mark.slow
-def test_every_setting_is_compared_with_the_reference(tmp_path):
+def test_every_setting_is_compared_with_the_reference(tmp_path, monkeypatch):
     script = load_script("what_differs")
+    monkeypatch.setattr(script, "METHODS", ("cam", "gradcam", "reciprocam"))
     pictures = tiny_runs.draw_classes(tmp_path / "pictures")
     words = ["--model", "timm/test_resnet", "--weights", "none", "--images", str(pictures), "--count", "4"]
     script.main([*words, "--output", str(tmp_path / "out")])

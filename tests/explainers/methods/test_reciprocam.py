@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 import torchvision
+from small_networks import vgg11
 from torch import nn
 
 import reciprocam_bench as rb
@@ -30,8 +31,8 @@ NETWORKS = ["resnet18", "densenet121", "resnext50_32x4d", "vgg11"]
 def deep(request) -> ForwardPass:
     """A real architecture on 3x3 maps (a corner, an edge and an inside) of the size a trained net has."""
     torch.manual_seed(0)
-    extra = {"init_weights": False} if request.param == "vgg11" else {}
-    net = torchvision.models.get_model(request.param, weights=None, num_classes=10, **extra)
+    made = torchvision.models.get_model
+    net = vgg11(10) if request.param == "vgg11" else made(request.param, weights=None, num_classes=10)
     images = torch.randn(2, 3, 96, 96)
     fp = forward_pass(rb.split_backbone(net, images, name=request.param), images, torch.tensor([7, 3]))
     return dataclasses.replace(fp, features=3 * torch.rand_like(fp.features))
