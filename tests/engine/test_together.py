@@ -97,7 +97,7 @@ def rows_of(folder: Path) -> int:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
     root = draw_plain(tmp_path_factory.mktemp("pictures"), 13)
     (root / "007.png").write_bytes(b"no picture")
-    return config(root, protocol=["poppi-2021", "recipro-2024"], classes="predicted", maps=2)
+    return config(root, protocol=["poppi-2021", "recipro-2024"], classes="predicted")
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,10 @@ def alone(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alone") / "run"
     run(settings, folder)
     return folder
+
+
+def drawn(settings: Config) -> Config:
+    return settings.model_copy(update={"maps": 1})
 
 
 def assert_together(done: subprocess.CompletedProcess, folder: Path, alone: Path, count: int) -> None:
@@ -120,7 +124,7 @@ def assert_together(done: subprocess.CompletedProcess, folder: Path, alone: Path
 
 
 def test_torchrun_on_two_machines_makes_the_tables_of_one(settings: Config, alone: Path, tmp_path: Path) -> None:
-    done = torchrun(command(settings, tmp_path / "run"), 1, nodes=2)
+    done = torchrun(command(drawn(settings), tmp_path / "run"), 1, nodes=2)
     assert_together(done, tmp_path / "run", alone, 2)
 
 
@@ -128,7 +132,7 @@ def test_torchrun_on_two_machines_makes_the_tables_of_one(settings: Config, alon
 def test_processes_of_a_launch_make_the_tables_of_one(
     settings: Config, alone: Path, tmp_path: Path, count: int
 ) -> None:
-    done = launched(command(settings, tmp_path / "run"), count)
+    done = launched(command(drawn(settings), tmp_path / "run"), count)
     assert_together(done, tmp_path / "run", alone, count)
 
 
