@@ -15,7 +15,9 @@ import tempfile
 import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 FORKED = multiprocessing.get_context("forkserver")
 # What the program imports when it runs. Registries fill themselves later, so that a child finds its own plug-ins.
@@ -98,6 +100,15 @@ def rcam_bench(*words: str, **about: object) -> subprocess.CompletedProcess[str]
     process = Started(*words, **about)  # type: ignore[arg-type]
     out, errors = process.communicate()
     return subprocess.CompletedProcess(words, process.wait(), out, errors)
+
+
+def holding(function: Callable[..., object], *given: object) -> tuple[BaseProcess, Any]:
+    """A process that does ``function(*given, tell)``, and the first thing that it tells; to be killed."""
+    ours, theirs = FORKED.Pipe()
+    process = FORKED.Process(target=function, args=(*given, theirs.send))
+    process.start()
+    theirs.close()
+    return process, ours.recv()
 
 
 def _program(

@@ -1,7 +1,6 @@
 """A run that gains methods, images, metrics, protocols or times computes those alone, and equals one made whole."""
 
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import Started
 from tiny_runs import (
     config,
     contents,
@@ -229,10 +229,10 @@ def test_a_gain_that_is_killed_goes_on_to_the_same_tables(tmp_path: Path) -> Non
     after = config(root, batch_size=1, methods=["cam", slow, "gradcam"], metrics=["complexity", "increase"])
     run(before, tmp_path / "run")
     (tmp_path / "kill.yaml").write_text(dump_config(after))
-    rows, command = tmp_path / "run/per_image.csv", [sys.executable, "-m", "reciprocam_bench"]
-    process = subprocess.Popen([*command, "run", "-c", "kill.yaml", "-o", "run", "--quiet"], cwd=tmp_path)
+    rows = tmp_path / "run/per_image.csv"
+    process = Started("run", "-c", "kill.yaml", "-o", "run", "--quiet", cwd=tmp_path)
     try:
-        while process.poll() is None and rows.read_text().count("\n") < 1 + 20 + 3 * 4:
+        while process.returncode is None and rows.read_text().count("\n") < 1 + 20 + 3 * 4:
             time.sleep(0.01)
     finally:
         process.kill()
