@@ -5,6 +5,7 @@ import resource
 import signal
 import time
 from contextlib import suppress
+from multiprocessing import connection
 from pathlib import Path
 
 import psutil
@@ -58,6 +59,22 @@ def test_a_run_that_is_stopped_says_so_and_goes_on(tmp_path: Path, number: signa
     run(settings, tmp_path / "run")
     run(settings, tmp_path / "whole")
     assert tables(tmp_path / "run") == tables(tmp_path / "whole")
+
+
+def left_alone() -> None:
+    """Ctrl-C comes while this process takes a batch from the one that reads ahead."""
+
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    connection.answer_challenge = interrupted
+
+
+@pytest.mark.slow
+def test_a_process_that_reads_ahead_has_no_last_words(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(dump_config(config(draw_plain(tmp_path / "pictures", 4), workers=1)))
+    done = rcam_bench(*WORDS, cwd=tmp_path, prepare=left_alone)
+    assert (done.returncode, done.stderr) == (130, f"\nrcam-bench: stopped; {GOES_ON}\n")
 
 
 @pytest.mark.slow
