@@ -3,13 +3,12 @@
 import email
 import os
 import re
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
+from processes import rcam_bench
 
 import reciprocam_bench as rb
 
@@ -72,6 +71,5 @@ def test_the_citation_is_complete_and_of_this_version() -> None:
 @pytest.mark.parametrize("typed, offered", [("rcam-bench r", {"run", "report"}), ("rcam-bench run --fr", {"--fresh"})])
 def test_the_shell_completes_verbs_and_options(typed: str, offered: set[str]) -> None:
     asked = {"_RCAM_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
-    command = [sys.executable, "-m", "reciprocam_bench"]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | asked)
+    done = rcam_bench(env=os.environ | asked)
     assert set(done.stdout.split()) == offered, done.stderr

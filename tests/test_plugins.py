@@ -10,6 +10,7 @@ from inspect import signature
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 from PIL import Image
 
@@ -62,12 +63,15 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def beside(site: Path | None) -> dict[str, str]:
+    """The environment of a process that finds the packages of ``site``."""
+    paths = [str(site)] if site else []
+    return os.environ | {"PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])}
+
+
 def rcam_bench(here: Path, site: Path | None, *words: str) -> subprocess.CompletedProcess:
     """``rcam-bench`` in a process that finds the packages of ``site``."""
-    paths = [str(site)] if site else []
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "reciprocam_bench", *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=here, env=environment)
+    return processes.rcam_bench(*words, cwd=here, env=beside(site))
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -76,7 +80,9 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_its_method_and_its_metric_run_like_ours(here: Path, site: Path):
-    done = rcam_bench(here, site, "run", "--config", "mine.yaml", "--output", "run", "--quiet")
+    # Really started, as users do: what a start finds by itself.
+    command = [sys.executable, "-m", "reciprocam_bench", "run", "-c", "mine.yaml", "-o", "run", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=here, env=beside(site))
     assert done.returncode == 0, done.stderr
     judged = rows(here / "run/per_image.csv")
     assert [row["method"] for row in judged] == ["gradcam", "normcam[power=3]"] * 2

@@ -1,8 +1,10 @@
 """The run loop: batches of images through every method and metric, row by row into the run folder."""
 
 import itertools
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
 from typing import Any
 
 import pandas as pd
@@ -163,4 +165,16 @@ def _loader(experiment: Experiment, protocol: Protocol, todo: list[Work], indice
         num_workers=experiment.workers,
         collate_fn=list,
         pin_memory=experiment.backbone.device.type == "cuda",
+        worker_init_fn=_without_last_words,
     )
+
+
+def _without_last_words(worker: int) -> None:
+    """A reading process that is left while it hands images over says nothing: the run tells why it stopped."""
+    hook = sys.excepthook
+
+    def unless_left(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+        if not issubclass(kind, (EOFError, ConnectionError)):
+            hook(kind, error, at)
+
+    sys.excepthook = unless_left

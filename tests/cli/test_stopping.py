@@ -3,27 +3,31 @@
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
+from contextlib import suppress
+from multiprocessing import connection
 from pathlib import Path
 
 import psutil
 import pytest
+from processes import Started, rcam_bench
 from tiny_runs import config, draw_plain, run, tables
 
 from reciprocam_bench.cli import main
 from reciprocam_bench.cli.stopping import stopped_by_signals
 from reciprocam_bench.config import dump_config
 
-COMMAND = (sys.executable, "-m", "reciprocam_bench", "run", "-c", "c.yaml", "-o", "run", "--quiet")
+WORDS = ("run", "-c", "c.yaml", "-o", "run", "--quiet")
 GOES_ON = "a run goes on where it was with the same command"
 
 
-def heed() -> None:
-    """Signals that this process was told to ignore, as under nohup, are the child's to heed."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+def worked(process: psutil.Process) -> float:
+    """Seconds of the processor's time that a process and its children have had."""
+    return sum(process.cpu_times()[:4]) + sum(sum(child.cpu_times()[:2]) for child in process.children())
+
+
+def bound() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 
 
 @pytest.mark.slow
@@ -32,38 +36,52 @@ def test_a_run_that_is_stopped_says_so_and_goes_on(tmp_path: Path, number: signa
     settings = config(draw_plain(tmp_path / "pictures", 24), batch_size=1, workers=1)
     (tmp_path / "c.yaml").write_text(dump_config(settings))
     rows = tmp_path / "run/per_image.csv"
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    process = subprocess.Popen(COMMAND, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+    process = Started(*WORDS, cwd=tmp_path)
+    ours = psutil.Process(process.pid)
     try:
-        while process.poll() is None and not (rows.is_file() and rows.read_text().count("\n") > 6):
+        while process.returncode is None and not (rows.is_file() and rows.read_text().count("\n") > 6):
             time.sleep(0.01)
-        ours = psutil.Process(process.pid)
-        worked = sum(sum(one.cpu_times()[:2]) for one in (ours, *ours.children()))
+        before = after = worked(ours)
         process.send_signal(number)
+        with suppress(psutil.NoSuchProcess):
+            while process.returncode is None:
+                after = worked(ours)
+                time.sleep(0.01)
         _, said = process.communicate(timeout=60)
     finally:
         process.kill()
     by = "" if number == signal.SIGINT else f" by {number.name}"
     assert said == f"\nrcam-bench: stopped{by}; {GOES_ON}\n"
     assert process.returncode == 128 + number
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Of the processor's time: a machine that is shared takes as long as the others let it.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime - worked < 2
+    assert after - before < 2
     assert not (tmp_path / "run/.lock").exists()
     run(settings, tmp_path / "run")
     run(settings, tmp_path / "whole")
     assert tables(tmp_path / "run") == tables(tmp_path / "whole")
 
 
+def left_alone() -> None:
+    """Ctrl-C comes while this process takes a batch from the one that reads ahead."""
+
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    connection.answer_challenge = interrupted
+
+
+@pytest.mark.slow
+def test_a_process_that_reads_ahead_has_no_last_words(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(dump_config(config(draw_plain(tmp_path / "pictures", 4), workers=1)))
+    done = rcam_bench(*WORDS, cwd=tmp_path, prepare=left_alone)
+    assert (done.returncode, done.stderr) == (130, f"\nrcam-bench: stopped; {GOES_ON}\n")
+
+
 @pytest.mark.slow
 def test_a_run_that_fills_the_disk_says_so_and_goes_on(tmp_path: Path) -> None:
     settings = config(draw_plain(tmp_path / "pictures", 30))
     (tmp_path / "c.yaml").write_text(dump_config(settings))
-
-    def bound() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-
-    done = subprocess.run(COMMAND, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=bound)
+    done = rcam_bench(*WORDS, cwd=tmp_path, prepare=bound)
     kept = "what is done is kept, and the same command goes on from there"
     assert done.stderr == f"rcam-bench: run/per_image.csv cannot be written: File too large; {kept}\n"
     assert done.returncode == 2

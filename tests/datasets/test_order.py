@@ -1,12 +1,12 @@
 """The one order of samples: rounds over the classes, by stable hashes."""
 
-import subprocess
-import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from processes import holding
 
 from reciprocam_bench.config import DatasetConfig
 from reciprocam_bench.datasets.dataset import Sample, Target
@@ -52,16 +52,15 @@ def test_only_ids_labels_and_seed_decide() -> None:
     assert [s.label for s in spread(samples, 4)] != [s.label for s in spread(samples, 3)]
 
 
-@pytest.mark.slow
+def tell_order(tell: Callable[[list[str]], None]) -> None:
+    tell(ids(spread(labelled(10, 10, 10), 5)))
+
+
 def test_another_process_has_the_same_order() -> None:
-    code = (
-        "from pathlib import Path; from reciprocam_bench.datasets.dataset import Sample; "
-        "from reciprocam_bench.datasets.order import spread; "
-        "print([s.id for s in spread([Sample(f'{i}.jpg', Path('x'), i % 3) for i in range(30)], 5)])"
-    )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    here = spread([Sample(f"{i}.jpg", Path("x"), i % 3) for i in range(30)], 5)
-    assert printed.strip() == str(ids(here))
+    """One that Python started anew, which gives texts other hashes."""
+    process, order = holding(tell_order)
+    process.join()
+    assert order == ids(spread(labelled(10, 10, 10), 5))
 
 
 def test_an_added_sample_moves_no_two_others_without_classes() -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processes import FORKED
 from tiny_runs import METRICS, config, counted, environment, run, set_up_once, table, time_only, write_environment
 from torch import Tensor
 
 import reciprocam_bench as rb
 from reciprocam_bench.backbones.arithmetic import Arithmetic, allow_tf32
 from reciprocam_bench.engine import against_float32 as module
+from reciprocam_bench.engine import timing_processes
 from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.experiment import set_up
 from reciprocam_bench.engine.subject import Asked, set_up_subject
@@ -87,7 +89,8 @@ def test_other_libraries_run_the_plain_network_and_their_rows_say_so(tiny: rb.Ba
 
 
 @pytest.mark.slow
-def test_other_processes_time_in_the_same_arithmetic(pictures: Path, tmp_path: Path) -> None:
+def test_other_processes_time_in_the_same_arithmetic(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing_processes.multiprocessing, "get_context", lambda of: FORKED)
     settings = config(pictures, precision="float16", timing={"repeats": 1, "warmup": 0}, methods=["gradcam"])
     experiment = set_up(settings)
     asked: list[int] = []

@@ -1,7 +1,6 @@
 """A run that gains methods, images, metrics, protocols or times computes those alone, and equals one made whole."""
 
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import Started
 from tiny_runs import (
     config,
     contents,
@@ -17,6 +17,7 @@ from tiny_runs import (
     draw_plain,
     environment,
     run,
+    set_up_once,
     stop_at,
     table,
     tables,
@@ -46,6 +47,13 @@ GAINS = {
         "limit": 7,
     },
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_network() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        set_up_once(patch)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -171,15 +179,24 @@ LOSSES = {
 }
 
 
+LARGE = {**BASE, **GAINS["all at once"], "metrics": ["average_drop", "increase"]}
+
+
+@pytest.fixture(scope="module")
+def large(seven: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of all that may be lost, to be copied."""
+    folder = tmp_path_factory.mktemp("large") / "run"
+    run(config(seven, **LARGE), folder)
+    return folder
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_run_that_loses_only_shows_less_and_regains_without_computing(
-    seven: Path, whole: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
+    seven: Path, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
 ) -> None:
-    large = {**BASE, **GAINS["all at once"], "metrics": ["average_drop", "increase"]}
-    run(config(seven, **large), tmp_path / "run")
-    first = tables(tmp_path / "run")
+    first = tables(copy_of(large, tmp_path / "run"))
     judged = counted(monkeypatch, loop, "judge_batch")
-    less = {**large, **LOSSES[loss]}
+    less = {**LARGE, **LOSSES[loss]}
     assert "holds this run, finished" in run(config(seven, **less), tmp_path / "run")
     assert judged == []
     monkeypatch.undo()
@@ -187,7 +204,7 @@ def test_a_run_that_loses_only_shows_less_and_regains_without_computing(
     shown, made = (table(f, "summary") for f in (tmp_path / "run", tmp_path / "less"))
     assert shown.equals(made)
     judged = counted(monkeypatch, loop, "judge_batch")
-    run(config(seven, **large), tmp_path / "run")
+    run(config(seven, **LARGE), tmp_path / "run")
     assert judged == [] and tables(tmp_path / "run") == first
 
 
@@ -229,10 +246,10 @@ def test_a_gain_that_is_killed_goes_on_to_the_same_tables(tmp_path: Path) -> Non
     after = config(root, batch_size=1, methods=["cam", slow, "gradcam"], metrics=["complexity", "increase"])
     run(before, tmp_path / "run")
     (tmp_path / "kill.yaml").write_text(dump_config(after))
-    rows, command = tmp_path / "run/per_image.csv", [sys.executable, "-m", "reciprocam_bench"]
-    process = subprocess.Popen([*command, "run", "-c", "kill.yaml", "-o", "run", "--quiet"], cwd=tmp_path)
+    rows = tmp_path / "run/per_image.csv"
+    process = Started("run", "-c", "kill.yaml", "-o", "run", "--quiet", cwd=tmp_path)
     try:
-        while process.poll() is None and rows.read_text().count("\n") < 1 + 20 + 3 * 4:
+        while process.returncode is None and rows.read_text().count("\n") < 1 + 20 + 3 * 4:
             time.sleep(0.01)
     finally:
         process.kill()

@@ -1,12 +1,11 @@
 """A run that was stopped, in whatever way, ends in the same tables as one that was not."""
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from processes import Started
 from tiny_runs import (
     config,
     contents,
@@ -154,10 +153,10 @@ def test_a_killed_process_started_again_ends_in_the_same_tables(tmp_path: Path) 
     root = draw_plain(tmp_path / "pictures", 24)
     settings = config(root, batch_size=1, methods=["gradcam", {"name": "reciprocam", "path": "reference"}])
     (tmp_path / "kill.yaml").write_text(dump_config(settings))
-    rows, command = tmp_path / "run/per_image.csv", [sys.executable, "-m", "reciprocam_bench"]
-    process = subprocess.Popen([*command, "run", "-c", "kill.yaml", "-o", "run", "--quiet"], cwd=tmp_path)
+    rows = tmp_path / "run/per_image.csv"
+    process = Started("run", "-c", "kill.yaml", "-o", "run", "--quiet", cwd=tmp_path)
     try:
-        while process.poll() is None and not (rows.is_file() and rows.read_text().count("\n") > 6):
+        while process.returncode is None and not (rows.is_file() and rows.read_text().count("\n") > 6):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processes import FORKED
 from tiny_runs import config, environment, run, table, time_only
 
 from reciprocam_bench.config import TimingConfig
@@ -63,7 +64,10 @@ def test_other_processes_take_turns(pictures: Path, tmp_path: Path) -> None:
     assert set(rounds.groupby("process").size()) == {2 * 5}
 
 
-def test_what_goes_wrong_in_another_process_is_told(pictures: Path, tmp_path: Path, method: Callable) -> None:
+def test_what_goes_wrong_in_another_process_is_told(
+    pictures: Path, tmp_path: Path, method: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing_processes.multiprocessing, "get_context", lambda of: FORKED)
     method("test-here-alone", lambda fp: fp.features.mean(1))  # the other process does not know it
     timing = {"repeats": 2, "processes": 2, "methods": ["test-here-alone"]}
     with pytest.raises(UserError, match="timing in another process failed: unknown method 'test-here-alone'"):

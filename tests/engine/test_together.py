@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from processes import Started, rcam_bench
 from tiny_runs import config, draw_plain, environment, run, tables
 from tiny_runs import settings as tiny
 
 from reciprocam_bench.config import Config, dump_config
+from reciprocam_bench.engine import loop
 from reciprocam_bench.engine.experiment import set_up
 from reciprocam_bench.engine.ranks import Rank
 from reciprocam_bench.engine.run import Screen
@@ -25,53 +27,55 @@ from reciprocam_bench.runfolder.parts import Parts
 
 pytestmark = pytest.mark.slow
 
-# A method that explains slowly in a process that is told to.
-SLOW = """
-import os, time
-from reciprocam_bench.explainers.methods import gradcam
-from reciprocam_bench.engine import loop
-judge = loop.judge_batch
-def slowly(*given):
-    time.sleep(float(os.environ.get("SLOW", "0")))
-    return judge(*given)
-loop.judge_batch = slowly
-from reciprocam_bench.cli import main
-main()
-"""
+
+def slowly() -> None:
+    """In a process that is to take ``SLOW`` seconds more for each batch."""
+    judge = loop.judge_batch
+
+    def judge_slowly(*given):
+        time.sleep(float(os.environ["SLOW"]))
+        return judge(*given)
+
+    loop.judge_batch = judge_slowly
 
 
-def command(settings: Config, folder: Path) -> list[str]:
+def command(settings: Config, folder: Path, *options: str) -> list[str]:
     path = folder.parent / f"{folder.name}.yaml"
     path.write_text(dump_config(settings))
-    return ["run", "-c", str(path), "-o", str(folder)]
+    return ["run", "-c", str(path), "-o", str(folder), *options]
 
 
-def torchrun(settings: Config, folder: Path, count: int, nodes: int = 1) -> subprocess.CompletedProcess:
+def torchrun(words: Sequence[str], count: int, nodes: int) -> subprocess.CompletedProcess:
     """Launches as they are typed on each of several machines, here all on this one; what all of them said."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         endpoint = f"127.0.0.1:{found.getsockname()[1]}"
     meeting = ["--nnodes", str(nodes), "--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint, "--rdzv-id", "test"]
-    running = []
-    for _ in range(nodes):
-        where = meeting if nodes > 1 else ["--standalone"]
-        launcher = [sys.executable, "-m", "torch.distributed.run", *where, "--nproc-per-node", str(count)]
-        words = [*launcher, "-m", "reciprocam_bench", *command(settings, folder)]
-        running.append(subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    launcher = [sys.executable, "-m", "torch.distributed.run", *meeting, "--nproc-per-node", str(count)]
+    asked = [*launcher, "-m", "reciprocam_bench", *words]
+    running = [subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(nodes)]
     said = [process.communicate(timeout=300) for process in running]
     code = max(abs(process.returncode) for process in running)
     out, errors = ("".join(texts) for texts in zip(*said, strict=True))
-    return subprocess.CompletedProcess(running[0].args, code, out, errors)
+    return subprocess.CompletedProcess(asked, code, out, errors)
 
 
-def ranks(settings: Config, folder: Path, slow: Sequence[float]) -> list[subprocess.Popen]:
-    """The processes of a launch, one for each of ``slow``: the seconds it waits before each batch."""
+def ranks(words: Sequence[str], slow: Sequence[float]) -> list[Started]:
+    """The processes of a launch, one for each of ``slow``: the seconds that a batch takes it more."""
     started = []
     for number, seconds in enumerate(slow):
         about = {"RANK": str(number), "WORLD_SIZE": str(len(slow)), "LOCAL_RANK": str(number), "SLOW": str(seconds)}
-        words = [sys.executable, "-c", SLOW, *command(settings, folder)]
-        started.append(subprocess.Popen(words, env=os.environ | about, stderr=subprocess.PIPE, text=True))
+        started.append(Started(*words, env=os.environ | about, prepare=slowly))
     return started
+
+
+def launched(words: Sequence[str], count: int) -> subprocess.CompletedProcess:
+    """A launch of so many processes, to its end; what all of them said."""
+    running = ranks(words, [0] * count)
+    said = [process.communicate() for process in running]
+    code = max(abs(process.wait()) for process in running)
+    out, errors = ("".join(texts) for texts in zip(*said, strict=True))
+    return subprocess.CompletedProcess(words, code, out, errors)
 
 
 def until(there) -> None:
@@ -79,6 +83,10 @@ def until(there) -> None:
     while not there():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def parts_of(folder: Path) -> int:
+    return len(list(folder.glob("parts/*/per_image.csv")))
 
 
 def rows_of(folder: Path) -> int:
@@ -89,7 +97,7 @@ def rows_of(folder: Path) -> int:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
     root = draw_plain(tmp_path_factory.mktemp("pictures"), 13)
     (root / "007.png").write_bytes(b"no picture")
-    return config(root, protocol=["poppi-2021", "recipro-2024"], classes="predicted", maps=2)
+    return config(root, protocol=["poppi-2021", "recipro-2024"], classes="predicted")
 
 
 @pytest.fixture(scope="module")
@@ -100,38 +108,51 @@ def alone(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("nodes", [1, 2])
-def test_processes_of_a_launch_make_the_tables_of_one(
-    settings: Config, alone: Path, tmp_path: Path, nodes: int
-) -> None:
-    done = torchrun(settings, tmp_path / "run", 2, nodes)
+def drawn(settings: Config) -> Config:
+    return settings.model_copy(update={"maps": 1})
+
+
+def assert_together(done: subprocess.CompletedProcess, folder: Path, alone: Path, count: int) -> None:
     assert done.returncode == 0, done.stderr
-    assert tables(tmp_path / "run") == tables(alone)
-    about = environment(tmp_path / "run")
-    assert about["finished"] and [start["processes"] for start in about["starts"]] == [2 * nodes]
+    assert tables(folder) == tables(alone)
+    about = environment(folder)
+    assert about["finished"] and [start["processes"] for start in about["starts"]] == [count]
     assert about["seconds"].keys() >= {"forward", "explain"}
     assert done.stderr.count("judging: 26/26 images") == 1  # one bar for all
     assert done.stdout.count("| gradcam") == 2 and done.stderr.count("written to") == 1
-    assert (tmp_path / "run/maps").is_dir() and not (tmp_path / "run/parts").exists()
+    assert (folder / "maps").is_dir() and not (folder / "parts").exists()
+
+
+def test_torchrun_on_two_machines_makes_the_tables_of_one(settings: Config, alone: Path, tmp_path: Path) -> None:
+    done = torchrun(command(drawn(settings), tmp_path / "run"), 1, nodes=2)
+    assert_together(done, tmp_path / "run", alone, 2)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_of_a_launch_make_the_tables_of_one(
+    settings: Config, alone: Path, tmp_path: Path, count: int
+) -> None:
+    done = launched(command(drawn(settings), tmp_path / "run"), count)
+    assert_together(done, tmp_path / "run", alone, count)
 
 
 def test_processes_that_read_ahead_make_the_tables_of_one(settings: Config, alone: Path, tmp_path: Path) -> None:
     reading = settings.model_copy(update={"workers": 1})
-    assert [process.wait(120) for process in ranks(reading, tmp_path / "run", (0, 0.1))] == [0, 0]
+    assert [process.wait(120) for process in ranks(command(reading, tmp_path / "run", "--quiet"), (0, 0.1))] == [0, 0]
     assert tables(tmp_path / "run") == tables(alone)
 
 
 def test_a_deterministic_run_has_the_same_rows(settings: Config, alone: Path, tmp_path: Path) -> None:
     fixed = settings.model_copy(update={"deterministic": True})
-    assert [process.wait(120) for process in ranks(fixed, tmp_path / "run", (0,))] == [0]
+    assert [process.wait(120) for process in ranks(command(fixed, tmp_path / "run", "--quiet"), (0,))] == [0]
     assert tables(tmp_path / "run") == tables(alone) and environment(tmp_path / "run")["deterministic"]
 
 
 def test_a_killed_process_keeps_nobody_and_the_others_do_its_batches(
     settings: Config, alone: Path, tmp_path: Path
 ) -> None:
-    first, second = ranks(settings, tmp_path / "run", (0.2, 60))
-    until(lambda: rows_of(tmp_path / "run") > 2)
+    first, second = ranks(command(settings, tmp_path / "run", "--quiet"), (0.1, 60))
+    until(lambda: parts_of(tmp_path / "run") == 2 and rows_of(tmp_path / "run") > 2)
     second.kill()
     assert first.wait(120) == 0
     second.wait()
@@ -142,7 +163,7 @@ def test_a_killed_process_keeps_nobody_and_the_others_do_its_batches(
 def test_a_killed_launch_is_continued_by_any_number_of_processes(
     settings: Config, alone: Path, tmp_path: Path, count: int
 ) -> None:
-    launch = ranks(settings, tmp_path / "run", (0.3, 0.3))
+    launch = ranks(command(settings, tmp_path / "run", "--quiet"), (0.15, 0.15))
     until(lambda: rows_of(tmp_path / "run") > 6)
     for process in launch:
         process.send_signal(signal.SIGKILL)
@@ -152,22 +173,22 @@ def test_a_killed_launch_is_continued_by_any_number_of_processes(
     if count == 1:
         run(settings, tmp_path / "run")
     else:
-        done = torchrun(settings, tmp_path / "run", count)
+        done = launched(command(settings, tmp_path / "run", "--quiet"), count)
         assert done.returncode == 0, done.stderr
     assert tables(tmp_path / "run") == tables(alone)
     assert [start["processes"] for start in environment(tmp_path / "run")["starts"]] == [2, count]
 
 
 def test_only_processes_of_the_launch_are_let_in(settings: Config, alone: Path, tmp_path: Path) -> None:
-    launch = ranks(settings, tmp_path / "run", (0.1, 0.1))
-    until(lambda: len(list(tmp_path.glob("run/parts/*/per_image.csv"))) == 2 and rows_of(tmp_path / "run") > 2)
+    launch = ranks(command(settings, tmp_path / "run", "--quiet"), (0.1, 0.1))
+    until(lambda: parts_of(tmp_path / "run") == 2 and rows_of(tmp_path / "run") > 2)
     for process in launch:
         process.send_signal(signal.SIGSTOP)
     try:
-        plain = [sys.executable, "-m", "reciprocam_bench", *command(settings, tmp_path / "run")]
+        words = command(settings, tmp_path / "run", "--quiet")
         # One after another: each holds the folder for a moment, and would be told of by the next.
-        begin = [lambda: subprocess.Popen(plain, stderr=subprocess.PIPE, text=True)]
-        begin += [lambda slow=slow: ranks(settings, tmp_path / "run", slow)[0] for slow in ((0, 0), (0, 0, 0))]
+        begin = [lambda: Started(*words)]
+        begin += [lambda slow=slow: ranks(words, slow)[0] for slow in ((0, 0), (0, 0, 0))]
         others, told = [], []
         for start in begin:
             others.append(start())
@@ -186,7 +207,7 @@ def test_the_first_process_times_when_the_others_are_done(settings: Config, tmp_
     timed = settings.model_copy(
         update={"timing": config(Path(), timing={"repeats": 1, "warmup": 0}).timing, "limit": 4}
     )
-    launch = ranks(timed, tmp_path / "run", (0, 0.3))
+    launch = ranks(command(timed, tmp_path / "run", "--quiet"), (0, 0.3))
     assert [process.wait(120) for process in launch] == [0, 0]
     assert (tmp_path / "run/timing.csv").is_file() and environment(tmp_path / "run")["finished"]
 
@@ -197,10 +218,9 @@ def test_a_suite_is_run_by_several_processes_backbone_by_backbone(tmp_path: Path
     models = ("timm/test_resnet", "timm/test_efficientnet")
     backbones = [{"model": model, "weights": "none"} for model in models]
     path.write_text(yaml.safe_dump(tiny(root, backbone=backbones)))
-    words = [sys.executable, "-m", "reciprocam_bench", "run", "-c", str(path), "-o"]
-    assert subprocess.run([*words, str(tmp_path / "one")], capture_output=True).returncode == 0
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words[1:]]
-    done = subprocess.run([*launcher, str(tmp_path / "two")], capture_output=True, text=True)
+    words = ["run", "-c", str(path), "--quiet", "-o"]
+    assert rcam_bench(*words, str(tmp_path / "one")).returncode == 0
+    done = launched([*words, str(tmp_path / "two")], 2)
     assert done.returncode == 0, done.stderr
     for folder in sorted((tmp_path / "one").iterdir()):
         if folder.is_dir():
@@ -210,8 +230,7 @@ def test_a_suite_is_run_by_several_processes_backbone_by_backbone(tmp_path: Path
 
 def test_fresh_is_refused_to_several_processes(settings: Config, tmp_path: Path) -> None:
     about = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
-    words = [sys.executable, "-m", "reciprocam_bench", *command(settings, tmp_path / "run"), "--fresh"]
-    done = subprocess.run(words, env=os.environ | about, capture_output=True, text=True)
+    done = rcam_bench(*command(settings, tmp_path / "run"), "--fresh", env=os.environ | about)
     assert done.returncode == 2 and not (tmp_path / "run").exists()
     assert "--fresh would remove what other processes have done; give --output another folder instead" in done.stderr
 

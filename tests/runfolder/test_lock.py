@@ -4,13 +4,14 @@ import itertools
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 from filelock import Timeout
+from processes import Started, holding, rcam_bench
 from tiny_runs import config, draw_plain, run, tables
 
 from reciprocam_bench.config import dump_config
@@ -18,18 +19,21 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder import lock
 from reciprocam_bench.runfolder.folder import opened
 
-HOLD = "import sys, time\nfrom pathlib import Path\nfrom reciprocam_bench.runfolder.folder import opened\n"
-HOLD += "with opened(Path(sys.argv[1]), fresh=False):\n    print('held', flush=True)\n    time.sleep(60)\n"
+
+def hold(folder: Path, tell: Callable[[str], None]) -> None:
+    with opened(folder, fresh=False):
+        tell("held")
+        time.sleep(60)
 
 
 @pytest.fixture
-def holder(tmp_path: Path):
+def holder(tmp_path: Path) -> Iterator[BaseProcess]:
     """Another process that holds the folder ``run``."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    process, told = holding(hold, tmp_path / "run")
+    assert told == "held"
     yield process
     process.kill()
-    process.wait()
+    process.join()
 
 
 @pytest.mark.parametrize("fresh", [True, False])
@@ -42,8 +46,8 @@ def test_a_second_process_is_refused_and_told_who_holds_it(tmp_path: Path, holde
 
 
 def test_a_holder_that_was_killed_holds_nothing(tmp_path: Path, holder) -> None:
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
+    holder.kill()
+    holder.join()
     assert list((tmp_path / "run").iterdir())  # what it left behind
     with opened(tmp_path / "run", fresh=False):
         pass
@@ -95,13 +99,13 @@ def test_of_two_runs_at_once_one_ends_as_if_alone(tmp_path: Path) -> None:
     root = draw_plain(tmp_path / "pictures", 6)
     settings = config(root, methods=[{"name": "reciprocam", "path": "reference"}], metrics=["complexity"])
     (tmp_path / "two.yaml").write_text(dump_config(settings))
-    command = [sys.executable, "-m", "reciprocam_bench", "run", "-c", "two.yaml", "-o", "run", "--quiet"]
-    first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    while first.poll() is None and not (tmp_path / "run/per_image.csv").is_file():
+    words = ("run", "-c", "two.yaml", "-o", "run", "--quiet")
+    first = Started(*words, cwd=tmp_path)
+    while first.returncode is None and not (tmp_path / "run/per_image.csv").is_file():
         time.sleep(0.01)
     os.kill(first.pid, signal.SIGSTOP)
     try:
-        second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        second = rcam_bench(*words, cwd=tmp_path)
     finally:
         os.kill(first.pid, signal.SIGCONT)
     assert first.wait() == 0
