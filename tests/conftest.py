@@ -24,7 +24,8 @@ from reciprocam_bench.registry import Registry
 DATA = Path(os.environ.get("RCAM_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 keep_freed_memory()
-gc.set_threshold(100_000, 50, 100)  # what tests leave behind is little beside libraries' objects, looked through each time
+# What tests leave behind is little beside libraries' objects, which each collection looks through.
+gc.set_threshold(100_000, 50, 100)
 # On small networks, and beside other work, a second thread costs more than it gains; so in processes that tests start.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")

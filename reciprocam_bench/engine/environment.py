@@ -153,6 +153,7 @@ def git_commit() -> str | None:
     return f"{commit}+changes" if status else commit
 
 
+@functools.cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -2,11 +2,11 @@
 
 import csv
 import io
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
@@ -104,11 +104,14 @@ def numbers(path: Path, table: pd.DataFrame, columns: Sequence[str], cure: str) 
     table = table.copy(deep=False)
     for name in columns:
         text = table[name]
-        blank = text.isna() if is_numeric_dtype(text) else text.isin(EMPTY)
-        values = text if is_numeric_dtype(text) else pd.to_numeric(text.where(~blank, "nan"), errors="coerce")
-        wrong = (values.isna() & ~blank) | values.isin([math.inf, -math.inf])
+        if is_numeric_dtype(text):  # read as numbers, which takes a fraction of the time
+            values, wrong = text, np.isinf(text.to_numpy(dtype=float))
+        else:
+            blank = text.isin(EMPTY)
+            values = pd.to_numeric(text.where(~blank, "nan"), errors="coerce")
+            wrong = ((values.isna() & ~blank) | np.isinf(values)).to_numpy()
         if wrong.any():
-            row = int(wrong.to_numpy().argmax())
+            row = int(wrong.argmax())
             raise UserError(
                 f"{path}, line {line_of(path, row)}: '{name}' is {str(text.iloc[row])[:60]!r}, not a number; {cure}"
             )
