@@ -1,7 +1,7 @@
 """``rcam-bench`` for shell scripts that call it often: each call is a process of its own that need not load torch.
 
-One process loads the libraries and is forked for each call. What stands on the PATH hands it words, folder, environment
-and the three streams, and ends with its exit code.
+One process, forked from the server of `processes`, is forked again for each call. What stands on the PATH hands it words,
+folder, environment and the three streams, and ends with its exit code.
 """
 
 import contextlib
@@ -9,10 +9,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from processes import holding
 
 CLIENT = """#!{python} -ISB
 import json, os, socket, sys
@@ -32,26 +33,22 @@ def rcam_bench_in(folder: Path) -> Iterator[Path]:
     address, client = str(folder / "socket"), folder / "rcam-bench"
     client.write_text(CLIENT.format(python=sys.executable, address=address))
     client.chmod(0o755)
-    words = [sys.executable, __file__, address]
-    server = subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True)
+    server, _ = holding(serve, address)
     try:
-        assert server.stdout and server.stdout.readline() == b"ready\n"
         yield folder
     finally:
-        os.killpg(server.pid, signal.SIGKILL)  # with what it was forked into
-        server.wait()
+        os.killpg(int(server.pid or 0), signal.SIGKILL)  # with what it was forked into
+        server.join()
 
 
-def serve(address: str) -> None:
-    """Load the libraries, then fork for every call."""
-    import reciprocam_bench.engine.complete
-    import reciprocam_bench.reporting.report  # noqa: F401
-
+def serve(address: str, tell: Callable[[str], None]) -> None:
+    """Fork for every call."""
+    os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen()
-        print("ready", flush=True)
+        tell("ready")
         while True:
             call, _ = listening.accept()
             if os.fork() == 0:
@@ -86,7 +83,3 @@ def answer(call: socket.socket) -> None:
     sys.stderr.flush()
     call.sendall(str(code).encode())
     os._exit(code)
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1])
