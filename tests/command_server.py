@@ -1,7 +1,7 @@
 """``rcam-bench`` for shell scripts that call it often: each call is a process of its own that need not load torch.
 
-One process, forked from the server of `processes`, is forked again for each call. What stands on the PATH hands it words,
-folder, environment and the three streams, and ends with its exit code.
+One process, forked from the server of `processes`, is forked again for each call. What stands on the PATH hands it
+words, folder, environment and the three streams, and ends with its exit code.
 """
 
 import contextlib
