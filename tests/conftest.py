@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ from reciprocam_bench.registry import Registry
 # Real images and weights lie beside a developer's clone, never in it; tests that need them skip elsewhere.
 DATA = Path(os.environ.get("RCAM_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
+# On Python 3.11 torch's compiler fails where something imported distutils before setuptools.
+with suppress(ImportError):
+    importlib.import_module("setuptools")
 keep_freed_memory()
 # What tests leave behind is little beside libraries' objects, which each collection looks through.
 gc.set_threshold(100_000, 50, 100)
