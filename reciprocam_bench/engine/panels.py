@@ -1,5 +1,6 @@
 """Panels of overlays and sheets: a raw map on all of a picture, and the words beside it."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +27,7 @@ def peak_of(heat: Heat) -> tuple[float, float] | None:
     """The centre of the pixel of a map's ``(height, width)`` first maximum, (x, y); None where the map is constant."""
     if not heat.max() > heat.min():  # NaN is more than nothing
         return None
-    y, x = divmod(int(heat.argmax()), heat.shape[1])
+    y, x = divmod(int(np.argmax(heat)), heat.shape[1])
     return x + 0.5, y + 0.5
 
 

@@ -124,7 +124,7 @@ class RunRecord:
         for name, protocol in self.definitions.protocols.items():
             other = (table["protocol"] == name) & (table[VERSION].astype(str) != str(protocol.version))
             if other.any():
-                row = int(other.to_numpy().argmax())
+                row = other.tolist().index(True)
                 found = str(table[VERSION].iloc[row])[:60]
                 raise UserError(
                     f"{path}, line {line_of(path, row)}: a row of version {found!r} of {name} in a run of version "

@@ -111,7 +111,7 @@ def numbers(path: Path, table: pd.DataFrame, columns: Sequence[str], cure: str) 
             values = pd.to_numeric(text.where(~blank, "nan"), errors="coerce")
             wrong = ((values.isna() & ~blank) | np.isinf(values)).to_numpy()
         if wrong.any():
-            row = int(wrong.argmax())
+            row = int(np.argmax(wrong))
             raise UserError(
                 f"{path}, line {line_of(path, row)}: '{name}' is {str(text.iloc[row])[:60]!r}, not a number; {cure}"
             )

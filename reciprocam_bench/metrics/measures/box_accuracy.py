@@ -41,7 +41,7 @@ def _best_overlap(bright: np.ndarray, boxes: list[Box]) -> float:
     regions, count = ndimage.label(bright, structure=np.ones((3, 3), dtype=int))
     if not count or not boxes:
         return 0.0
-    largest = 1 + int(np.bincount(regions.ravel())[1:].argmax())
+    largest = 1 + int(np.argmax(np.bincount(regions.ravel())[1:]))
     rows, columns = ndimage.find_objects(regions, max_label=largest)[largest - 1]
     return max(iou(Box(columns.start, rows.start, columns.stop, rows.stop), box) for box in boxes)
 

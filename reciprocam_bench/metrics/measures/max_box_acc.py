@@ -70,7 +70,7 @@ def _scored(cam: np.ndarray) -> np.ndarray:
     import cv2
 
     large = cv2.resize(cam, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
-    low, high = large.min(), large.max()
+    low, high = np.min(large), np.max(large)
     if not np.isfinite(large).all() or low == high:
         return np.zeros((_SIDE, _SIDE), np.uint8)
     return (((large - low) / (high - low)) * 255).astype(np.uint8)
