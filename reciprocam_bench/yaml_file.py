@@ -52,7 +52,7 @@ def _reason(error: Exception) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: {about}"
 
 
-# libyaml reads a text seven times as fast, where PyYAML was built with it.
+# libyaml is several times as fast, where PyYAML was built with it.
 _Parser: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 

@@ -12,6 +12,8 @@ from torch import nn
 import reciprocam_bench as rb
 from reciprocam_bench.explainers.registry import EXPLAINERS
 
+pytestmark = pytest.mark.slow
+
 SPECS = EXPLAINERS.all()
 METHODS = [n for n, s in SPECS.items() if not s.objects and n not in ("vitreciprocam", "exported")]
 MODES = {

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from load_script import load_script
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "architectures.md"
 
 

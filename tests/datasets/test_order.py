@@ -56,6 +56,7 @@ def tell_order(tell: Callable[[list[str]], None]) -> None:
     tell(ids(spread(labelled(10, 10, 10), 5)))
 
 
+@pytest.mark.slow
 def test_another_process_has_the_same_order() -> None:
     """One that Python started anew, which gives texts other hashes."""
     process, order = holding(tell_order)

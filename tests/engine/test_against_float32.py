@@ -23,6 +23,8 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.registry import make_method
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("key", "value", "known"), [("precision", "half", "'float32', 'tf32'"), ("compile", 3, "bool")]
@@ -88,7 +90,6 @@ def test_other_libraries_run_the_plain_network_and_their_rows_say_so(tiny: rb.Ba
         assert implementation(replace(tiny, arithmetic=Arithmetic(arithmetic)), {}) == said
 
 
-@pytest.mark.slow
 def test_other_processes_time_in_the_same_arithmetic(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing_processes.multiprocessing, "get_context", lambda of: FORKED)
     settings = config(pictures, precision="float16", timing={"repeats": 1, "warmup": 0}, methods=["gradcam"])
@@ -140,7 +141,6 @@ def test_folders_of_before_are_float32_and_go_on(
     assert (folder / "per_image.csv").read_bytes() == (tmp_path / "whole" / "per_image.csv").read_bytes()
 
 
-@pytest.mark.slow
 def test_a_compiled_run_gives_the_same_rows(pictures: Path, tmp_path: Path) -> None:
     said = run(config(pictures, limit=2, methods=["reciprocam"], compile=True), tmp_path / "run")
     assert "float32, compiled, against float32" in said

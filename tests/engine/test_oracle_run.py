@@ -7,6 +7,8 @@ import tiny_runs as tiny
 
 from reciprocam_bench.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 METRICS = ["coherency", "pointing_game_mask", "energy_pointing_game", "relevance_rank_accuracy"]
 
 

@@ -14,6 +14,8 @@ from reciprocam_bench.config import parse_config
 from reciprocam_bench.engine import settle
 from reciprocam_bench.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 def resolved(folder: Path) -> dict:
     return yaml.safe_load((folder / "config.yaml").read_text())

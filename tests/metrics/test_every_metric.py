@@ -122,6 +122,7 @@ def images() -> torch.Tensor:
     return 3 * torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_metric(name: str, tiny: rb.Backbone, images: torch.Tensor) -> None:
     values = check(metric_of(name), tiny, images, BY_HAND[name])

@@ -19,6 +19,8 @@ from reciprocam_bench.reporting.paper import paper_report
 from reciprocam_bench.reporting.summary import write_tables
 from reciprocam_bench.runfolder.suite import begin_suite
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 40
 RECIPRO, GAUSSIAN, SCORE = "reciprocam", "reciprocam[mask=gaussian]", "scorecam"
 REFERENCE, PEER = "reciprocam[path=reference]", "torchcam:ScoreCAM"
@@ -276,7 +278,6 @@ def test_the_best_of_ours_and_of_the_published_is_bold_in_latex_and_nothing_else
     assert [key for key, is_bold in bold.items() if is_bold] == [(best, "ours"), (best, "published")]
 
 
-@pytest.mark.slow
 def test_latex_compiles(tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed")

@@ -42,6 +42,7 @@ def test_rows_summarise_to_the_committed_tables(folder: Path) -> None:
         pd.testing.assert_frame_equal(made[same], committed[same], atol=1.1e-4, rtol=0, check_dtype=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["markdown", "latex", "csv"])
 def test_they_are_reported(folder: Path, form: str) -> None:
     assert read_record(folder).config.methods[0].title.replace("+", "") in report(folder, form)

@@ -115,3 +115,10 @@ def test_the_page_of_metrics_has_each_with_its_facts(script):
     assert "without annotated objects" in told["pointing_game"] and "without annotated" not in told["gini"]
     assert "noise is not last" in told["pointing_game"]
     assert "* **Where the truth is known**: not judged" in told["max_sensitivity"]
+
+
+def test_a_picture_belongs_to_a_method_and_is_shown(script):
+    kept = set((ROOT / "docs/images/methods").iterdir())
+    assert kept and kept <= {script.picture_of(name) for name in EXPLAINERS.all()}
+    page = (ROOT / "docs/each_method.md").read_text("utf-8")
+    assert all(f"](images/methods/{picture.name})" in page for picture in kept)

@@ -20,6 +20,8 @@ from reciprocam_bench.reporting.page.write import write_page
 from reciprocam_bench.reporting.summary import write_tables
 from reciprocam_bench.runfolder.raw_maps import drawn_path
 
+pytestmark = pytest.mark.slow
+
 METHODS = ["gradcam", "reciprocam", "<i>own & $x$[a=1]"]
 
 
@@ -181,7 +183,6 @@ def test_maps_are_packed_as_they_are() -> None:
     assert (packed(np.random.default_rng(0).random((56, 56))) or [])[:2] == [16, 16]
 
 
-@pytest.mark.slow
 def test_pictures_and_maps_of_sheets_stand_in_the_gallery(tmp_path: Path) -> None:
     run = folder(tmp_path / "run")
     path = drawn_path(run, "poppi-2021", "003.png", 1)
@@ -194,7 +195,6 @@ def test_pictures_and_maps_of_sheets_stand_in_the_gallery(tmp_path: Path) -> Non
     assert drawn[0]["of"][0]["map"] == [2, 2, "AFWq/w=="] and drawn[0]["of"][1]["map"] is None
 
 
-@pytest.mark.slow
 def test_several_runs_stand_in_one_page_and_the_same_twice_does_not(tmp_path: Path) -> None:
     first = folder(tmp_path / "first")
     second = write(tmp_path / "second", rows({m: values(12, 7) for m in ("cam", "gradcam")}))
@@ -207,19 +207,16 @@ def test_several_runs_stand_in_one_page_and_the_same_twice_does_not(tmp_path: Pa
         write_page([first, first])
 
 
-@pytest.mark.slow
 def test_a_run_of_one_method_says_why_nothing_is_compared(tmp_path: Path) -> None:
     run = write(tmp_path / "run", rows({"cam": values(5)}))
     write_tables(run)
     assert "Methods are not compared: the run holds one method." in write_page([run]).read_text("utf-8")
 
 
-@pytest.mark.slow
 def test_a_page_of_the_same_files_is_the_same(run: Path, page: str) -> None:
     assert write_page([run]).read_text("utf-8") == page
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", ["plots", "plots/metrics.png", "report.html"])
 def test_what_stands_in_the_way_is_told(tmp_path: Path, place: str) -> None:
     run = write(tmp_path / "run", rows({"cam": values(5)}))
