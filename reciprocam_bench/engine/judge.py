@@ -115,7 +115,7 @@ def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Evid
     try:
         maps = kept.read(group.trials, group.fp)
         if maps is None:
-            with run.phases("explain"):
+            with run.phases("explain", unit.method.title):
                 maps = unit.method(group.fp.copy())
             if maps.ndim != 3 or len(maps) != len(group) or not maps.numel():
                 raise WrongMaps(f"maps are {tuple(maps.shape)}, not (N, h, w) with N = {len(group)}")
@@ -129,25 +129,26 @@ def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Evid
         return None, [_blank(unit) | {"status": f"{ERROR}: {reason(error)}"}] * len(group)
     with run.phases("metrics"), torch.no_grad():
         evidence = evidence_of(group, unit, maps)
-        return evidence, _values(evidence, group, unit, maps)
+        rows: list[Row] = [{"status": status} for status in evidence.status]
+    return evidence, _with_values(run, rows, evidence, group, unit, maps)
 
 
-def _values(evidence: Evidence, group: Group, unit: Unit, maps: Tensor) -> list[Row]:
-    """A row of values a trial; a metric that fails leaves its own cells empty, and the status says so."""
-    rows: list[Row] = [{"status": status} for status in evidence.status]
+def _with_values(run: Run, rows: list[Row], evidence: Evidence, group: Group, unit: Unit, maps: Tensor) -> list[Row]:
+    """Add what was measured to each trial's row; a metric that fails leaves its own cells empty, the status says so."""
     single: dict[int, Evidence] = {}
     for metric in unit.metrics:
-        try:
-            measured = evidence.measure(metric).reshape(len(group), -1).tolist()
-        except UserError:
-            raise
-        except Exception:  # a plug-in or a full GPU; the images that are not to blame keep their values
-            for i in range(len(group)):
-                single[i] = single.get(i) or evidence_of(group.only(i), unit, maps[i : i + 1])
-            alone = [_measure_one(single[i], metric) for i in range(len(group))]
-            measured = [values for values, _ in alone]
-            for row, (_, why) in zip(rows, alone, strict=True):
-                row["status"] = with_notes(row["status"], [f"error in {metric.column}: {why}"] if why else [])
+        with run.phases("metrics", metric.column), torch.no_grad():
+            try:
+                measured = evidence.measure(metric).reshape(len(group), -1).tolist()
+            except UserError:
+                raise
+            except Exception:  # a plug-in or a full GPU; the images that are not to blame keep their values
+                for i in range(len(group)):
+                    single[i] = single.get(i) or evidence_of(group.only(i), unit, maps[i : i + 1])
+                alone = [_measure_one(single[i], metric) for i in range(len(group))]
+                measured = [values for values, _ in alone]
+                for row, (_, why) in zip(rows, alone, strict=True):
+                    row["status"] = with_notes(row["status"], [f"error in {metric.column}: {why}"] if why else [])
         for row, values in zip(rows, measured, strict=True):
             row |= dict(zip(metric.columns, values, strict=True))
     return rows

@@ -13,6 +13,7 @@ from reciprocam_bench.explainers.registry import Method
 from reciprocam_bench.metrics.annotated import LOCALISED, Annotated, chosen
 from reciprocam_bench.metrics.fresh_weights import fresh_weights
 from reciprocam_bench.metrics.metric import Metric, default_metric
+from reciprocam_bench.metrics.road_scores import Road
 from reciprocam_bench.metrics.scenes import Scenes
 from reciprocam_bench.protocols.maps import map_status, masked, normalise, on_original, upsample
 from reciprocam_bench.protocols.protocol import Protocol
@@ -96,6 +97,11 @@ class Evidence:
     def masked_probability(self) -> Tensor:
         """Probability of the class on the masked image, ``(N,)``."""
         return self.masked_fp.probabilities
+
+    @cached_property
+    def road(self) -> Road:
+        """The network's answers as pixels are removed by rank and imputed, for all metrics that ask."""
+        return Road(self.fp, self.saliency, self.ask)
 
     @cached_property
     def annotated(self) -> list[tuple[Tensor, Annotated]]:

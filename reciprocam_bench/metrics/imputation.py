@@ -40,26 +40,23 @@ def impute(images: Tensor, missing: Tensor, tolerance: float = 5e-5) -> Tensor:
 
 @dataclass(frozen=True)
 class _Level:
-    """The system on one grid: where values are missing, and the sum of each pixel's weights (0 where none is)."""
+    """The system on one grid: where values are missing, the sum of each pixel's weights there, and its inverse."""
 
     holes: Tensor
     weights: Tensor
+    inverse: Tensor
 
     def apply(self, values: Tensor) -> Tensor:
         """The matrix times values that are 0 where nothing is missing."""
         return self.weights * values - _neighbours(values) * self.holes
-
-    def smooth(self, residual: Tensor) -> Tensor:
-        """One step of Jacobi's from 0, which on this stencil leaves a third of what is rough."""
-        return residual / self.weights.clamp(min=1)
 
 
 def _levels(holes: Tensor) -> list[_Level]:
     """The grids from fine to coarse; a coarse pixel is missing where all its pixels are."""
     found = []
     while True:
-        everywhere = _neighbours(torch.ones_like(holes[:1]))
-        found.append(_Level(holes, everywhere * holes))
+        everywhere = _neighbours(torch.ones_like(holes[:1]))  # at least 5, in a corner
+        found.append(_Level(holes, everywhere * holes, holes / everywhere))
         if min(holes.shape[2:]) <= 2:
             return found
         holes = 1 - F.max_pool2d(1 - holes, 2, ceil_mode=True)
@@ -68,26 +65,33 @@ def _levels(holes: Tensor) -> list[_Level]:
 
 
 def _cycle(levels: list[_Level], residual: Tensor) -> Tensor:
-    """An approximate solution: a symmetric multigrid cycle with one smoothing step before and after."""
+    """An approximate solution: a symmetric multigrid cycle with one smoothing step before and after.
+
+    The step is Jacobi's, which on this stencil leaves a third of what is rough. From 0 it gives ``residual / weights``,
+    whose own residual is the neighbours' sum; so neither is worked out by the whole matrix.
+    """
     fine, coarser = levels[0], levels[1:]
-    found = fine.smooth(residual)
+    found = residual * fine.inverse
     if coarser:
         height, width = residual.shape[2:]
-        left = F.avg_pool2d(residual - fine.apply(found), 2, ceil_mode=True, divisor_override=1)
+        left = F.avg_pool2d(_neighbours(found) * fine.holes, 2, ceil_mode=True, divisor_override=1)
         coarse = _cycle(coarser, left * coarser[0].holes)
-        found = found + coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :height, :width]
-    return found + fine.smooth(residual - fine.apply(found))
+        found += coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :height, :width]
+    return (_neighbours(found) + residual) * fine.inverse
 
 
 def _neighbours(values: Tensor) -> Tensor:
-    """The weighted sum of each pixel's neighbours; those outside the image are none."""
-    channels = values.shape[0] * values.shape[1]
-    kernel = values.new_tensor([[1, 2, 1], [2, 0, 2], [1, 2, 1]]).expand(channels, 1, 3, 3)
-    # As channels of one image: several times faster on a CPU than as a stack. Without cuDNN, which may round to TF32.
-    with torch.backends.cudnn.flags(enabled=False):
-        return F.conv2d(values.reshape(1, channels, *values.shape[2:]), kernel, padding=1, groups=channels).view_as(
-            values
-        )
+    """The weighted sum of each pixel's neighbours, 2 for an edge and 1 for a corner; those outside are none.
+
+    By rows, then by columns, less the pixel itself: a sixth of the time of a 3x3 convolution.
+    """
+    rows = values + values
+    rows[..., 1:, :] += values[..., :-1, :]
+    rows[..., :-1, :] += values[..., 1:, :]
+    both = rows + rows
+    both[..., 1:] += rows[..., :-1]
+    both[..., :-1] += rows[..., 1:]
+    return both.sub_(values, alpha=4)
 
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ def check_columns(
 
 def numbers(path: Path, table: pd.DataFrame, columns: Sequence[str], cure: str) -> pd.DataFrame:
     """The table with the named columns as numbers, NaN where a cell is empty; ``UserError`` for other text."""
-    table = table.copy(deep=False)
+    found: dict[str, pd.Series] = {}
     for name in columns:
         text = table[name]
         if is_numeric_dtype(text):  # read as numbers, which takes a fraction of the time
@@ -115,8 +115,9 @@ def numbers(path: Path, table: pd.DataFrame, columns: Sequence[str], cure: str) 
             raise UserError(
                 f"{path}, line {line_of(path, row)}: '{name}' is {str(text.iloc[row])[:60]!r}, not a number; {cure}"
             )
-        table[name] = values
-    return table
+        found[name] = values
+    # Put together at once: of curves and thresholds there are hundreds of columns.
+    return pd.DataFrame({name: found.get(name, table[name]) for name in table.columns}, index=table.index)
 
 
 def one_of(path: Path, table: pd.DataFrame, column: str, is_right: Callable[[str], object], cure: str) -> None:

@@ -89,6 +89,10 @@ def test_environment_holds_what_a_reader_needs(finished: Path) -> None:
     assert [set(start) for start in content["starts"]] == [{"date", "commit", "rcam-bench", "processes"}]
     assert {"read images", "forward", "explain", "metrics", "pictures", "timing"} <= set(content["seconds"])
     assert all(seconds >= 0 for seconds in content["seconds"].values())
+    for phase, parts in (("explain", content["definitions"]["methods"]), ("metrics", content["metrics"])):
+        found = {name: s for name, s in content["seconds"].items() if name.startswith(f"{phase}: ")}
+        assert list(found) == [f"{phase}: {part}" for part in parts]
+        assert sum(found.values()) == pytest.approx(content["seconds"][phase], abs=0.05)
 
 
 def test_saved_config_runs_again_as_the_same_experiment(finished: Path) -> None:

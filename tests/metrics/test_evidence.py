@@ -28,7 +28,7 @@ def made(tiny: rb.Backbone, images: torch.Tensor) -> Evidence:
 
 def test_the_names_are_the_documented_ones() -> None:
     own = {"fp", "raw", "images", "status", "saliency", "explanation", "masked_fp", "masked_explanation"}
-    assert own | {"probability", "masked_probability", "mask", "ask", "explain"} == EVIDENCE
+    assert own | {"probability", "masked_probability", "mask", "ask", "explain", "road"} == EVIDENCE
     assert {"located", "objects", "box_objects", "boxes", "seen_boxes"} == LOCALISED
 
 

@@ -113,15 +113,25 @@ def test_road_and_arcc_are_those_of_a_plain_loop(tiny: rb.Backbone, images: torc
         assert {name: found[name][row].item() for name in expected} == pytest.approx(expected, abs=1e-4)
 
 
+def test_what_two_metrics_ask_of_road_is_asked_once(tiny: rb.Backbone, images: torch.Tensor) -> None:
+    made, asked = evidence(tiny, images, range(4)), []
+    ask = made.ask
+    made.ask = lambda changed, rows: asked.append(len(rows)) or ask(changed, rows)
+    alone = evidence(tiny, images, range(4)).measure(metric_of("arcc"))
+    for name in ("road_morf", "road_lerf", "arcc", "road_combined"):
+        made.measure(metric_of(name))
+    assert sum(asked) == 4 * 2 * 9
+    assert torch.equal(made.measure(metric_of("arcc")), alone)
+
+
 def test_a_map_without_contrast_is_ranked_at_random_and_leaves_a_pixel(tiny: rb.Backbone, images) -> None:
     made = evidence(tiny, images, range(4), torch.ones(4, 4, 4))
     assert made.status == ["constant"] * 4
     assert not made.measure(metric_of("road_combined")).isnan().any()
 
 
-def test_arcc_where_the_map_is_no_better_than_its_reverse_is_nearly_0(tiny: rb.Backbone, images) -> None:
-    made = evidence(tiny, images, [0])
-    found = arcc(torch.ones(1), torch.zeros(1), made.fp, made.saliency, lambda x, rows: torch.full((len(rows),), 0.5))
+def test_arcc_where_the_map_is_no_better_than_its_reverse_is_nearly_0() -> None:
+    found = arcc(torch.ones(1), torch.zeros(1), lambda first, shares: torch.full((1,), 0.5))
     assert 0 <= found.item() < 1e-7
 
 

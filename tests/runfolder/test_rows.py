@@ -106,3 +106,12 @@ def test_numbers_are_read_fast_or_slow_to_the_same_values(rows: GrowingTable) ->
     slow = numbers(rows.path, read_table(rows.path, "the cure"), ["value"], "the cure")
     pd.testing.assert_frame_equal(numbers(rows.path, fast, ["value"], "the cure"), slow)
     assert slow["value"].isna().tolist() == [False, True, True]
+
+
+@pytest.mark.filterwarnings("error")
+def test_hundreds_of_columns_are_read_without_a_word_of_pandas(tmp_path: Path) -> None:
+    names = [f"curve@{i:03}" for i in range(300)]
+    table = pd.DataFrame({name: ["0.5", ""] for name in names})
+    found = numbers(tmp_path / "per_image.csv", table, names[:200], "the cure")
+    assert list(found) == names and found[names[0]].tolist() == pytest.approx([0.5, float("nan")], nan_ok=True)
+    assert found.assign(more=1)["more"].sum() == 2

@@ -106,8 +106,16 @@ def _made_by(about: Mapping[str, Any]) -> Facts:
         ("other work while timing", f"{100 * others:.0f} % of the processors" if others is not None else ""),
         ("Python", _words(about.get("python"))),
         ("packages", ", ".join(f"{name} {version}" for name, version in packages.items())),
-        ("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())),
+        ("seconds", _spent(seconds, "")),
+        ("seconds of each method's maps", _spent(seconds, "explain: ")),
+        ("seconds of each metric", _spent(seconds, "metrics: ")),
     ]
+
+
+def _spent(seconds: Mapping[str, float], phase: str) -> str:
+    """The parts of a phase, or all phases, and what they took."""
+    parts = {name.removeprefix(phase): s for name, s in seconds.items() if name.startswith(phase)}
+    return ", ".join(f"{name} {s:.1f}" for name, s in parts.items() if phase or ": " not in name)
 
 
 def _words(value: object) -> str:
