@@ -7,6 +7,7 @@ from pathlib import Path
 import headline
 import pandas as pd
 import reference_pages
+import result_tables
 import which_method
 
 from reciprocam_bench.protocols.protocol import load_protocol, protocol_names
@@ -27,6 +28,8 @@ BLOCKS: dict[str, Callable[[Path, str], str]] = {
     "metrics": lambda results, name: reference_pages.metrics(results),
     "headline": lambda results, name: headline.headline(results, name or "results"),
     "claims": lambda results, name: claims(results, name.split("+")),
+    "networks": result_tables.networks,
+    "every metric": result_tables.every_metric,
     "choice": lambda results, name: which_method.choice(results),
 }
 _BLOCK = re.compile(rf"(<!-- ({'|'.join(BLOCKS)})(?: of (\S+))? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
