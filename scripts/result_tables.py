@@ -26,7 +26,9 @@ def networks(results: Path, name: str) -> str:
     parts.append(f"{TOLD}.\n")
     pairs = pd.read_csv(results / name / COMPARISON)
     pairs = pairs[(pairs["metric"] == "adcc") & (pairs["method"] == _PAIR[0]) & (pairs["against"] == _PAIR[1])]
-    told = readable_comparison(pairs, records[0].definitions).drop(columns=["metric", "method", "against"])
+    told = readable_comparison(pairs, records[0].definitions).drop(
+        columns=["metric", "method", "run", "against", "against run"], errors="ignore"
+    )
     where = pairs[["backbone", "protocol"]].rename(columns={"backbone": "network"})
     parts.append(f"ADCC of Recipro-CAM less that of Grad-CAM, in points\n\n{to_markdown(where.join(told))}")
     return "\n".join(parts)
@@ -44,7 +46,9 @@ def every_metric(results: Path, name: str) -> str:
     cells["ms"] = ["" if pd.isna(ms) else f"{ms:.0f}" if ms >= 10 else f"{ms:.1f}" for ms in spent]
     facts = record.environment.model_extra or {}
     title = f"{record.config.backbone.model}, {record.dataset}, {summary['images'].max():.0f} images, protocol "
-    title += f"{', '.join(record.config.named_protocols)}, in percent; *ms*: what a metric took for an image and method "
+    title += (
+        f"{', '.join(record.config.named_protocols)}, in percent; *ms*: what a metric took for an image and method "
+    )
     title += f"on {facts.get('device')}, {facts.get('threads')} threads; what several ask for counts for the first\n"
     return f"{title}\n{to_markdown(cells, marks)}\n{TOLD}.\n"
 

@@ -99,6 +99,24 @@ def test_a_terminal_gets_fewer_columns_first_and_titles_whole():
     assert narrow.splitlines()[-1].startswith("not shown for want of width: ")
 
 
+def test_a_terminal_gets_a_line_a_metric_where_there_are_more_than_fit():
+    names = [f"Metric {i} ↑" for i in range(30)]
+    values = pd.DataFrame({name: [f"{i}.{m}" for m in range(4)] for i, name in enumerate(names)})
+    table = pd.concat(
+        [pd.DataFrame({"protocol": ["p", "q"] * 2, "method": ["cam", "cam", "b[c=1]", "b[c=1]"]}), values], axis=1
+    )
+    marks = pd.DataFrame({names[3]: ["", "best", "", ""]})
+    assert to_terminal(table, 1000, marks).splitlines()[0].startswith("protocol   method   Metric 0 ↑")
+    for width, parts in ((60, 1), (30, 2), (20, 4)):
+        text = to_terminal(table, width, marks)
+        assert max(map(len, text.splitlines())) <= width and "not shown" not in text
+        assert text.count("─\n") == parts
+        values = [word for word in text.split() if "." in word]
+        assert sorted(values) == sorted(f"{i}.{m}" for i in range(30) for m in range(4))
+    headings = to_terminal(table, 60, marks).splitlines()[:2]
+    assert [line.split() for line in headings] == [["p", "q", "p", "q"], ["cam", "cam", "b[c=1]", "b[c=1]"]]
+
+
 def test_readable_timing_keeps_three_digits():
     timing = pd.DataFrame(
         {

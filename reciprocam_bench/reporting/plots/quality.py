@@ -19,7 +19,8 @@ _ARROWS = {True: " ↑", False: " ↓", None: ""}
 
 def metrics_plot(summary: pd.DataFrame, metrics: Metrics) -> Plot | None:
     """Each metric of each method with its interval, and the published value where there is one."""
-    shown = [name for name in metrics if summary[name].notna().any()][:_MOST_PANELS]
+    valued = [name for name in metrics if summary[name].notna().any()]
+    shown = valued[:_MOST_PANELS]
     if not shown:
         return None
     methods = list(summary["method"])
@@ -38,6 +39,7 @@ def metrics_plot(summary: pd.DataFrame, metrics: Metrics) -> Plot | None:
     caption = "Dots: values over the data set; lines: their 95 % intervals (images resampled). "
     caption += "Open diamonds: published values. " if published else ""
     caption += "Axes do not begin at zero. Intervals that overlap may still be told apart: see the paired differences."
+    caption += _first_of(shown, valued)
     return Plot("metrics", "Metrics with intervals", caption, figure)
 
 
@@ -45,7 +47,8 @@ def distributions_plot(rows: pd.DataFrame, methods: Sequence[str], metrics: Metr
     """How the values of single images spread, for metrics of more than two values."""
     rows = rows[rows["method"].isin(methods)]
     single = {name: m.columns[0] for name, m in metrics.items() if len(m.columns) == 1}
-    shown = [name for name, column in single.items() if rows[column].nunique() > 2][:_MOST_PANELS]
+    spread = [name for name, column in single.items() if rows[column].nunique() > 2]
+    shown = spread[:_MOST_PANELS]
     if not shown:
         return None
     with styled():
@@ -60,7 +63,7 @@ def distributions_plot(rows: pd.DataFrame, methods: Sequence[str], metrics: Metr
     caption = (
         "Values of single images: boxes from the lower to the upper quartile with the median in it, whiskers to the "
         "last image within 1.5 box lengths, dots beyond. Metrics that are only 0 or 1 on an image are left out."
-    )
+    ) + _first_of(shown, spread)
     return Plot("distributions", "Spread over images", caption, figure)
 
 
@@ -97,6 +100,11 @@ def differences_plot(comparison: pd.DataFrame, metric: str, definition: MetricDe
     return Plot("differences", f"Paired differences in {definition.title}", caption, figure)
 
 
+def _first_of(shown: Sequence[str], of: Sequence[str]) -> str:
+    """What a caption says where not all are shown."""
+    return f" The first {len(shown)} of {len(of)}; the summary has all." if len(shown) < len(of) else ""
+
+
 def _best(part: pd.DataFrame, higher: bool) -> str:
     values = dict(zip(part["method"], part["value"], strict=True))
     values |= dict(zip(part["against"], part["against_value"], strict=True))
@@ -118,10 +126,10 @@ def _box(axes: Axes, place: int, values: np.ndarray) -> None:
 
 
 def _at_least(axes: Axes, span: float) -> None:
-    """Widen an axis to so many percentage points, as what differs by less should look so; 100 ends it."""
+    """Widen an axis to so many percentage points, as what differs by less should look so; 0 and 100 end it."""
     low, high = axes.get_xlim()
-    ends = axes.dataLim.x1 <= 100
+    begins, ends = axes.dataLim.x0 >= 0, axes.dataLim.x1 <= 100
     if high - low < span:
         middle = (low + high) / 2
         low, high = middle - span / 2, middle + span / 2
-    axes.set_xlim(low, min(high, 100.8) if ends else high)
+    axes.set_xlim(max(low, -0.8) if begins else low, min(high, 100.8) if ends else high)

@@ -47,6 +47,15 @@ def test_a_plot_in_a_page_is_well_formed_sized_by_it_and_in_its_ink(methods: int
     assert right < 101 and right - left >= 3.4  # 100 ends the axis
 
 
+def test_a_metric_of_zeros_begins_at_zero_and_what_is_not_shown_is_told() -> None:
+    names = [f"m{i}" for i in range(14)]
+    table = pd.DataFrame({"method": ["a", "b"]} | {f"{n}{end}": 0.0 for n in names for end in ("", "_low", "_high")})
+    table = table.assign(**{f"{n}_published": np.nan for n in names})
+    plot = metrics_plot(table, {n: MetricDefinition(title=n, higher_is_better=True, columns=[n]) for n in names})
+    assert plot is not None and plot.caption.endswith("The first 12 of 14; the summary has all.")
+    assert plot.figure.axes[0].get_xlim() == pytest.approx((-0.8, 2))
+
+
 def test_of_many_pairs_those_with_the_best_are_drawn_and_told_ones_are_filled() -> None:
     names = [f"m{i}" for i in range(9)]
     pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
