@@ -53,7 +53,8 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
         raise UserError(f"{', '.join(str(r.path) for r in records)} holds no {' or '.join(parts)} yet; run it first")
     if form == "csv":
         return to_csv(found[0].frame)
-    return "\n".join(_text(part, form, width) for part in found)
+    label = "-".join(folder.resolve().name for folder in given)
+    return "\n".join(_text(part, form, width, f"{part.name}-{label}") for part in found)
 
 
 def checked(record: RunRecord, name_it: bool) -> list[str]:
@@ -144,10 +145,9 @@ def _title(records: Sequence[RunRecord], part: str, frame: pd.DataFrame) -> str:
     return title + unfinished(records)
 
 
-def _text(part: _Part, form: str, width: int) -> str:
+def _text(part: _Part, form: str, width: int, label: str) -> str:
     frame = part.frame
     table = readable_summary(frame, part.definitions) if part.name == "summary" else readable_timing(frame)
-    label = f"{part.name}-{frame['backbone'].iloc[0]}"
     if part.marks is None:
         return as_text(table, part.title, part.notes, form, width, label)
     marks = part.marks.rename(columns=metric_headings(frame, part.definitions))

@@ -106,6 +106,7 @@ def test_the_tables_of_a_run_are_marked(run: Path) -> None:
             assert (f"**{value}**" in markdown and f"\\textbf{{{value}}}" in latex) == (mark == BEST)
             assert (f"<ins>{value}</ins>" in markdown and f"\\underline{{{value}}}" in latex) == (mark == SECOND)
     assert markdown.rstrip().endswith(f"{TOLD}.") and TOLD in latex
+    assert f"\\label{{tab:summary-{run.name}}}" in latex, "tables of two runs of one network stand in one paper"
 
 
 def test_what_cannot_be_told_is_not_marked_and_one_method_has_no_legend(tmp_path: Path) -> None:
