@@ -63,9 +63,14 @@ def _valued(record: RunRecord, metric: str) -> pd.DataFrame:
     """A row a protocol and method of a run: the value as a cell, and whether it is told to be the best."""
     summary = _summary(record)
     marks = told_marks(record, record.rows(), summary)
-    cells = summary[metric].map(lambda value: "" if pd.isna(value) else f"{value:.2f}")
+    cells = summary[metric].map(_digits)
     table = summary[["protocol", "method"]].assign(cell=cells, mark=marks[metric])
     return table.assign(network=record.config.backbone.model.rpartition("/")[2])
+
+
+def _digits(value: float) -> str:
+    """Two decimals, or three digits where there would be fewer: infidelity is a thousandth."""
+    return "" if pd.isna(value) else f"{value:.2f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
 
 
 def _turned(table: pd.DataFrame, values: str, columns: str, rows: str = "method") -> pd.DataFrame:
