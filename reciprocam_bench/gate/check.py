@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,11 @@ def _metrics(baseline: Baseline, values: Values, path: Path) -> Iterator[Finding
         difference = pair.estimate if pair else Estimate(estimate.value - value.value, None, None)
         change = change_of_value(difference, up, value.tolerance)
         reason = _of_other_images(pair.images if pair else 0, images, value.images)
+        unpaired = value.images - images if not pair and images < value.images <= values.judged(value.key) else 0
+        if lost := pair.lost if pair else unpaired:
+            change = replace(change, verdict=WORSE)
+            gone = "1 map of an image judged has" if lost == 1 else f"{lost} maps of images judged have"
+            reason = f"{gone} no value any more; {reason}".removesuffix("; ")
         yield Finding(str(value), before, estimate, change, key=value.key, higher_is_better=up, reason=reason)
 
 

@@ -71,7 +71,13 @@ def _metrics(values: Values, old: Baseline | None, path: Path) -> list[Value]:
     found = []
     for value, now in zip(wanted, values.estimates([w.key for w in wanted], str(path)), strict=True):
         if now is not None:
-            found.append(value.model_copy(update={"value": round(now[0].value, 6), "images": now[1]}))
+            kept = {} if old else {"tolerance": _tolerated(now[0].value, value.tolerance)}
+            found.append(value.model_copy(update={"value": round(now[0].value, 6), "images": now[1], **kept}))
         elif old:
             raise UserError(f"{values.path}: no map has a value of {value}; a baseline holds what works")
     return found
+
+
+def _tolerated(value: float, most: float) -> float:
+    """What a small number may lose: a tenth of it, and a hundredth of a point in any case; infidelity is 0.1 %."""
+    return min(most, max(0.01, round(abs(value) / 10, 2)))

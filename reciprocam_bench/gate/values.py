@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from reciprocam_bench.errors import UserError
@@ -22,10 +23,11 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Paired:
-    """A difference in percentage points, on so many images."""
+    """A difference in percentage points, on so many images; ``lost`` trials were judged, but have no value any more."""
 
     estimate: Estimate
     images: int
+    lost: int
 
 
 class Values:
@@ -82,7 +84,22 @@ class Values:
             if (match := matched.get(value.key[:2])) and (pair := match.samples(value.metric)) is not None
         }
         found = differences(list(samples.values()), self._record.config.seed)
-        return {k: Paired(Estimate(d.difference, d.low, d.high), d.images) for k, d in zip(samples, found, strict=True)}
+        return {
+            key: Paired(Estimate(d.difference, d.low, d.high), d.images, _lost(matched[key[:2]], key[2]))
+            for key, d in zip(samples, found, strict=True)
+        }
+
+    def judged(self, key: Key) -> int:
+        """How many images the run has rows of, whether or not they have a value."""
+        rows = self._groups.get(key[:2])
+        return 0 if rows is None else rows["image"].nunique()
+
+
+def _lost(match: Match, metric: str) -> int:
+    """The trials of the run that had a value before, and have none."""
+    now, before = match.first, match.second
+    had = np.intersect1d(now.rows["trial"].to_numpy(), before.trials(metric))
+    return len(np.setdiff1d(had, now.trials(metric)))
 
 
 def _checked(record: RunRecord, rows: pd.DataFrame) -> pd.DataFrame:

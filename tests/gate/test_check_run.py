@@ -119,6 +119,28 @@ def test_a_method_that_fails_now_is_worse(tmp_path: Path, baseline: Path) -> Non
     assert found[ALONE].verdict == "holds"
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_method_that_fails_on_a_single_image_now_is_worse(tmp_path: Path, baseline: Path, paired: bool) -> None:
+    if not paired:
+        edit(baseline, lambda content: content.update(rows=None))
+    table = rows(METHODS)
+    broken = (table["method"] == "reciprocam") & (table["image"] == table["image"].iloc[0])
+    table.loc[broken, "status"] = "error: broken"
+    table.loc[broken, list(METHODS["scorecam"])] = np.nan
+    found = {f.title: f for f in check(made(tmp_path / "now", table=table), baseline)}
+    adcc = found["adcc of reciprocam (poppi-2021)"]
+    assert adcc.verdict == "worse" and adcc.reason.startswith("1 map of an image judged has no value any more")
+    assert found["adcc of scorecam (poppi-2021)"].verdict == "holds"
+
+
+def test_a_small_value_is_held_to_a_tenth_of_it(tmp_path: Path) -> None:
+    small = {n: v / 1000 if n == "coherency" else v for n, v in METHODS["reciprocam"].items()}
+    table = rows({**METHODS, "reciprocam": small})
+    made_of = update(made(tmp_path / "before", table=table), tmp_path / "baseline.json").metrics
+    tolerances = {(v.method, v.metric): v.tolerance for v in made_of}
+    assert tolerances["reciprocam", "coherency"] == 0.01 and tolerances["scorecam", "coherency"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
