@@ -43,13 +43,20 @@ Pair = tuple[str, str]
 
 
 def scores(record: RunRecord, protocol: str) -> pd.DataFrame:
-    """A row a method and a column a metric, in percent to two decimals, higher is better everywhere."""
+    """A row a method and a column a metric, in percent, higher is better everywhere.
+
+    To two decimals, or three digits where there would be fewer: values that a reader sees as equal are.
+    """
     summary = record.summary()
     if summary is None:
         raise UserError(f"{record.path} has no summary; finish the run first")
     table = summary[summary["protocol"] == protocol].set_index("method")
     names = {name: m.higher_is_better for name, m in record.metrics.items() if name in table}
-    return pd.DataFrame({name: (1 if up else -1) * table[name].round(2) for name, up in names.items()})
+    return pd.DataFrame({name: (1 if up else -1) * table[name].map(_as_read) for name, up in names.items()})
+
+
+def _as_read(value: float) -> float:
+    return round(value, 2) if abs(value) >= 1 else float(f"{value:.3g}")
 
 
 def told_apart(record: RunRecord, protocol: str, real: list[str]) -> list[Pair]:

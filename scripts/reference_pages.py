@@ -196,6 +196,8 @@ def _judged(row: pd.Series) -> str:
         "ones last": "a map of ones is not last",
     }
     found = [words for column, words in faults.items() if not row[column]]
+    if not found and not row["trusted"]:
+        found = ["it does not order methods as the truth does"]
     return f"{'; '.join(found) or 'no fault seen'}; Kendall's tau with the truth {row['tau']:+.2f}"
 
 

@@ -16,8 +16,13 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
 
 
 def spearman(a: Tensor, b: Tensor) -> Tensor:
-    """Spearman correlation of the rows of ``(N, n)``, ``(N,)``: Pearson's of their ranks, ties at their mean rank."""
-    return pearson(ranks(a), ranks(b))
+    """Spearman correlation of the rows of ``(N, n)``, ``(N,)``: Pearson's of their ranks, ties at their mean rank.
+
+    NaN where a row is constant, or holds a value that is not finite and has no rank.
+    """
+    found = pearson(ranks(a), ranks(b))
+    ordered = a.isfinite().all(1) & b.isfinite().all(1)
+    return found.where(ordered, found.new_tensor(torch.nan))
 
 
 def ranks(rows: Tensor) -> Tensor:

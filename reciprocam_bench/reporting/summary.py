@@ -173,7 +173,9 @@ def _row(record: RunRecord, protocol: str, title: str, rows: pd.DataFrame) -> tu
     for name, metric in metrics.items():
         cells.append(_Cell(row, name, metric, judged, values.get(name)))
         if metric.localised and hard is not None:
-            cells.append(_Cell(row, f"{name}_difficult", metric, hard, values.get(f"{name}_difficult")))
+            # The papers' subset is that of a file; one by rule is another.
+            printed = values.get(f"{name}_difficult") if facts.difficult_by == "file" else None
+            cells.append(_Cell(row, f"{name}_difficult", metric, hard, printed))
     row["published_note"] = paper.provenance if paper else ""
     return row, cells
 

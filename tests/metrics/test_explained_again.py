@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -77,6 +78,8 @@ def test_fresh_weights_come_from_the_last_layer_on_and_are_put_back(tiny: rb.Bac
         assert not torch.equal(layers[0].weight, before[0]) and torch.equal(layers[1].weight, last)
     with pytest.raises(RuntimeError, match="stopped"), fresh_weights(tiny, 1.0):
         raise RuntimeError("stopped")
+    with fresh_weights(tiny, 0.1):
+        assert not torch.equal(layers[1].weight, linear), "one layer at least: the network itself does not count"
     with fresh_weights(tiny, 0.0):
         pass
     assert all(torch.equal(a, b) for a, b in zip(weights(tiny), before, strict=True))
@@ -97,6 +100,20 @@ def test_batch_norms_that_are_not_folded_are_reset_with_their_statistics(tiny_ne
     with fresh_weights(backbone, 1.0):
         assert norm.running_mean.eq(0).all() and norm.running_var.eq(1).all() and not norm.training
     assert torch.equal(norm.running_mean, mean) and mean.ne(0).any()
+
+
+def test_attention_of_pytorch_gets_fresh_weights_too() -> None:
+    network = SimpleNamespace(features=torch.nn.MultiheadAttention(8, 2), head=torch.nn.Linear(8, 2))
+    before = network.features.in_proj_weight.clone()
+    with fresh_weights(network, 1.0):  # type: ignore[arg-type]
+        assert not torch.equal(network.features.in_proj_weight, before)
+    assert torch.equal(network.features.in_proj_weight, before)
+
+
+def test_a_map_that_is_not_finite_has_no_rank_correlation() -> None:
+    rows = torch.tensor([[1.0, 2, 3], [torch.nan, 2, 3], [1, torch.inf, 3]])
+    found = spearman(rows, torch.tensor([[2.0, 4, 6]]).expand(3, 3))
+    assert found[0].item() == pytest.approx(1) and found[1:].isnan().all()
 
 
 def test_randomisation_compares_with_the_network_of_fresh_layers(tiny: rb.Backbone, images: torch.Tensor) -> None:

@@ -1,6 +1,7 @@
 """The tables made of rows: counts, published values, and what is said of bad maps."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -168,3 +169,14 @@ def test_no_rows_are_a_mistake(tmp_path: Path) -> None:
     (path / "per_image.csv").unlink()
     with pytest.raises(UserError, match=r"run has no per_image.csv yet; run it first"):
         write_tables(path)
+
+
+def test_the_papers_difficult_subset_is_one_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(Path(__file__).parents[2] / "results/resnet50_voc07_subset", path)
+    about = json.loads((path / "environment.json").read_text())
+    for by, printed in (("rule", False), ("file", True)):
+        (path / "environment.json").write_text(json.dumps(about | {"difficult_by": by}))
+        row = summary(path).set_index("method").loc["gradcam"]
+        assert pd.notna(row["pointing_game_published"]) and pd.notna(row["pointing_game_difficult"])
+        assert pd.notna(row["pointing_game_difficult_published"]) == printed

@@ -24,8 +24,9 @@ def parameter_randomisation(
     """Mean Spearman of the map and of those of the network with ever more fresh weights, ``(N,)`` in [-1, 1].
 
     Adebayo et al. 2018 (arXiv 1810.03292), cascading: ``steps`` equal shares of the layers lose their weights, from the
-    last layer to the first, and stay without them; ``steps: 1`` is the network without any of its own. The map of the
-    network itself does not count. 0 where a map is constant.
+    last layer to the first, and stay without them; ``steps: 1`` is the network without any of its own, but for bare
+    parameters such as position embeddings. The map of the network itself does not count. 0 where a map is constant. The
+    network's batch norms are folded, so values do not compare with those of libraries that randomise it as it was.
 
     Pitfall: a low value alone is no merit; maps without any sense may have it, too.
     """

@@ -17,7 +17,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 @metric("top_drop", title="Top drop", higher_is_better=False, forwards=1)
 def top_drop(saliency: Tensor, probability: Tensor, mask: Ask, ask: Ask, *, keep: Share = 0.5) -> Tensor:
-    """Average drop where the map keeps the share ``keep`` of its pixels, the others are 0 (L-CAM, Gkartzonia 2022).
+    """Average drop where the map keeps the share ``keep`` of its pixels, the others are 0 (L-CAM, Gkartzonika 2022).
 
     Their tables have 1, 0.5 and 0.15. The kept values stay what they are. ``(N,)`` in [0, 1].
 
