@@ -1,5 +1,6 @@
 """Times the contenders of a group in turn, in one process, and makes a table of the ratios."""
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -44,7 +45,11 @@ def _into(made: list[Result], call: Callable[[], Result]) -> None:
 def _rounds(group: Group, subject: Subject, repeats: int) -> pd.DataFrame:
     """Blocks of rounds, each block elsewhere in memory; a round begins one contender further than the one before."""
     calls = []
+    contenders: list[Contender] = []
     for block, rounds in enumerate(np.array_split(range(repeats), min(repeats, _MOST_BLOCKS))):
+        # Hooks hold their networks in circles, which nothing else would find before the memory is full of them.
+        contenders.clear()
+        gc.collect()
         contenders = group(subject.elsewhere())
         for number in map(int, rounds):
             for i in range(len(contenders)):
