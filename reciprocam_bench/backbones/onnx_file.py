@@ -1,6 +1,5 @@
 """An ONNX file as a backbone: called through ONNX Runtime, split where its feature maps are an output."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from reciprocam_bench.backbones.backbone import Backbone, Preprocessing
 from reciprocam_bench.backbones.file_metadata import CLASSES, FEATURES, KEY, LOGITS, MAPS, FileMetadata, read_metadata
 from reciprocam_bench.backbones.freeze import IMAGE
+from reciprocam_bench.backbones.onnx_digest import digest_of
 from reciprocam_bench.backbones.onnx_session import OnnxSession, open_session, session_of_part
 from reciprocam_bench.backbones.split import split_backbone
 from reciprocam_bench.errors import UserError, did_you_mean
@@ -69,7 +69,7 @@ def load_onnx(
         IMAGE,
         name=name,
         preprocessing=wanted,
-        weights={"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        weights={"source": path.name, "sha256": digest_of(path)},
         multi_label=multi_label or bool(metadata and metadata.multi_label),
         class_names=names,
     )

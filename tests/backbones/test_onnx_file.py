@@ -1,6 +1,7 @@
 """ONNX files as backbones: what they say, what explains them, and what is said of those that cannot be used."""
 
 import copy
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 import reciprocam_bench as rb
+from reciprocam_bench.backbones.onnx_digest import digest_of, weight_files
 from reciprocam_bench.cli import main
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import forward_pass
@@ -187,6 +189,28 @@ def test_weights_beside_the_file_that_are_missing(files, tmp_path):
     assert load(path, preprocessing=None).num_classes == 5
     (tmp_path / "outside.data").unlink()
     assert "its weights lie in a file beside it that is not there" in message_of(path)
+
+
+def test_weights_beside_the_file_are_part_of_what_it_is(files, tmp_path):
+    full, path = files / "full.onnx", tmp_path / "outside.onnx"
+    assert digest_of(full) == hashlib.sha256(full.read_bytes()).hexdigest()
+    onnx.save(onnx.load(full), path, save_as_external_data=True, location="outside.data", size_threshold=200)
+    before = load(path, preprocessing=None).weights["sha256"]
+    weights = bytearray((tmp_path / "outside.data").read_bytes())
+    weights[0] ^= 1
+    (tmp_path / "outside.data").write_bytes(weights)
+    assert load(path, preprocessing=None).weights["sha256"] != before
+
+
+def test_weights_of_a_branch_can_lie_beside_the_file(tmp_path):
+    h = onnx.helper
+    tensor = onnx.numpy_helper.from_array(np.ones(3, np.float32), "w")
+    onnx.external_data_helper.set_external_data(tensor, "inner.data")
+    tensor.ClearField("raw_data")
+    branch = h.make_graph([h.make_node("Identity", ["w"], ["z"])], "branch", [], [], [tensor])
+    node = h.make_node("If", ["condition"], ["y"], then_branch=branch, else_branch=branch)
+    (tmp_path / "if.onnx").write_bytes(h.make_model(h.make_graph([node], "g", [], [])).SerializeToString())
+    assert weight_files(tmp_path / "if.onnx") == ["inner.data"]
 
 
 @pytest.mark.parametrize(
