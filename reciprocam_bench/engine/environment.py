@@ -57,7 +57,8 @@ def set_up_torch(config: Config) -> torch.device:
         threads = rank.threads
     if threads:
         torch.set_num_threads(threads)
-    device = choose_device(config.device, rank)
+    # ONNX Runtime is used on the CPU alone.
+    device = choose_device("cpu" if config.device == "auto" and config.backbone.is_onnx else config.device, rank)
     # TF32 keeps 10 bits of mantissa: fast and equal maps could not be told from slow and different ones.
     allow_tf32(config.precision == "tf32")
     if config.precision == "tf32" and device.type != "cuda":

@@ -13,7 +13,7 @@ from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.fitted_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
 from reciprocam_bench.backbones.names_file import read_class_names
-from reciprocam_bench.backbones.onnx_file import PREFIX, load_onnx
+from reciprocam_bench.backbones.onnx_file import load_onnx
 from reciprocam_bench.config import Config, NamedConfig, dump_config
 from reciprocam_bench.datasets.class_names import ClassNames, class_names
 from reciprocam_bench.datasets.dataset import Dataset
@@ -144,7 +144,7 @@ def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) ->
         options = {key: fill_environment(value) for key, value in c.options.items()}
         common |= {"model": c.model, "preprocessing": c.preprocessing}
         backbone = load_factory(c.factory, options, weights, c.layer, device, **common)
-    elif c.model.startswith(PREFIX):
+    elif c.is_onnx:
         model = fill_environment(c.model)
         backbone = load_onnx(model, c.layer, device, weights=weights, preprocessing=c.preprocessing, **common)
     else:
