@@ -83,8 +83,11 @@ class Experiment:
         return preparation(protocol.preprocess, self.backbone.preprocessing, self.config.preprocess == "model")
 
 
-def set_up(config: Config) -> Experiment:
-    """Load and check everything a config names; cheap mistakes are found before the network is loaded."""
+def set_up(config: Config, threads: int | None = None) -> Experiment:
+    """Load and check everything a config names; cheap mistakes are found before the network is loaded.
+
+    ``threads`` as in `set_up_torch`: the network is opened with them.
+    """
     make_methods(config.methods, None)
     if config.timing and config.timing.methods:
         make_methods(config.timing.methods, None)
@@ -92,7 +95,7 @@ def set_up(config: Config) -> Experiment:
     protocols = make_protocols(config)
     shown_metrics = metrics_shown(config, metrics)
     check_colormap(config.pictures.colormap, "pictures.colormap")
-    device = set_up_torch(config)
+    device = set_up_torch(config, threads)
     dataset = load_dataset(config.dataset, config.limit, config.seed)
     drawn = chosen_samples(config, dataset)
     backbone = set_up_backbone(config, protocols[0], device)

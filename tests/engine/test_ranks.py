@@ -4,10 +4,10 @@ import os
 
 import pytest
 import torch
-from tiny_runs import config, draw_plain
+from tiny_runs import config, draw_plain, run
 
-from reciprocam_bench.engine import environment
-from reciprocam_bench.engine.environment import choose_device, keep_threads, set_up_torch
+from reciprocam_bench.engine import environment, experiment
+from reciprocam_bench.engine.environment import choose_device, kept_threads, set_up_torch
 from reciprocam_bench.engine.ranks import Rank, this_rank
 from reciprocam_bench.errors import UserError
 
@@ -79,10 +79,25 @@ def test_processes_divide_the_processors_unless_threads_are_given(
 def test_a_run_goes_on_with_the_threads_it_was_begun_with_unless_the_config_says_others(
     threads, tmp_path, given: int | None, found: int
 ) -> None:
+    assert kept_threads(tmp_path) is None
     (tmp_path / "environment.json").write_text('{"format": 2, "fingerprint": {"threads": 3}}')
-    torch.set_num_threads(given or 1)
-    keep_threads(config(tmp_path, threads=given), tmp_path)
+    set_up_torch(config(tmp_path, threads=given), kept_threads(tmp_path))
     assert torch.get_num_threads() == found
+
+
+def test_the_network_is_opened_with_the_threads_of_the_run_before(
+    threads, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/environment.json").write_text('{"format": 2, "fingerprint": {"threads": 3}}')
+    torch.set_num_threads(1)
+
+    def opened(*given: object) -> None:
+        raise UserError(f"{torch.get_num_threads()} threads")
+
+    monkeypatch.setattr(experiment, "set_up_backbone", opened)
+    with pytest.raises(UserError, match="3 threads"):
+        run(config(draw_plain(tmp_path / "pictures", 1), threads=None), tmp_path / "run")
 
 
 def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
