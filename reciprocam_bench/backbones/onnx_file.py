@@ -37,8 +37,8 @@ def load_onnx(
 
     Args:
         model: ``onnx:`` and the file's path.
-        layer: ``auto`` for the output ``features`` if there is one, else the image; an output of feature maps; or
-            ``image``.
+        layer: ``auto`` for the output ``features`` if there is one and the logits are made of it alone, else the image;
+            an output of feature maps; or ``image``.
         device: the CPU.
         weights: left out: the file holds them.
         image_size: side of the images that will be explained, in pixels.
@@ -76,7 +76,14 @@ def load_onnx(
     maps = _Maps(session, metadata, images).of if metadata and MAPS in session.outputs else None
     network = replace(network, differentiable=False, own_maps=maps)
     features = _features_output(session, metadata, layer)
-    return network if features is None else _split(network, session, metadata, images, features, logits, size)
+    if features is None:
+        return network
+    try:
+        return _split(network, session, metadata, images, features, logits, size)
+    except UserError:
+        if layer != "auto":
+            raise
+        return network  # a transformer's class token, say, goes past the maps
 
 
 def _any_class(session: OnnxSession, images: Tensor) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from foreign_onnx import foreign, write
 from PIL import Image
@@ -163,8 +164,19 @@ def test_logits_that_are_not_made_of_the_output_alone(tmp_path):
     ]
     path = write(tmp_path / "skip.onnx", nodes, ["N", 3, 8, 8], None, {"y": ["N", 3], "features": ["N", 3, 8, 8]})
     with pytest.raises(UserError, match="its logits are not made of 'features' alone; set layer: image"):
-        load(path)
-    assert load(path, layer="image").num_classes == 3
+        load(path, layer="features")
+    assert [load(path, layer=layer).layer for layer in ("image", "auto")] == ["image", "image"]
+
+
+def test_a_transformer_with_its_features_is_only_called(tmp_path):
+    torch.manual_seed(0)
+    net = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=2)
+    pytorch = rb.split_backbone(net, torch.randn(2, 3, 32, 32))
+    rb.export(pytorch, tmp_path / "vit.onnx", "reciprocam[score=logit]", classes="input", features=True)
+    backbone, x = rb.load_backbone(f"onnx:{tmp_path}/vit.onnx"), torch.randn(3, 3, 32, 32)
+    assert (backbone.layer, backbone.split) == ("image", "call")
+    expected = rb.explain(pytorch, x, [4, 0, 2], "reciprocam", score="logit")
+    torch.testing.assert_close(rb.explain(backbone, x, [4, 0, 2], "exported"), expected, rtol=1e-4, atol=1e-5)
 
 
 def message_of(path: Path, **more: object) -> str:
