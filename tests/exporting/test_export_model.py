@@ -127,6 +127,14 @@ def test_where_it_cannot_be_written_is_said(tmp_path, name, message):
         rb.export(small(), tmp_path / name)
 
 
+def test_what_is_larger_than_one_onnx_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(export_model, "_MOST_BYTES", 100)
+    with pytest.raises(UserError, match=r"net is larger than one ONNX file holds \(.* GiB\); take \.pt2$"):
+        rb.export(small(name="net"), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+    rb.export(small(), tmp_path / "model.pt2")
+
+
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setattr("reciprocam_bench.backbones.onnx_session.find_spec", lambda name: None)
