@@ -57,7 +57,7 @@ def set_up_torch(config: Config, threads: int | None = None) -> torch.device:
         torch.use_deterministic_algorithms(True)
     rank, threads = this_rank(), config.threads or threads
     if threads is None and rank.count > 1:
-        threads = rank.threads
+        threads = rank.cores
     if threads:
         torch.set_num_threads(threads)
     # ONNX Runtime is used on the CPU alone.

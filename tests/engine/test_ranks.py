@@ -72,7 +72,15 @@ def test_processes_divide_the_processors_unless_threads_are_given(
     launched("1", "4", "1")
     set_up_torch(config(draw_plain(tmp_path, 1), threads=given))
     assert torch.get_num_threads() == found
-    assert Rank(0, 16, 0).threads == 1
+    assert Rank(0, 16, 0).cores == 1
+
+
+def test_processors_are_counted_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert Rank(0, 2, 0).cores == 3
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert Rank(0, 1, 0).cores == 1
 
 
 @pytest.mark.parametrize(("given", "found"), [(None, 3), (2, 2)])
