@@ -321,8 +321,11 @@ def test_real_weights_draw_the_picture_of_pytorch(place, monkeypatch, weights_di
 
 def test_a_foreign_file_is_described_in_the_config(place, monkeypatch, capsys):
     foreign(place / "foreign.onnx")
-    words = ["explain", "pictures/0.png", "--model", "onnx:foreign.onnx", "--method", "blackboxreciprocam"]
+    words = ["explain", "pictures/0.png", "--model", "onnx:foreign.onnx"]
     assert command(monkeypatch, *words) == 2
     assert "no metadata" in capsys.readouterr().err
     described = ["--set", "backbone.mean=[0.5, 0.5, 0.5]", "--set", "backbone.std=[0.5, 0.5, 0.5]"]
     assert command(monkeypatch, *words, *described) == 0
+    assert (place / "explained/0_blackboxreciprocam.png").exists()
+    assert command(monkeypatch, *words, *described, "--method", "exported") == 2
+    assert "gives no maps of its own" in capsys.readouterr().err
