@@ -178,6 +178,14 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert json.loads(text)["multi_label"] and json.loads(text)["class_names"][7] == "cock"
 
 
+def test_a_config_of_another_machine_is_exported_as_float32(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    about = "backbone: {model: timm/test_resnet, weights: none}\ndataset: {name: folder, root: absent}\n"
+    Path("gpu.yaml").write_text(f"{about}methods: [cam]\ndevice: cuda\nprecision: tf32\ncompile: true\n")
+    assert command(monkeypatch, "--config", "gpu.yaml", "--output", "m.onnx") == 0
+    assert Path("m.onnx").is_file()
+
+
 def test_the_command_wants_a_network(monkeypatch, capsys):
     assert command(monkeypatch) == 2
     assert capsys.readouterr().err.startswith("rcam-bench: export: say which network")
