@@ -65,14 +65,21 @@ class BackboneConfig(Strict):
             raise ValueError("options are the factory's; set backbone.factory too")
         if self.factory is not None and self.num_classes is not None:
             raise ValueError("num_classes is for models of a library; give it to the factory through backbone.options")
+        if self.is_onnx and self.num_classes is not None:
+            raise ValueError("num_classes is for models of a library; an ONNX file has its outputs, leave it out")
         given = [key for key in ("channels", "mean", "std", "size") if getattr(self, key) is not None]
-        if self.factory is None and given and not self.model.startswith("onnx:"):
+        if self.factory is None and given and not self.is_onnx:
             raise ValueError(f"{given[0]} is for a network of your own; set backbone.factory too")
         if len({len(values or ()) for values in (self.mean, self.std)}) > 1:
             raise ValueError("mean and std go together, a value for each channel")
         if self.channels and self.mean and len(self.mean) != self.channels:
             raise ValueError(f"{self.channels} channels need as many values of mean and std, not {len(self.mean)}")
         return self
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether it is an ONNX file."""
+        return self.factory is None and self.model.startswith("onnx:")
 
     @property
     def preprocessing(self) -> dict[str, Any]:

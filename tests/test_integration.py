@@ -71,9 +71,9 @@ class Recorder:
         self.added.append((tag, image, step))
 
 
-def network() -> nn.Module:
+def network(channels: int = 3) -> nn.Module:
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 6, 3, stride=4, padding=1), nn.BatchNorm2d(6), nn.ReLU()]
+    layers = [nn.Conv2d(channels, 6, 3, stride=4, padding=1), nn.BatchNorm2d(6), nn.ReLU()]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5))
 
 
@@ -99,6 +99,20 @@ def test_overlays_are_logged_while_training(module):
     backbone = rb.split_backbone(net, torch.zeros(1, 3, 32, 32), preprocessing=wants)
     cam = rb.explain(backbone, rb.preprocess(backbone, pictures[:1]))[0]
     assert (later == np.asarray(rb.overlay(backbone, pictures[0], cam))).all()
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_overlays_are_of_the_size_that_is_asked_for(module, channels):
+    overlays, explained = module("training_overlays"), []
+    explain = overlays.explain
+
+    def recorded(backbone, images, **about):
+        explained.append(tuple(images.shape))
+        return explain(backbone, images, **about)
+
+    overlays.explain = recorded
+    overlays.log_overlays(Recorder(), network(channels), [picture()], 0, size=32)
+    assert explained == [(1, channels, 32, 32)]
 
 
 @pytest.mark.slow
@@ -152,6 +166,8 @@ def test_the_service_goes_on_after_what_is_no_picture(service):
     assert post(address, b"no picture")[0] == 400
     assert post(address, b"", **{"Content-Length": str(2**30)})[0] == 413
     assert post(address, b"")[0] == 400
+    for length in ("-1", "ten", "1.5", ""):
+        assert post(address, b"", **{"Content-Length": length})[0] == 411
 
 
 TINY = {

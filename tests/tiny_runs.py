@@ -102,10 +102,10 @@ def set_up_once(patch: pytest.MonkeyPatch) -> None:
     """Load the network of equal configs once in a test that does not change the data between its runs."""
     made: dict[str, Experiment] = {}
 
-    def cached(config: Config) -> Experiment:
+    def cached(config: Config, threads: int | None = None) -> Experiment:
         text = dump_config(config)
         if text not in made:
-            made[text] = set_up(config)
+            made[text] = set_up(config, threads)
         return made[text]
 
     patch.setattr(engine, "set_up", cached)

@@ -1,6 +1,5 @@
 """An ONNX file as a backbone: called through ONNX Runtime, split where its feature maps are an output."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from reciprocam_bench.backbones.backbone import Backbone, Preprocessing
 from reciprocam_bench.backbones.file_metadata import CLASSES, FEATURES, KEY, LOGITS, MAPS, FileMetadata, read_metadata
 from reciprocam_bench.backbones.freeze import IMAGE
+from reciprocam_bench.backbones.onnx_digest import digest_of
 from reciprocam_bench.backbones.onnx_session import OnnxSession, open_session, session_of_part
 from reciprocam_bench.backbones.split import split_backbone
 from reciprocam_bench.errors import UserError, did_you_mean
@@ -37,8 +37,8 @@ def load_onnx(
 
     Args:
         model: ``onnx:`` and the file's path.
-        layer: ``auto`` for the output ``features`` if there is one, else the image; an output of feature maps; or
-            ``image``.
+        layer: ``auto`` for the output ``features`` if there is one and the logits are made of it alone, else the image;
+            an output of feature maps; or ``image``.
         device: the CPU.
         weights: left out: the file holds them.
         image_size: side of the images that will be explained, in pixels.
@@ -69,14 +69,21 @@ def load_onnx(
         IMAGE,
         name=name,
         preprocessing=wanted,
-        weights={"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        weights={"source": path.name, "sha256": digest_of(path)},
         multi_label=multi_label or bool(metadata and metadata.multi_label),
         class_names=names,
     )
     maps = _Maps(session, metadata, images).of if metadata and MAPS in session.outputs else None
     network = replace(network, differentiable=False, own_maps=maps)
     features = _features_output(session, metadata, layer)
-    return network if features is None else _split(network, session, metadata, images, features, logits, size)
+    if features is None:
+        return network
+    try:
+        return _split(network, session, metadata, images, features, logits, size)
+    except UserError:
+        if layer != "auto":
+            raise
+        return network  # a transformer's class token, say, goes past the maps
 
 
 def _any_class(session: OnnxSession, images: Tensor) -> dict[str, Tensor]:

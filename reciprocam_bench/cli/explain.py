@@ -21,7 +21,8 @@ def command(
         typer.Option(
             "--method",
             help="A method, also with options: 'reciprocam[mask=gaussian]'; or all. Repeatable. "
-            "[default: the config's; gradcam, reciprocam; at the image blackboxreciprocam]",
+            "[default: the config's; gradcam, reciprocam; of an ONNX file exported; at the image, or where the file "
+            "has no maps, blackboxreciprocam]",
         ),
     ] = None,
     weights: options.Weights = None,

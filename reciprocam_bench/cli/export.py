@@ -46,7 +46,8 @@ def command(
     values = options.of_backbone(weights, layer, class_names) | {
         "backbone.multi_label": multi_label or None,
         "preprocess": "model",
-        "device": "cpu",
+        # A config's own may be of a machine that makes runs; a file is float32, on any.
+        **{"device": "cpu", "precision": "float32", "compile": False},
     }
     asked = Asked(config, model, factory, (method,), (), values, tuple(set or ()), "export")
     exported, notes = export_asked(

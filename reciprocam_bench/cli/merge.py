@@ -21,4 +21,4 @@ def command(
 
     merge(folders, output, options.screen(quiet), write_tables)
     if not quiet:
-        options.show(output)
+        options.show(output, parts=("summary",))  # shards are not timed

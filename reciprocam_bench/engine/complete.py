@@ -7,7 +7,7 @@ from reciprocam_bench.engine import steps
 from reciprocam_bench.engine.against_float32 import compare_with_float32
 from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.drawing import is_drawn
-from reciprocam_bench.engine.environment import keep_threads
+from reciprocam_bench.engine.environment import kept_threads
 from reciprocam_bench.engine.experiment import set_up
 from reciprocam_bench.engine.plan import plan
 from reciprocam_bench.engine.ranks import Rank, this_rank
@@ -35,9 +35,7 @@ def complete(
         raise UserError("--shard is for processes that no launcher started; leave it out, or start without torchrun")
     if fresh and (rank.count > 1 or shard):
         raise UserError("--fresh would remove what other processes have done; give --output another folder instead")
-    experiment = set_up(config)
-    if not fresh:
-        keep_threads(config, path)
+    experiment = set_up(config, None if fresh else kept_threads(path))
 
     def alone() -> None:
         with open_run(experiment, path, fresh, screen, rank.count) as run:

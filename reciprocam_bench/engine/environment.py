@@ -45,19 +45,23 @@ def choose_device(name: str, rank: Rank | None = None) -> torch.device:
     return torch.device("cuda", rank.local)
 
 
-def set_up_torch(config: Config) -> torch.device:
-    """Seed, threads, whether TF32 is allowed, and the device: the same float32 arithmetic unless the config asks."""
+def set_up_torch(config: Config, threads: int | None = None) -> torch.device:
+    """Seed, threads, whether TF32 is allowed, and the device: the same float32 arithmetic unless the config asks.
+
+    ``threads`` is for a config that does not say how many; left out, processes of a launch divide the processors.
+    """
     commit_at_start()
     torch.manual_seed(config.seed)
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it where there is a GPU
         torch.use_deterministic_algorithms(True)
-    rank, threads = this_rank(), config.threads
+    rank, threads = this_rank(), config.threads or threads
     if threads is None and rank.count > 1:
-        threads = rank.threads
+        threads = rank.cores
     if threads:
         torch.set_num_threads(threads)
-    device = choose_device(config.device, rank)
+    # ONNX Runtime is used on the CPU alone.
+    device = choose_device("cpu" if config.device == "auto" and config.backbone.is_onnx else config.device, rank)
     # TF32 keeps 10 bits of mantissa: fast and equal maps could not be told from slow and different ones.
     allow_tf32(config.precision == "tf32")
     if config.precision == "tf32" and device.type != "cuda":
@@ -65,15 +69,14 @@ def set_up_torch(config: Config) -> torch.device:
     return device
 
 
-def keep_threads(config: Config, folder: Path) -> None:
-    """Take as many threads as the run in a folder was begun with, unless the config says how many.
+def kept_threads(folder: Path) -> int | None:
+    """As many threads as the run in a folder was begun with, None where none was begun.
 
     Sums of another division into threads may differ in their last digit, and a run goes on in any number of processes.
     """
-    before = None if config.threads else read_environment(folder)
+    before = read_environment(folder)
     threads = before.fingerprint.get("threads") if before else None
-    if isinstance(threads, int) and threads > 0:
-        torch.set_num_threads(threads)
+    return threads if isinstance(threads, int) and threads > 0 else None
 
 
 def fingerprint(backbone: Backbone) -> dict[str, Any]:

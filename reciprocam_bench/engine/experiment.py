@@ -13,7 +13,7 @@ from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.fitted_head import load_linear_head
 from reciprocam_bench.backbones.load import load_backbone
 from reciprocam_bench.backbones.names_file import read_class_names
-from reciprocam_bench.backbones.onnx_file import PREFIX, load_onnx
+from reciprocam_bench.backbones.onnx_file import load_onnx
 from reciprocam_bench.config import Config, NamedConfig, dump_config
 from reciprocam_bench.datasets.class_names import ClassNames, class_names
 from reciprocam_bench.datasets.dataset import Dataset
@@ -83,8 +83,11 @@ class Experiment:
         return preparation(protocol.preprocess, self.backbone.preprocessing, self.config.preprocess == "model")
 
 
-def set_up(config: Config) -> Experiment:
-    """Load and check everything a config names; cheap mistakes are found before the network is loaded."""
+def set_up(config: Config, threads: int | None = None) -> Experiment:
+    """Load and check everything a config names; cheap mistakes are found before the network is loaded.
+
+    ``threads`` as in `set_up_torch`: the network is opened with them.
+    """
     make_methods(config.methods, None)
     if config.timing and config.timing.methods:
         make_methods(config.timing.methods, None)
@@ -92,7 +95,7 @@ def set_up(config: Config) -> Experiment:
     protocols = make_protocols(config)
     shown_metrics = metrics_shown(config, metrics)
     check_colormap(config.pictures.colormap, "pictures.colormap")
-    device = set_up_torch(config)
+    device = set_up_torch(config, threads)
     dataset = load_dataset(config.dataset, config.limit, config.seed)
     drawn = chosen_samples(config, dataset)
     backbone = set_up_backbone(config, protocols[0], device)
@@ -144,7 +147,7 @@ def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) ->
         options = {key: fill_environment(value) for key, value in c.options.items()}
         common |= {"model": c.model, "preprocessing": c.preprocessing}
         backbone = load_factory(c.factory, options, weights, c.layer, device, **common)
-    elif c.model.startswith(PREFIX):
+    elif c.is_onnx:
         model = fill_environment(c.model)
         backbone = load_onnx(model, c.layer, device, weights=weights, preprocessing=c.preprocessing, **common)
     else:

@@ -33,7 +33,8 @@ def merge(folders: Sequence[Path], output: Path, screen: Screen, summarise: Summ
     for record in records[1:]:
         _check_alike(records[0], record)
     config = records[0].config
-    experiment = replace(set_up(config.model_copy(update={"device": "cpu"})), config=config)
+    on_cpu = {"device": "cpu", "precision": "float32", "compile": False}  # tf32 is only there on a GPU
+    experiment = replace(set_up(config.model_copy(update=on_cpu)), config=config)
     _copy(records, output)
     with open_run(experiment, output, False, screen) as run:
         todo = plan(experiment, run.done)

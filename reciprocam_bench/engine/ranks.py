@@ -22,7 +22,7 @@ class Rank:
         return self.number == 0
 
     @property
-    def threads(self) -> int:
+    def cores(self) -> int:
         """Its share of the processors that it may run on, as if all processes were on this machine."""
         allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return max(1, allowed // self.count)

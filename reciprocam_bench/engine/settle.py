@@ -1,6 +1,5 @@
 """What ``auto`` comes to: chosen once, when a run begins, and kept in its folder."""
 
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.config import Config
 from reciprocam_bench.engine.experiment import Experiment
+from reciprocam_bench.engine.ranks import this_rank
 
 # On a CPU the cores are busy with one image; larger batches only hold more memory, and lose more where a run is killed.
 _MOST_IMAGES = {"cpu": 8}
@@ -40,13 +40,9 @@ def batch_size(backbone: Backbone) -> int:
 
 
 def workers(backbone: Backbone) -> int:
-    """As many processes as there are cores without work, at most 8: on a CPU those that torch has no thread for."""
+    """As many processes as there are cores without work, at most 8: on a CPU those that torch has no thread for.
+
+    Of a machine that several processes of a launch share, each counts its share.
+    """
     busy = torch.get_num_threads() if backbone.device.type == "cpu" else 1
-    return min(_MOST_WORKERS, max(0, _cores() - busy))
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(_MOST_WORKERS, max(0, this_rank().cores - busy))

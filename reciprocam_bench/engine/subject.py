@@ -16,12 +16,13 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import EXPLAINERS, Method, make_method
 from reciprocam_bench.metrics.lookup import make_metrics
 from reciprocam_bench.metrics.metric import Metric
-from reciprocam_bench.overrides import apply_overrides
+from reciprocam_bench.overrides import apply_overrides, set_keys
 from reciprocam_bench.pictures import check_colormap
 from reciprocam_bench.protocols.protocol import Protocol, load_protocol
 from reciprocam_bench.runfolder.doubt import untrained
 
 _ALL = "all"
+_CALLING = "blackboxreciprocam"  # it only calls the network: at the image there are no features to look at
 _METRICS = ["average_drop", "complexity"]  # one forward pass for both, however slow the method
 
 
@@ -60,14 +61,11 @@ class Asked:
         if self.config is not None:
             return load_config(self.config, overrides)
         network = {"model": self.model} if self.factory is None else {"factory": self.factory}
-        # At the image there are no features to look at: the network is only called.
-        at_image = self.values.get("backbone.layer") == "image"
-        is_onnx = (self.model or "").startswith("onnx:")
         data = {
             "backbone": network,
             "dataset": {"name": "folder", "root": "."},
             "preprocess": "model",
-            "methods": ["blackboxreciprocam"] if at_image else ["exported"] if is_onnx else ["gradcam", "reciprocam"],
+            "methods": [_CALLING] if self._at_image or self._is_onnx else ["gradcam", "reciprocam"],
         }
         notes = apply_overrides(data, overrides)
         return Loaded(parse_config(data, self.verb), notes)
@@ -75,6 +73,21 @@ class Asked:
     def is_optional(self, method: NamedConfig) -> bool:
         """Whether a method is there only because all were asked for."""
         return _ALL in self.methods and method.title not in self.methods
+
+    def methods_of(self, config: Config, backbone: Backbone) -> list[NamedConfig]:
+        """The config's methods; where nobody named one, the maps that an ONNX file gives itself, if it does."""
+        named = self.config or self.methods or any(key.startswith("methods") for key in set_keys(self.overrides))
+        if named or not self._is_onnx or self._at_image or backbone.own_maps is None:
+            return config.methods
+        return [NamedConfig(name="exported", label=None)]
+
+    @property
+    def _is_onnx(self) -> bool:
+        return (self.model or "").startswith("onnx:")
+
+    @property
+    def _at_image(self) -> bool:
+        return self.values.get("backbone.layer") == "image"
 
     def _titles(self) -> list[str]:
         named = [title for title in self.methods if title != _ALL]
@@ -115,6 +128,7 @@ def set_up_subject(asked: Asked) -> Subject:
     check_colormap(config.pictures.colormap, "--colormap")
     protocol = load_protocol(config.protocol[0])
     backbone = set_up_backbone(config, protocol, set_up_torch(config))
+    config = config.model_copy(update={"methods": asked.methods_of(config, backbone)})
     methods, unable = _able(asked, config, backbone)
     names, unnamed = _names(asked, config, backbone)
     notes = [*notes, *unable, *unnamed]

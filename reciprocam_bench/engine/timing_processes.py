@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+import torch
 from torch import Tensor
 
 from reciprocam_bench.config import Config
@@ -63,7 +64,7 @@ def started(
     try:
         for number in range(1, count + 1):
             ours, theirs = context.Pipe()
-            what = (theirs, config, titles, on_cpu, number)
+            what = (theirs, config, titles, on_cpu, number, torch.get_num_threads())
             process = context.Process(target=_serve, args=what, daemon=True)
             process.start()
             theirs.close()
@@ -80,13 +81,15 @@ def started(
             process.join()
 
 
-def _serve(connection: Connection, config: Config, titles: set[str], batches: dict[int, Tensor], number: int) -> None:
+def _serve(
+    connection: Connection, config: Config, titles: set[str], batches: dict[int, Tensor], number: int, threads: int
+) -> None:
     keep_freed_memory()  # as the first process does: without it calls are slower here than there
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the first process's to answer; it ends this one
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     try:
-        backbone = set_up_backbone(config, load_protocol(config.protocol[0]), set_up_torch(config))
+        backbone = set_up_backbone(config, load_protocol(config.protocol[0]), set_up_torch(config, threads))
         timed = (config.timing and config.timing.methods) or config.methods
         methods = make_methods([m for m in timed if m.title in titles], backbone)
         ready = {size: backbone.prepare(images) for size, images in batches.items()}

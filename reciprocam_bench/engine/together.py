@@ -18,6 +18,7 @@ from reciprocam_bench.engine.phases import Phases
 from reciprocam_bench.engine.plan import Work, plan
 from reciprocam_bench.engine.progress import Progress
 from reciprocam_bench.engine.ranks import Rank
+from reciprocam_bench.engine.resume import check_conditions
 from reciprocam_bench.engine.run import Run, Screen, open_run, started
 from reciprocam_bench.engine.steps import Summarise
 from reciprocam_bench.engine.timing import is_timed
@@ -89,8 +90,10 @@ def enter(
         steps.begin(run)
         put_done(run)
         parts.begin(rank.count)
-    elif todo and not folder.holds(experiment.config_text):
-        raise UserError(f"{folder.path} is in use by a launch of another config; give --output another folder")
+    elif todo:
+        if not folder.holds(experiment.config_text):
+            raise UserError(f"{folder.path} is in use by a launch of another config; give --output another folder")
+        check_conditions(experiment, run.before)  # its rows will stand among those of the one that came first
     if ranks is None:
         ranks = stack.enter_context(parts.ranks())
     if not ranks.take(rank.number):

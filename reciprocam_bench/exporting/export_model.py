@@ -27,6 +27,8 @@ TOLERANCE = 1e-4
 # Batches that a file is checked with; another number than it was traced with.
 _BATCHES = (1, 3)
 _CHUNK = 8  # images that an int8 file is calibrated on at a time
+# Bytes of weights: from there on torch.onnx writes them to a second file, unasked.
+_MOST_BYTES = 3 << 29
 
 Run = Callable[[tuple[Tensor, ...]], list[Tensor]]
 Save = Callable[[Path, FileMetadata], None]
@@ -204,6 +206,9 @@ def _saver(suffix: str, program: ExportedProgram, model: ExplainedModel, name: s
         made: Any = torch.onnx.export(program, dynamo=True, input_names=inputs, output_names=outputs, verbose=False)
     except Exception as error:  # operators that ONNX does not have, and more
         raise UserError(f"{name} cannot be exported to ONNX: {in_words(error)}") from None
+    weights = [value.const_value for value in made.model.graph.initializers.values()]
+    if sum(weight.nbytes for weight in weights if weight is not None) > _MOST_BYTES:
+        raise UserError(f"{name} is larger than one ONNX file holds ({_MOST_BYTES / 2**30:g} GiB); take .pt2")
 
     def save(path: Path, metadata: FileMetadata) -> None:
         made.model.metadata_props[KEY] = metadata.model_dump_json()

@@ -153,6 +153,7 @@ def test_the_factory_names_the_model_where_no_name_is_given():
         ({"options": {"a": 1}}, "c.yaml: 'backbone.model' is missing"),
         ({"model": "timm/x", "options": {"a": 1}}, "c.yaml: backbone: options are the factory's; set backbone.fac"),
         ({"factory": "a:b", "num_classes": 3}, "c.yaml: backbone: num_classes is for models of a library; give it"),
+        ({"model": "onnx:m.onnx", "num_classes": 3}, "num_classes is for models of a library; an ONNX file has its"),
         ({"factory": 3}, "c.yaml: 'backbone.model' is missing"),
     ],
 )

@@ -1,18 +1,21 @@
 """ONNX files as backbones: what they say, what explains them, and what is said of those that cannot be used."""
 
 import copy
+import hashlib
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from foreign_onnx import foreign, write
 from PIL import Image
 from torch import nn
 
 import reciprocam_bench as rb
+from reciprocam_bench.backbones.onnx_digest import digest_of, weight_files
 from reciprocam_bench.cli import main
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import forward_pass
@@ -161,8 +164,19 @@ def test_logits_that_are_not_made_of_the_output_alone(tmp_path):
     ]
     path = write(tmp_path / "skip.onnx", nodes, ["N", 3, 8, 8], None, {"y": ["N", 3], "features": ["N", 3, 8, 8]})
     with pytest.raises(UserError, match="its logits are not made of 'features' alone; set layer: image"):
-        load(path)
-    assert load(path, layer="image").num_classes == 3
+        load(path, layer="features")
+    assert [load(path, layer=layer).layer for layer in ("image", "auto")] == ["image", "image"]
+
+
+def test_a_transformer_with_its_features_is_only_called(tmp_path):
+    torch.manual_seed(0)
+    net = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=2)
+    pytorch = rb.split_backbone(net, torch.randn(2, 3, 32, 32))
+    rb.export(pytorch, tmp_path / "vit.onnx", "reciprocam[score=logit]", classes="input", features=True)
+    backbone, x = rb.load_backbone(f"onnx:{tmp_path}/vit.onnx"), torch.randn(3, 3, 32, 32)
+    assert (backbone.layer, backbone.split) == ("image", "call")
+    expected = rb.explain(pytorch, x, [4, 0, 2], "reciprocam", score="logit")
+    torch.testing.assert_close(rb.explain(backbone, x, [4, 0, 2], "exported"), expected, rtol=1e-4, atol=1e-5)
 
 
 def message_of(path: Path, **more: object) -> str:
@@ -187,6 +201,28 @@ def test_weights_beside_the_file_that_are_missing(files, tmp_path):
     assert load(path, preprocessing=None).num_classes == 5
     (tmp_path / "outside.data").unlink()
     assert "its weights lie in a file beside it that is not there" in message_of(path)
+
+
+def test_weights_beside_the_file_are_part_of_what_it_is(files, tmp_path):
+    full, path = files / "full.onnx", tmp_path / "outside.onnx"
+    assert digest_of(full) == hashlib.sha256(full.read_bytes()).hexdigest()
+    onnx.save(onnx.load(full), path, save_as_external_data=True, location="outside.data", size_threshold=200)
+    before = load(path, preprocessing=None).weights["sha256"]
+    weights = bytearray((tmp_path / "outside.data").read_bytes())
+    weights[0] ^= 1
+    (tmp_path / "outside.data").write_bytes(weights)
+    assert load(path, preprocessing=None).weights["sha256"] != before
+
+
+def test_weights_of_a_branch_can_lie_beside_the_file(tmp_path):
+    h = onnx.helper
+    tensor = onnx.numpy_helper.from_array(np.ones(3, np.float32), "w")
+    onnx.external_data_helper.set_external_data(tensor, "inner.data")
+    tensor.ClearField("raw_data")
+    branch = h.make_graph([h.make_node("Identity", ["w"], ["z"])], "branch", [], [], [tensor])
+    node = h.make_node("If", ["condition"], ["y"], then_branch=branch, else_branch=branch)
+    (tmp_path / "if.onnx").write_bytes(h.make_model(h.make_graph([node], "g", [], [])).SerializeToString())
+    assert weight_files(tmp_path / "if.onnx") == ["inner.data"]
 
 
 @pytest.mark.parametrize(
@@ -285,8 +321,11 @@ def test_real_weights_draw_the_picture_of_pytorch(place, monkeypatch, weights_di
 
 def test_a_foreign_file_is_described_in_the_config(place, monkeypatch, capsys):
     foreign(place / "foreign.onnx")
-    words = ["explain", "pictures/0.png", "--model", "onnx:foreign.onnx", "--method", "blackboxreciprocam"]
+    words = ["explain", "pictures/0.png", "--model", "onnx:foreign.onnx"]
     assert command(monkeypatch, *words) == 2
     assert "no metadata" in capsys.readouterr().err
     described = ["--set", "backbone.mean=[0.5, 0.5, 0.5]", "--set", "backbone.std=[0.5, 0.5, 0.5]"]
     assert command(monkeypatch, *words, *described) == 0
+    assert (place / "explained/0_blackboxreciprocam.png").exists()
+    assert command(monkeypatch, *words, *described, "--method", "exported") == 2
+    assert "gives no maps of its own" in capsys.readouterr().err

@@ -64,7 +64,8 @@ def metric(name: str, told: str, **options: object) -> Kind:
 
 def a_pipe(folder: Path) -> str:
     os.mkfifo(folder / "c.yaml")
-    return refusal(lambda: load_config(str(folder / "c.yaml"))).partition("; known")[0]
+    # What follows depends on which configs there are.
+    return refusal(lambda: load_config(str(folder / "c.yaml"))).partition(";")[0]
 
 
 def a_protocol(content: str) -> object:

@@ -31,6 +31,14 @@ def test_auto_takes_the_best_device_there_is(
     assert environment.choose_device("cpu").type == "cpu"
 
 
+def test_auto_takes_the_cpu_for_an_onnx_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    onnx, other = {"model": "onnx:x.onnx"}, {"model": "onnx:x.onnx", "factory": "nets:make"}
+    assert environment.set_up_torch(config(backbone=onnx, threads=1)).type == "cpu"
+    assert environment.set_up_torch(config(backbone=onnx, threads=1, device="cuda")).type == "cuda"
+    assert environment.set_up_torch(config(backbone=other, threads=1)).type == "cuda"
+
+
 @pytest.mark.parametrize("name", ["cuda", "mps", "gpu", ""])
 def test_a_device_that_is_not_there_is_a_mistake(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -4,10 +4,10 @@ import os
 
 import pytest
 import torch
-from tiny_runs import config, draw_plain
+from tiny_runs import config, draw_plain, run
 
-from reciprocam_bench.engine import environment
-from reciprocam_bench.engine.environment import choose_device, keep_threads, set_up_torch
+from reciprocam_bench.engine import environment, experiment
+from reciprocam_bench.engine.environment import choose_device, kept_threads, set_up_torch
 from reciprocam_bench.engine.ranks import Rank, this_rank
 from reciprocam_bench.errors import UserError
 
@@ -72,17 +72,40 @@ def test_processes_divide_the_processors_unless_threads_are_given(
     launched("1", "4", "1")
     set_up_torch(config(draw_plain(tmp_path, 1), threads=given))
     assert torch.get_num_threads() == found
-    assert Rank(0, 16, 0).threads == 1
+    assert Rank(0, 16, 0).cores == 1
+
+
+def test_processors_are_counted_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert Rank(0, 2, 0).cores == 3
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert Rank(0, 1, 0).cores == 1
 
 
 @pytest.mark.parametrize(("given", "found"), [(None, 3), (2, 2)])
 def test_a_run_goes_on_with_the_threads_it_was_begun_with_unless_the_config_says_others(
     threads, tmp_path, given: int | None, found: int
 ) -> None:
+    assert kept_threads(tmp_path) is None
     (tmp_path / "environment.json").write_text('{"format": 2, "fingerprint": {"threads": 3}}')
-    torch.set_num_threads(given or 1)
-    keep_threads(config(tmp_path, threads=given), tmp_path)
+    set_up_torch(config(tmp_path, threads=given), kept_threads(tmp_path))
     assert torch.get_num_threads() == found
+
+
+def test_the_network_is_opened_with_the_threads_of_the_run_before(
+    threads, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/environment.json").write_text('{"format": 2, "fingerprint": {"threads": 3}}')
+    torch.set_num_threads(1)
+
+    def opened(*given: object) -> None:
+        raise UserError(f"{torch.get_num_threads()} threads")
+
+    monkeypatch.setattr(experiment, "set_up_backbone", opened)
+    with pytest.raises(UserError, match="3 threads"):
+        run(config(draw_plain(tmp_path / "pictures", 1), threads=None), tmp_path / "run")
 
 
 def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

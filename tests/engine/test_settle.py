@@ -1,5 +1,6 @@
 """``auto`` for batches and reading processes: what is chosen, and that a run folder keeps it."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from tiny_runs import config, run, set_up_once, time_only
 import reciprocam_bench as rb
 from reciprocam_bench.config import parse_config
 from reciprocam_bench.engine import settle
+from reciprocam_bench.engine.ranks import Rank
 from reciprocam_bench.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -31,23 +33,26 @@ def test_a_batch_fits_the_memory(tiny: rb.Backbone, device: str, fitting: int, c
 
 
 @pytest.mark.parametrize(
-    ("device", "cores", "threads", "chosen"),
-    [("cpu", 2, 2, 0), ("cpu", 4, 1, 3), ("cpu", 2, 8, 0), ("cpu", 64, 4, 8), ("cuda", 16, 16, 8), ("cuda", 1, 1, 0)],
+    ("device", "processes", "cores", "threads", "chosen"),
+    [
+        *[("cpu", 1, 2, 2, 0), ("cpu", 1, 4, 1, 3), ("cpu", 1, 2, 8, 0), ("cpu", 1, 64, 4, 8)],
+        *[("cuda", 1, 16, 16, 8), ("cuda", 1, 1, 1, 0)],
+        *[("cpu", 4, 16, 4, 0), ("cpu", 2, 8, 1, 3), ("cuda", 8, 32, 4, 3), ("cuda", 8, 4, 1, 0)],
+    ],
 )
 def test_cores_without_work_read(
-    tiny: rb.Backbone, monkeypatch: pytest.MonkeyPatch, device: str, cores: int, threads: int, chosen: int
+    tiny: rb.Backbone,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    processes: int,
+    cores: int,
+    threads: int,
+    chosen: int,
 ) -> None:
-    monkeypatch.setattr(settle.os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    monkeypatch.setattr(settle, "this_rank", lambda: Rank(0, processes))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert settle.workers(replace(tiny, device=torch.device(device))) == chosen
-
-
-def test_cores_are_counted_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(settle.os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(settle.os, "cpu_count", lambda: 6)
-    assert settle._cores() == 6
-    monkeypatch.setattr(settle.os, "cpu_count", lambda: None)
-    assert settle._cores() == 1
 
 
 def test_numbers_are_left_alone(pictures: Path) -> None:

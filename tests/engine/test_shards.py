@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_runs import config, contents, draw_plain, environment, run, tables, write_environment
+import yaml
+from tiny_runs import command, config, contents, copy_of, draw_plain, environment, run, tables, write_environment
 
-from reciprocam_bench.config import Config
+from reciprocam_bench.config import Config, dump_config, parse_config
 from reciprocam_bench.engine.complete import complete
 from reciprocam_bench.engine.merge import merge
 from reciprocam_bench.engine.ranks import Rank
@@ -99,6 +100,33 @@ def test_merged_shards_are_the_run_made_whole(alone: Path, shards: Path, tmp_pat
     )
     with pytest.raises(UserError, match="whole holds a run; give --output another folder"):
         merged([shards], tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_shards_of_a_gpu_are_merged_without_one(alone: Path, shards: Path, tmp_path: Path) -> None:
+    there = copy_of(shards, tmp_path / "shards")
+    for number in (1, 2, 3):
+        path = there / f"s{number}/config.yaml"
+        told = yaml.safe_load(path.read_text()) | {"device": "cuda", "precision": "tf32", "compile": True}
+        path.write_text(dump_config(parse_config(told, "test")))
+        about = environment(there / f"s{number}")
+        about["fingerprint"] |= {"device": "some GPU", "precision": "tf32", "compile": True}
+        write_environment(there / f"s{number}", about)
+    merged([there], tmp_path / "whole")
+    assert tables(tmp_path / "whole") == tables(alone)
+    assert environment(tmp_path / "whole")["fingerprint"]["precision"] == "tf32"
+
+
+@pytest.mark.slow
+def test_merged_shards_are_timed_by_the_run_itself(settings: Config, shards: Path, tmp_path: Path) -> None:
+    there = copy_of(shards, tmp_path / "shards")
+    timed = parse_config(settings.model_dump(mode="json") | {"timing": {"repeats": 1, "warmup": 0}}, "test")
+    for number in (1, 2, 3):
+        (there / f"s{number}/config.yaml").write_text(dump_config(timed))
+    done = command("merge", there, "--output", tmp_path / "whole")
+    assert done.returncode == 0 and "| gradcam" in done.stdout
+    run(timed, tmp_path / "whole")
+    assert (tmp_path / "whole/timing.csv").is_file()
 
 
 @pytest.mark.slow

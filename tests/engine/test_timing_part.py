@@ -1,8 +1,10 @@
 """The timing part of a run."""
 
+import multiprocessing
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,8 +88,24 @@ def test_another_process_keeps_freed_memory_as_the_first_does(pictures: Path, mo
     monkeypatch.setattr(timing_processes, "keep_freed_memory", lambda: called.append(True))
     monkeypatch.setattr(timing_processes.signal, "signal", lambda *of: None)
     timed = config(pictures, timing={"repeats": 1})
-    timing_processes._serve(Nobody(), timed, {"gradcam"}, {1: torch.zeros(1, 3, 224, 224)}, 1)  # type: ignore[arg-type]
+    timing_processes._serve(Nobody(), timed, {"gradcam"}, {1: torch.zeros(1, 3, 224, 224)}, 1, 1)  # type: ignore[arg-type]
     assert called == [True]
+
+
+def test_another_process_has_the_threads_of_the_first(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that a run was begun with, of which its config does not speak."""
+    given: list[object] = []
+
+    class Process:
+        def __init__(self, args: tuple, **about: object) -> None:
+            given.append(args[-1])
+            raise OSError
+
+    context = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Process)
+    monkeypatch.setattr(timing_processes.multiprocessing, "get_context", lambda of: context)
+    with pytest.raises(OSError), timing_processes.started(config(pictures), 1, [], {}, lambda rounds: None):
+        pass
+    assert given == [torch.get_num_threads()]
 
 
 @pytest.mark.parametrize(("repeats", "blocks"), [(1, [1]), (3, [1, 1, 1]), (10, [1] * 10), (25, [2, 3] * 5)])

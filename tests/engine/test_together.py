@@ -17,11 +17,12 @@ from tiny_runs import config, draw_plain, environment, run, tables
 from tiny_runs import settings as tiny
 
 from reciprocam_bench.config import Config, dump_config
-from reciprocam_bench.engine import loop
+from reciprocam_bench.engine import loop, resume
 from reciprocam_bench.engine.experiment import set_up
 from reciprocam_bench.engine.ranks import Rank
 from reciprocam_bench.engine.run import Screen
 from reciprocam_bench.engine.together import enter, judge_share, share_of
+from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.folder import opened
 from reciprocam_bench.runfolder.parts import Parts
 
@@ -246,3 +247,21 @@ def test_one_that_comes_too_late_takes_nothing_and_writes_nothing(settings: Conf
         parts.clear()
         judge_share(run, todo, part, batches)
     assert todo and not part.path.exists() and not (tmp_path / "run/parts/batches").exists()
+
+
+def test_one_that_joins_under_other_conditions_is_refused(
+    settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment, screen = set_up(settings), Screen(True, print)
+    with ExitStack() as stack:
+        with opened(tmp_path / "run", fresh=False, processes=3) as folder:
+            enter(experiment, folder, Rank(0, 3), screen, stack, talks=True)
+        with opened(tmp_path / "run", fresh=False, processes=3) as folder:
+            enter(experiment, folder, Rank(1, 3), screen, stack, talks=False)
+        now = resume.fingerprint(experiment.backbone)
+        monkeypatch.setattr(resume, "fingerprint", lambda backbone: now | {"torch": "1.0"})
+        with (
+            opened(tmp_path / "run", fresh=False, processes=3) as folder,
+            pytest.raises(UserError, match=r"begun under other conditions \(torch was .*, is 1\.0\)"),
+        ):
+            enter(experiment, folder, Rank(2, 3), screen, stack, talks=False)

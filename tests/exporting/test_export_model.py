@@ -127,6 +127,14 @@ def test_where_it_cannot_be_written_is_said(tmp_path, name, message):
         rb.export(small(), tmp_path / name)
 
 
+def test_what_is_larger_than_one_onnx_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(export_model, "_MOST_BYTES", 100)
+    with pytest.raises(UserError, match=r"net is larger than one ONNX file holds \(.* GiB\); take \.pt2$"):
+        rb.export(small(name="net"), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+    rb.export(small(), tmp_path / "model.pt2")
+
+
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setattr("reciprocam_bench.backbones.onnx_session.find_spec", lambda name: None)
@@ -168,6 +176,14 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert lines[4].startswith("largest difference from PyTorch: logits ")
     text = onnxruntime.InferenceSession("m.onnx").get_modelmeta().custom_metadata_map[KEY]
     assert json.loads(text)["multi_label"] and json.loads(text)["class_names"][7] == "cock"
+
+
+def test_a_config_of_another_machine_is_exported_as_float32(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    about = "backbone: {model: timm/test_resnet, weights: none}\ndataset: {name: folder, root: absent}\n"
+    Path("gpu.yaml").write_text(f"{about}methods: [cam]\ndevice: cuda\nprecision: tf32\ncompile: true\n")
+    assert command(monkeypatch, "--config", "gpu.yaml", "--output", "m.onnx") == 0
+    assert Path("m.onnx").is_file()
 
 
 def test_the_command_wants_a_network(monkeypatch, capsys):
