@@ -5,11 +5,13 @@ processes; at a random moment one process, or all of them, get SIGKILL; the next
 Moments are spread over what a start takes, and each third kill waits until rows are being joined or summarised. After
 the last kill a start is let go to its end. Every table must be that of the undisturbed run.
 
-Usage: python scripts/chaos.py [--kills N] [--seed N] [--images N] [--keep DIR]
+Usage: python scripts/chaos.py [--kills N] [--seed N] [--images N] [--keep DIR] [--output DIR]
 """
 
 import argparse
+import json
 import os
+import platform
 import random
 import signal
 import subprocess
@@ -18,11 +20,15 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import torch
 import yaml
 from PIL import Image
+
+from reciprocam_bench.engine.environment import commit_at_start, device_name
 
 TABLES = ("per_image.csv", "summary.csv", "skipped.csv", "images.csv")
 KILLS_A_RUN = 5
@@ -60,13 +66,35 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--keep", type=Path, help="a folder for the runs, which are kept")
+    parser.add_argument("--output", type=Path, help="a folder for what was found, as JSON and as a line of Markdown")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         place = given.keep or Path(temporary)
         place.mkdir(parents=True, exist_ok=True)
         counts = chaos(place, given.kills, given.seed, given.images)
     print(", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
+    if given.output:
+        write(given.output, counts, given.seed, given.images)
     sys.exit(1 if counts["runs that differ"] else 0)
+
+
+def write(output: Path, counts: Counter[str], seed: int, images: int) -> None:
+    """What was found, and on what."""
+    device = device_name(torch.device("cpu"))
+    facts = {"counts": dict(sorted(counts.items())), "seed": seed, "images": images, "device": device}
+    facts |= {"cpu_cores": os.cpu_count(), "commit": commit_at_start(), "torch": torch.__version__}
+    facts |= {"python": platform.python_version(), "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "chaos.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    hit = ", ".join(
+        f"{n} {what[6:]}" for what, n in sorted(counts.items(), reverse=True) if what.startswith("kills of")
+    )
+    text = (
+        f"{counts['kills']} kills ({hit}) in {counts['runs']} runs of {images} images: "
+        f"{counts['runs that differ']} runs had other tables than the undisturbed one. {device}, {os.cpu_count()} "
+        f"cores, seed {seed}, {facts['date'][:10]}.\n"
+    )
+    (output / "chaos.md").write_text(text, encoding="utf-8")
 
 
 def chaos(place: Path, kills: int, seed: int, images: int) -> Counter[str]:
@@ -111,13 +139,13 @@ def strike(config: Path, folder: Path, count: int, seconds: float, rng: random.R
     alive = launch.alive
     if not alive:
         return None
-    when = "while joining or summarising" if is_joining(folder) else "before"
+    when = "while joining or summarising" if is_joining(folder) else "before that"
     if len(alive) > 1 and rng.random() < 0.5:
         launch.kill([rng.choice(alive)])
         launch.end()  # the others do its batches
-        return f"kills of one of several, {when}"
+        return f"kills of one of several {when}"
     launch.kill(alive)
-    return f"kills of all, {when}"
+    return f"kills of all {when}"
 
 
 def is_joining(folder: Path) -> bool:

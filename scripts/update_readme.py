@@ -17,7 +17,18 @@ from reciprocam_bench.runfolder.schema import ProtocolDefinition
 from reciprocam_bench.titles import title_of
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = ("ci", "claims", "each_method", "each_metric", "export", "known_truth", "protocols", "runs", "which_method")
+DOCS = (
+    "ci",
+    "claims",
+    "each_method",
+    "each_metric",
+    "export",
+    "known_truth",
+    "processes",
+    "protocols",
+    "runs",
+    "which_method",
+)
 PAGES = (ROOT / "README.md", ROOT / "results" / "README.md", *(ROOT / "docs" / f"{name}.md" for name in DOCS))
 # What may stand between `<!-- WORD -->`, or `<!-- WORD of NAME -->`, and `<!-- end of WORD -->`.
 BLOCKS: dict[str, Callable[[Path, str], str]] = {

@@ -33,7 +33,8 @@ def test_a_text_is_that_of_its_file(script):
     assert "STALE" not in changed and changed.startswith("a\n") and changed.endswith("-->\nb\n")
 
 
-NAMES = ("ci", "claims", "each_method", "each_metric", "export", "known_truth", "protocols", "runs", "which_method")
+NAMES = ("ci", "claims", "each_method", "each_metric", "export", "known_truth", "processes", "protocols", "runs")
+NAMES += ("which_method",)
 
 
 @pytest.mark.slow
