@@ -21,7 +21,7 @@ if [ -n "${IMAGENET_ROOT:-}" ]; then
   fast='methods=[cam, gradcam, reciprocam, {name: reciprocam, mask: gaussian}]'
   run resnet18_imagenet_subset resnet18_imagenet --set "$fast" --set 'protocol=[poppi-2021, recipro-2024]' --set timing=null
   run resnet18_methods resnet18_methods --limit "${METHODS_LIMIT:-20}"
-  run networks networks --limit "${NETWORKS_LIMIT:-250}"
+  run networks networks --set threads=1 --limit "${NETWORKS_LIMIT:-100}"
   rcam-bench compare "$output/networks" --metric adcc --format csv > /dev/null
   if [ -n "${IMAGENET_BOXES:-}" ]; then
     run resnet18_metrics resnet18_metrics --limit "${METRICS_LIMIT:-100}"

@@ -74,9 +74,8 @@ def kept_threads(folder: Path) -> int | None:
 
     Sums of another division into threads may differ in their last digit, and a run goes on in any number of processes.
     """
-    before = (
-        read_environment(folder) if folder.is_dir() else None
-    )  # what else is wrong with it is said when it is opened
+    # What is wrong with a name that is no folder is said when it is opened.
+    before = read_environment(folder) if folder.is_dir() else None
     threads = before.fingerprint.get("threads") if before else None
     return threads if isinstance(threads, int) and threads > 0 else None
 
