@@ -125,15 +125,18 @@ def describe(config: Config, backbone: Backbone) -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or the processor's."""
+    """The GPU's name, or the processor's with its family and model: a virtual machine's name alone may be of any."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or platform.machine()
-    return f"{device.type}: {model}"
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
+    except OSError:
+        first = ""
+    pairs = (line.partition(":") for line in first.splitlines())
+    facts = {key.strip(): value.strip() for key, _, value in pairs}
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    known = [f"{what} {facts[key]}" for what, key in (("family", "cpu family"), ("model", "model")) if facts.get(key)]
+    return f"{device.type}: {name}" + (f" ({', '.join(known)})" if known else "")
 
 
 @functools.cache

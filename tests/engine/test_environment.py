@@ -1,5 +1,6 @@
 """What a run records of the machine, and the device it takes."""
 
+import platform
 import subprocess
 from dataclasses import replace
 from importlib.metadata import version
@@ -128,3 +129,21 @@ def test_commit_is_none_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert environment.git_commit() is None
     monkeypatch.setenv("PATH", "")
     assert environment.git_commit() is None
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        (
+            "model name\t: AMD EPYC\ncpu family\t: 26\nmodel\t\t: 2\n\nmodel name\t: other\n",
+            "AMD EPYC (family 26, model 2)",
+        ),
+        ("model name\t: One\n", "One"),
+        ("processor\t: 0\nBogoMIPS\t: 50\n", platform.processor() or platform.machine()),
+    ],
+)
+def test_a_processor_is_named_with_what_tells_it_from_others_of_its_name(
+    told: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda path, encoding: told)
+    assert environment.device_name(torch.device("cpu")) == f"cpu: {name}"
