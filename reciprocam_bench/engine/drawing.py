@@ -11,6 +11,8 @@ from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.metrics.metric import Metric
 
+_MOST_ON_PAGE = 600  # images: a file each, and a page must open at once
+
 
 def chosen_samples(config: Config, dataset: Dataset) -> dict[str, int]:
     """The ids of the images that get a sheet, and their place in the data set; ``UserError`` for one it lacks."""
@@ -22,6 +24,13 @@ def chosen_samples(config: Config, dataset: Dataset) -> dict[str, int]:
             known = did_you_mean(image, places)
             raise UserError(f"maps: '{image}' is no image of this run{known} (as per_image.csv names them)")
     return {image: places[image] for image in config.maps}
+
+
+def samples_on_page(config: Config, dataset: Dataset) -> frozenset[str]:
+    """The ids of the images whose map and picture a page shows: none where a run draws nothing."""
+    if not config.maps:
+        return frozenset()
+    return frozenset(sample.id for sample in dataset.samples[:_MOST_ON_PAGE])
 
 
 def metrics_shown(config: Config, metrics: dict[str, Metric]) -> list[Metric]:

@@ -1,4 +1,4 @@
-"""The raw maps of the images that get a picture sheet, on disk: a run that goes on explains none again."""
+"""The raw maps of images that are shown, on disk: a run that goes on explains none again."""
 
 from pathlib import Path
 
@@ -9,16 +9,16 @@ from torch import Tensor
 
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.pictures import View, shrunk
-from reciprocam_bench.runfolder.raw_maps import drawn_path
+from reciprocam_bench.runfolder.raw_maps import DRAWN, drawn_path
 
 _SIDE = 160  # pixels of what is kept of a picture
 
 
 class DrawnMaps:
-    """A file for each image and class under one protocol, in ``raw_maps/drawn/``; methods join it."""
+    """A file for each image and class under one protocol, in ``raw_maps/drawn/`` or another folder; methods join it."""
 
-    def __init__(self, run_folder: Path, protocol: str) -> None:
-        self._run_folder, self._protocol = run_folder, protocol
+    def __init__(self, run_folder: Path, protocol: str, kind: str = DRAWN) -> None:
+        self._run_folder, self._protocol, self._kind = run_folder, protocol, kind
 
     def read(self, image: str, class_index: int) -> dict[str, Tensor]:
         """The raw maps ``(h, w)`` by the methods' titles; none where there is no file, or a damaged one."""
@@ -41,13 +41,18 @@ class DrawnMaps:
                 f"{path} cannot be written: {error}; what is done is kept, free the disk and run again"
             ) from None
 
-    def add_picture(self, image: str, class_index: int, picture: Image.Image, view: View) -> None:
-        """Keep what the network saw of a picture, small, beside its maps: pages show both together."""
-        left, top, right, bottom = map(round, view)
-        seen = picture.convert("RGB").crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+    def add_picture(self, image: str, class_index: int, picture: Image.Image, view: View | None = None) -> None:
+        """Keep what the network saw of a picture, all of it without a ``view``, small, beside its maps.
+
+        Pages show both together.
+        """
+        seen = picture.convert("RGB")
+        if view is not None:
+            left, top, right, bottom = map(round, view)
+            seen = seen.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
         path = self._path(image, class_index).with_suffix(".jpg")
         path.parent.mkdir(parents=True, exist_ok=True)
         shrunk(seen, (_SIDE, _SIDE)).save(path, quality=80)
 
     def _path(self, image: str, class_index: int) -> Path:
-        return drawn_path(self._run_folder, self._protocol, image, class_index)
+        return drawn_path(self._run_folder, self._protocol, image, class_index, self._kind)

@@ -19,7 +19,7 @@ from reciprocam_bench.datasets.class_names import ClassNames, class_names
 from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.images import Preparation, preparation
 from reciprocam_bench.datasets.registry import load_dataset
-from reciprocam_bench.engine.drawing import chosen_samples, metrics_shown
+from reciprocam_bench.engine.drawing import chosen_samples, metrics_shown, samples_on_page
 from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.trials import ClassChoice, choose_classes
 from reciprocam_bench.errors import UserError
@@ -47,6 +47,7 @@ class Experiment:
     classes: dict[str, ClassChoice]  # by protocol name
     names: ClassNames
     drawn: dict[str, int]  # the images that get a sheet, and their place in the data set
+    on_page: frozenset[str]  # the images that a page shows with their maps
     shown_metrics: list[Metric]  # under each map of a sheet
 
     @property
@@ -78,6 +79,10 @@ class Experiment:
         assert isinstance(self.config.workers, int)
         return self.config.workers
 
+    def shows(self, image: str) -> bool:
+        """Whether an image gets a sheet, or a page shows it with its maps."""
+        return image in self.drawn or image in self.on_page
+
     def preparation(self, protocol: Protocol) -> Preparation:
         """How image files become inputs under a protocol."""
         return preparation(protocol.preprocess, self.backbone.preprocessing, self.config.preprocess == "model")
@@ -97,7 +102,7 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
     check_colormap(config.pictures.colormap, "pictures.colormap")
     device = set_up_torch(config, threads)
     dataset = load_dataset(config.dataset, config.limit, config.seed)
-    drawn = chosen_samples(config, dataset)
+    drawn, on_page = chosen_samples(config, dataset), samples_on_page(config, dataset)
     backbone = set_up_backbone(config, protocols[0], device)
     methods = make_methods(config.methods, backbone)
     _check_annotated(methods, dataset)
@@ -114,7 +119,7 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
     }
     names = names_of(backbone, dataset)
     return Experiment(
-        config, backbone, dataset, protocols, methods, timed, metrics, classes, names, drawn, shown_metrics
+        config, backbone, dataset, protocols, methods, timed, metrics, classes, names, drawn, on_page, shown_metrics
     )
 
 

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from reciprocam_bench.datasets.dataset import Sample
 from reciprocam_bench.datasets.images import PreparedImage
-from reciprocam_bench.engine.drawn_maps import DrawnMaps
 from reciprocam_bench.engine.forecast import passes_of
 from reciprocam_bench.engine.plan import Unit, Work
 from reciprocam_bench.engine.progress import Progress
 from reciprocam_bench.engine.raw_maps import RawMaps, raw_maps_of
 from reciprocam_bench.engine.run import Run
+from reciprocam_bench.engine.shown_images import keep_shown
 from reciprocam_bench.engine.status import reason, with_notes
 from reciprocam_bench.engine.trials import Trial, explain_trials
 from reciprocam_bench.errors import UserError
@@ -27,6 +27,7 @@ from reciprocam_bench.runfolder.schema import ERROR, VERSION
 
 Row = dict[str, Any]
 Images = list[tuple[Sample, PreparedImage]]
+Maps = list[Tensor | None]  # (h, w) of each trial, raw; None where the method failed
 
 
 class WrongMaps(ValueError):
@@ -89,26 +90,25 @@ def _judge_group(run: Run, work: Work, group: Group, images: int, progress: Prog
     backbone, fixed = run.experiment.backbone, _fixed_columns(group)
     costs = [passes_of(unit, unit.method.forwards(backbone), group.protocol) for unit in work.units]
     share = images / sum(map(sum, costs))
-    rows, shown = [], {}
-    drawn = [i for i, trial in enumerate(group.trials) if trial.sample.id in run.experiment.drawn]
+    rows: list[list[Row]] = []
+    found: dict[str, Maps] = {}
     for unit, cost in zip(work.units, costs, strict=True):
         task = progress.task([share * passes for passes in cost])
         watched = replace(group, fp=replace(group.fp, progress=task))
-        evidence, values = _judge_unit(run, watched, unit, raw_maps_of(run, work, unit))
+        found[unit.method.title], values = _judge_unit(run, watched, unit, raw_maps_of(run, work, unit))
         task.finish()
         rows.append([{**f, "method": unit.method.title, **v} for f, v in zip(fixed, values, strict=True)])
-        if evidence is not None and drawn:
-            shown[unit.method.title] = evidence.raw
     with run.phases("pictures"):
-        kept = DrawnMaps(run.folder.path, group.protocol.name)
-        for i in drawn if shown else ():
-            explained = int(group.fp.classes[i])
-            kept.add(group.trials[i].sample.id, explained, {title: maps[i] for title, maps in shown.items()})
+        for i, trial in enumerate(group.trials):
+            if not run.experiment.shows(trial.sample.id):
+                continue
+            of_trial = {title: maps[i] for title, maps in found.items()}
+            keep_shown(run, group.protocol, trial.sample.id, int(group.fp.classes[i]), group.fp.images[i], of_trial)
     return [row for of_trial in zip(*rows, strict=True) for row in of_trial]
 
 
-def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Evidence | None, list[Row]]:
-    """Evidence and one row of values a trial; a method that fails gets rows that say how, and the run goes on.
+def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Maps, list[Row]]:
+    """Each trial's map and row of values; a method that fails gets rows that say how, and the run goes on.
 
     Where a batch fails, its trials are judged one by one: an image that breaks a method is one row, in any batch.
     """
@@ -124,13 +124,13 @@ def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Evid
         raise
     except Exception as error:  # a plug-in or a full GPU: any error, and it must reach the table
         if len(group) > 1 and not isinstance(error, WrongMaps):
-            alone = [_judge_unit(run, group.only(i), unit, RawMaps())[1] for i in range(len(group))]
-            return None, [row for rows in alone for row in rows]
-        return None, [_blank(unit) | {"status": f"{ERROR}: {reason(error)}"}] * len(group)
+            alone = [_judge_unit(run, group.only(i), unit, RawMaps()) for i in range(len(group))]
+            return [m for found, _ in alone for m in found], [row for _, rows in alone for row in rows]
+        return [None] * len(group), [_blank(unit) | {"status": f"{ERROR}: {reason(error)}"}] * len(group)
     with run.phases("metrics"), torch.no_grad():
         evidence = evidence_of(group, unit, maps)
         rows: list[Row] = [{"status": status} for status in evidence.status]
-    return evidence, _with_values(run, rows, evidence, group, unit, maps)
+    return list(evidence.raw), _with_values(run, rows, evidence, group, unit, maps)
 
 
 def _with_values(run: Run, rows: list[Row], evidence: Evidence, group: Group, unit: Unit, maps: Tensor) -> list[Row]:

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from reciprocam_bench.titles import file_name
 
-FOLDER, DRAWN = "raw_maps", "drawn"
+FOLDER, DRAWN, PAGE = "raw_maps", "drawn", "page"
 # What a file tells of its maps: for each of them image, category and class; and the protocol they were made under.
 Trial = tuple[str, str, int]
 
@@ -41,10 +41,13 @@ def told(protocol: str, trials: list[Trial]) -> dict[str, str]:
     return {"about": json.dumps({"protocol": protocol, "trials": trials})}
 
 
-def drawn_path(run_folder: Path, protocol: str, image: str, class_index: int) -> Path:
-    """The file of the raw maps of an image with a picture sheet; what the network saw lies beside it, as ``.jpg``."""
+def drawn_path(run_folder: Path, protocol: str, image: str, class_index: int, kind: str = DRAWN) -> Path:
+    """The file of the raw maps of an image and class; what the network saw lies beside it, as ``.jpg``.
+
+    ``kind`` is ``DRAWN`` for images with a picture sheet, ``PAGE`` for the others that a page shows.
+    """
     name = short(f"{class_index}\0{image}")
-    return run_folder / FOLDER / DRAWN / protocol / f"{name}.safetensors"
+    return run_folder / FOLDER / kind / protocol / f"{name}.safetensors"
 
 
 def drawn_maps(path: Path) -> dict[str, np.ndarray]:
@@ -58,7 +61,11 @@ def drawn_maps(path: Path) -> dict[str, np.ndarray]:
 def views(run_folder: Path) -> list[Path]:
     """The folders of maps, one for each way that images are prepared."""
     folder = run_folder / FOLDER
-    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name != DRAWN) if folder.is_dir() else []
+    return (
+        sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in (DRAWN, PAGE))
+        if folder.is_dir()
+        else []
+    )
 
 
 def kept_maps(view: Path, title: str) -> Iterator[KeptMaps]:

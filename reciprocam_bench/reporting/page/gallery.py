@@ -12,10 +12,11 @@ from PIL import Image
 
 from reciprocam_bench.reporting.agreement import on_grid
 from reciprocam_bench.reporting.page.collect import Run
-from reciprocam_bench.runfolder.raw_maps import drawn_maps, drawn_path, kept_maps, views
+from reciprocam_bench.runfolder.raw_maps import DRAWN, PAGE, drawn_maps, drawn_path, kept_maps, views
 from reciprocam_bench.runfolder.schema import MetricDefinition
 
-MOST_IMAGES = 600  # of a run: a page must open at once
+MOST_IMAGES = 900  # of a run: a page must open at once
+_MOST_PICTURES = 600  # of these
 _MOST_METRICS = 6
 _FINEST = 16  # cells of a map along a side
 PICTURE_BYTES = 2_400_000  # of all galleries of a page
@@ -28,7 +29,8 @@ Entry = dict[str, Any]
 def gallery(run: Run, protocol: str, budget: int = PICTURE_BYTES) -> dict[str, Any] | None:
     """All images under a protocol with what each method made of them; None where no map was judged.
 
-    Beyond 600 those with pictures, and those where the main metric is best, worst, or most disputed, stand for all.
+    Beyond 900 the first 600 with pictures, and those where a map failed or is constant, or where the main metric is
+    best, worst, or most disputed, stand for all.
     """
     rows = run.rows[run.rows["protocol"] == protocol] if len(run.rows) else run.rows
     if rows.empty:
@@ -65,14 +67,15 @@ def _chosen(
 ) -> list[Key]:
     if len(groups) <= MOST_IMAGES:
         return list(groups)
-    keep = [key for key in groups if _picture_path(run, protocol, key).exists()][:MOST_IMAGES]
-    bad = [key for key, group in groups.items() if (group["status"] != "ok").any()][: MOST_IMAGES // 4]
+    keep = [key for key in groups if _picture_path(run, protocol, key).exists()][:_MOST_PICTURES]
+    few = (MOST_IMAGES - _MOST_PICTURES) // 4
+    bad = [key for key, group in groups.items() if (group["status"] != "ok").any()][:few]
     column = next((m.columns[0] for name, m in metrics.items() if name == run.main_metric), None)
     extremes: list[Key] = []
     if column is not None:
         of_image = pd.DataFrame({key: group[column].agg(["min", "max"]) for key, group in groups.items()}).T
         for values in (of_image["max"], -of_image["min"], of_image["max"] - of_image["min"]):
-            extremes += list(values.sort_values(ascending=False).index[: MOST_IMAGES // 6])
+            extremes += list(values.sort_values(ascending=False).index[:few])
     wanted = set(list(dict.fromkeys([*keep, *bad, *extremes, *groups]))[:MOST_IMAGES])
     return [key for key in groups if key in wanted]
 
@@ -90,7 +93,9 @@ def _entry(
     first, names = group.iloc[0], run.record.environment.class_names
     predicted, label = str(first["predicted"]), str(first["label"])
     by_method = {str(row["method"]): row for row in group.to_dict("records")}
-    maps = {**kept, **drawn_maps(drawn_path(run.record.path, protocol, image, index))}
+    maps = dict(kept)
+    for kind in (PAGE, DRAWN):
+        maps |= drawn_maps(drawn_path(run.record.path, protocol, image, index, kind))
     columns = [metric.columns[0] for metric in metrics.values()]
     return {
         "id": image,
@@ -145,7 +150,9 @@ def _all_kept(run: Run, protocol: str, methods: Iterable[str]) -> dict[Key, dict
 
 
 def _picture_path(run: Run, protocol: str, key: Key) -> Path:
-    return drawn_path(run.record.path, protocol, key[0], key[2]).with_suffix(".jpg")
+    """Where its picture is, or would be."""
+    paths = [drawn_path(run.record.path, protocol, key[0], key[2], kind).with_suffix(".jpg") for kind in (DRAWN, PAGE)]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 def _add_pictures(entries: list[Entry], paths: list[Path], budget: int) -> None:

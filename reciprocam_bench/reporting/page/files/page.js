@@ -96,12 +96,13 @@
       const scored = found.map((image) => [values(image), image]).filter(([v]) => v.length);
       found = scored.map(([v, image]) => [score(v), image]).sort((a, b) => a[0] - b[0]).map(([, image]) => image);
     }
+    input("bar").style.background = `linear-gradient(90deg, ${colours[input("colours").value].join(",")})`;
     shown = found;
     drawn = 0;
     list.replaceChildren();
     const of = g.total > g.images.length ? `; the page holds ${g.images.length} of the run's ${g.total}` : "";
     const bare = shown.filter((image) => !image.picture).length;
-    const without = bare ? `; ${bare} without a picture (the run's key maps says how many are kept)` : "";
+    const without = bare ? `; ${bare} without a picture` : "";
     input("count").textContent = `${shown.length} of ${g.images.length} images and classes${of}${without}`;
     more();
   };
@@ -132,12 +133,20 @@
       cell.append(source, make("b", "image"));
       maps.append(cell);
     }
-    for (const i of methodsShown(g)) if (image.of[i]) maps.append(ofMethod(g, g.methods[i], image.of[i], source, bare));
+    const places = methodsShown(g), best = bestOf(g, image, places);
+    for (const i of places) if (image.of[i]) maps.append(ofMethod(g, g.methods[i], image.of[i], source, bare, best));
     box.append(maps);
     return box;
   };
 
-  const ofMethod = (g, method, of, source, bare) => {
+  // The best value of each metric among the methods shown, where they are not all alike.
+  const bestOf = (g, image, places) => g.metrics.map((metric, m) => {
+    const values = places.map((i) => image.of[i] && image.of[i].values[m]).filter((v) => v !== null && v !== undefined);
+    const low = Math.min(...values), high = Math.max(...values);
+    return metric.up === null || low === high ? null : metric.up ? high : low;
+  });
+
+  const ofMethod = (g, method, of, source, bare, best) => {
     const cell = make("div");
     if (of.map) {
       const canvas = make("canvas");
@@ -153,7 +162,10 @@
     cell.append(titled(method));
     if (of.status !== "ok") cell.append(make("div", of.status));
     g.metrics.forEach((metric, i) => {
-      if (of.values[i] !== null) cell.append(make("div", `${metric.title} ${of.values[i].toFixed(2)}`));
+      if (of.values[i] === null) return;
+      const score = make("div", `${metric.title} `, "score");
+      score.append(make("span", of.values[i].toFixed(2), of.values[i] === best[i] ? "top" : undefined));
+      cell.append(score);
     });
     return cell;
   };
