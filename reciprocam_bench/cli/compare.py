@@ -19,9 +19,7 @@ def command(
     metric: Annotated[
         list[str] | None, typer.Option("--metric", "-m", help="Only this metric. Repeatable. [default: all]")
     ] = None,
-    agreement: Annotated[
-        bool, typer.Option("--agreement", help="Rank correlations of the methods' maps (of a run with save_maps).")
-    ] = False,
+    agreement: Annotated[bool, typer.Option("--agreement", help="Rank correlations of the methods' maps.")] = False,
     form: options.Format = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the CSV file. [default: the first RUN_DIR]")

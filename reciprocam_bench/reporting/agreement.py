@@ -12,11 +12,12 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.summary import doubts_of, unfinished
 from reciprocam_bench.reporting.text import as_text, check_format
 from reciprocam_bench.runfolder.disk import write_into
-from reciprocam_bench.runfolder.raw_maps import Trial, kept_maps, views
+from reciprocam_bench.runfolder.raw_maps import Trial, kept_maps, shown_maps, views
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import AGREEMENT
+from reciprocam_bench.runfolder.schema import AGREEMENT, PER_IMAGE
 from reciprocam_bench.runfolder.tables import to_csv
 
+_FINEST = 16  # cells of a map along a side, where a page shows it
 Maps = Mapping[Trial, np.ndarray]
 
 
@@ -39,11 +40,11 @@ def agreement(record: RunRecord) -> pd.DataFrame:
     """A row a view and pair of methods: the mean Spearman correlation of their raw maps over images, 95 % interval.
 
     Trials of an image are averaged first. Maps of two sizes are compared on the coarser grid, where the finer one is
-    averaged. A trial is left out where a map is constant or not finite, or one of the methods has none.
+    averaged. A trial is left out where a map is constant or not finite, or one of the methods has none. Without
+    ``save_maps`` the images that a page shows stand for all, each map averaged to at most 16 cells a side.
     """
     titles, rows = [method.title for method in record.config.methods], []
-    for view in views(record.path):
-        protocols, maps = _read(view, titles)
+    for protocols, maps in _maps_of(record, titles):
         fixed = {"backbone": record.config.backbone.model, "dataset": record.dataset, "protocol": protocols}
         for first, second in combinations(maps, 2):
             trials = maps[first].keys() | maps[second].keys()
@@ -52,9 +53,26 @@ def agreement(record: RunRecord) -> pd.DataFrame:
             rows.append({**fixed, "method": second, "against": first, **counts, **_estimate(values)})
     if not rows:
         raise UserError(
-            f"{record.path} keeps no raw maps of two methods; run it with --fresh --set save_maps=true and two methods"
+            f"{record.path} keeps no raw maps of two methods; run two with --fresh --set maps=1 (of 600 images) or "
+            "--set save_maps=true (of all)"
         )
     return pd.DataFrame(rows)
+
+
+def _maps_of(record: RunRecord, titles: Sequence[str]) -> Iterator[tuple[str, dict[str, Maps]]]:
+    """The protocols of each view, and the maps of each method that has some."""
+    kept = views(record.path)
+    for view in kept:
+        yield _read(view, titles)
+    if kept or not (record.path / PER_IMAGE).is_file():
+        return
+    for protocol, rows in record.rows().groupby("protocol", sort=False):
+        found: dict[str, dict[Trial, np.ndarray]] = {}
+        trials = rows[["image", "category", "class"]].drop_duplicates()
+        for trial in ((str(image), str(category), int(index)) for image, category, index in trials.to_numpy()):
+            for title, cam in shown_maps(record.path, str(protocol), trial[0], trial[2]).items():
+                found.setdefault(title, {})[trial] = coarse(cam[None])[0]
+        yield str(protocol), {title: found[title] for title in titles if title in found}
 
 
 def _read(view: Path, titles: Sequence[str]) -> tuple[str, dict[str, Maps]]:
@@ -101,6 +119,11 @@ def on_grid(maps: np.ndarray, height: int, width: int) -> np.ndarray:
             spans = (slice(i * size // cells, -(-(i + 1) * size // cells)) for i in range(cells))
             maps = np.stack([maps[(slice(None),) * axis + (s,)].mean(axis=axis) for s in spans], axis=axis)
     return maps
+
+
+def coarse(maps: np.ndarray) -> np.ndarray:
+    """Maps ``(N, h, w)`` with at most 16 cells a side."""
+    return on_grid(maps, *(min(side, _FINEST) for side in maps.shape[1:]))
 
 
 def _estimate(values: list[float]) -> dict[str, float | None]:

@@ -58,6 +58,14 @@ def drawn_maps(path: Path) -> dict[str, np.ndarray]:
         return {}
 
 
+def shown_maps(run_folder: Path, protocol: str, image: str, class_index: int) -> dict[str, np.ndarray]:
+    """The raw maps ``(h, w)`` of an image that has a sheet, or that a page shows; there a fine map is averaged."""
+    maps: dict[str, np.ndarray] = {}
+    for kind in (PAGE, DRAWN):
+        maps |= drawn_maps(drawn_path(run_folder, protocol, image, class_index, kind))
+    return maps
+
+
 def views(run_folder: Path) -> list[Path]:
     """The folders of maps, one for each way that images are prepared."""
     folder = run_folder / FOLDER

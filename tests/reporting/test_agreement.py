@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 from scipy.stats import spearmanr, t
 from small_maps import TRIALS, keep
 from small_runs import rows, values, write
 
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.agreement import agree, on_grid
+from reciprocam_bench.runfolder.raw_maps import DRAWN, PAGE, drawn_path
 
 METHODS = ["cam", "gradcam", "reciprocam[mask=gaussian]"]
 
@@ -75,6 +77,22 @@ def test_maps_of_two_sizes_are_compared_on_the_coarser_grid(run: Path) -> None:
     assert cells.tolist() == [[[1, 3]]]  # 0 1 2 and 2 3 4
 
 
+def test_without_save_maps_the_images_of_the_page_are_asked(run: Path) -> None:
+    rng, found = np.random.default_rng(6), []
+    for image, kind, size in (("000.png", DRAWN, 32), ("001.png", PAGE, 16)):
+        maps = {method: rng.random((size, size), dtype=np.float32) for method in METHODS[:2]}
+        path = drawn_path(run, "poppi-2021", image, 1, kind)
+        path.parent.mkdir(parents=True)
+        save_file(maps, path)
+        coarse = [on_grid(maps[method][None], 16, 16).ravel() for method in METHODS[:2]]
+        found.append(spearmanr(*coarse).statistic)
+    row = table(run).loc[("gradcam", "cam")]
+    assert (row["images"], row["left_out"]) == (2, 0) and row["correlation"] == pytest.approx(np.mean(found), abs=1e-5)
+    keep(run, "cam", np.ones((4, 2, 2)))
+    with pytest.raises(UserError, match="keeps no raw maps of two methods"):
+        agree(run, "csv")  # maps of all images were asked for, and of one method they are there
+
+
 def test_the_text_is_a_table_of_methods_by_methods(run: Path) -> None:
     maps = np.random.default_rng(5).random((4, 3, 3))
     for method in METHODS:
@@ -93,7 +111,7 @@ def test_the_text_is_a_table_of_methods_by_methods(run: Path) -> None:
 
 def test_a_run_that_kept_no_maps_is_told_what_to_do(run: Path) -> None:
     (run / "raw_maps/drawn/poppi-2021").mkdir(parents=True)
-    with pytest.raises(UserError, match="keeps no raw maps of two methods; run it with --fresh --set save_maps=true"):
+    with pytest.raises(UserError, match="keeps no raw maps of two methods; run two with --fresh --set maps=1 "):
         agree(run, "csv")
     keep(run, "cam", np.ones((4, 2, 2))).write_bytes(b"damaged")
     keep(run, "gradcam", np.ones((4, 2, 2)))

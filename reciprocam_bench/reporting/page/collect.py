@@ -18,7 +18,6 @@ from reciprocam_bench.reporting.report import checked, one_meaning, wanted_table
 from reciprocam_bench.reporting.summary import warnings_of
 from reciprocam_bench.reporting.verdicts import MISSING
 from reciprocam_bench.runfolder.doubt import busy
-from reciprocam_bench.runfolder.raw_maps import views
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import PER_IMAGE, MetricDefinition
 from reciprocam_bench.runfolder.suite import all_run_folders
@@ -126,10 +125,17 @@ def _read(record: RunRecord) -> Run:
         rounds=empty if rounds is None or timing is None else rounds,
         skipped=record.skipped(),
         comparison=compared,
-        agreement=agreement(record) if views(record.path) and len(record.config.methods) > 1 else empty,
+        agreement=_agreement(record),
         notes=list(dict.fromkeys(notes)),
         why_not_compared=why_not,
     )
+
+
+def _agreement(record: RunRecord) -> pd.DataFrame:
+    try:
+        return agreement(record)
+    except UserError:  # no maps of two methods were kept
+        return pd.DataFrame()
 
 
 def _compared(record: RunRecord) -> tuple[pd.DataFrame, str]:

@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from reciprocam_bench.reporting.agreement import on_grid
+from reciprocam_bench.reporting.agreement import coarse
 from reciprocam_bench.reporting.page.collect import Run
-from reciprocam_bench.runfolder.raw_maps import DRAWN, PAGE, drawn_maps, drawn_path, kept_maps, views
+from reciprocam_bench.runfolder.raw_maps import DRAWN, PAGE, drawn_path, kept_maps, shown_maps, views
 from reciprocam_bench.runfolder.schema import MetricDefinition
 
 MOST_IMAGES = 900  # of a run: a page must open at once
 _MOST_PICTURES = 600  # of these
 _MOST_METRICS = 6
-_FINEST = 16  # cells of a map along a side
 PICTURE_BYTES = 2_400_000  # of all galleries of a page
 _SIDES = (160, 128, 96, 72)
 
@@ -93,9 +92,7 @@ def _entry(
     first, names = group.iloc[0], run.record.environment.class_names
     predicted, label = str(first["predicted"]), str(first["label"])
     by_method = {str(row["method"]): row for row in group.to_dict("records")}
-    maps = dict(kept)
-    for kind in (PAGE, DRAWN):
-        maps |= drawn_maps(drawn_path(run.record.path, protocol, image, index, kind))
+    maps = {**kept, **shown_maps(run.record.path, protocol, image, index)}
     columns = [metric.columns[0] for metric in metrics.values()]
     return {
         "id": image,
@@ -129,8 +126,8 @@ def packed(cam: np.ndarray) -> list[Any] | None:
     """
     if cam.ndim != 2 or not cam.size or not np.isfinite(cam).all():
         return None
-    height, width = (min(side, _FINEST) for side in cam.shape)
-    cells = on_grid(cam[None].astype(np.float64), height, width)[0]
+    cells = coarse(cam[None].astype(np.float64))[0]
+    height, width = cells.shape
     low, high = cells.min(), cells.max()
     if high <= low:
         return None
