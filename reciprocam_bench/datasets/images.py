@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms import functional as T
 
@@ -100,6 +100,8 @@ def read_picture(path: str) -> Picture:
             if image.mode.startswith(("I", "F")):
                 return Picture(_stretch(np.asarray(image)), image.mode)
             return Picture(_on_the_page(image) if image.has_transparency_data else image.convert("RGB"))
+    except UnidentifiedImageError:
+        raise ValueError("unreadable image: of no format that Pillow knows") from None
     except Exception as error:  # what is no whole image breaks Pillow's readers in every way there is
         reason = " ".join(str(error).replace(path, "file").split()) or type(error).__name__
         raise ValueError(f"unreadable image: {reason[:120]}") from None

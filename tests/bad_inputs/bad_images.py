@@ -81,14 +81,16 @@ NAN = Image.fromarray(np.array([[0, np.nan]], np.float32))
 UNREADABLE = "unreadable image: "
 IMAGES = [
     made("a file cut short", f"{UNREADABLE}image file is truncated", holds(jpeg()[:-600]), "a.jpg"),
-    made("an empty file", f"{UNREADABLE}cannot identify image file", holds(b"")),
-    made("text", f"{UNREADABLE}cannot identify image file", holds(b"no image")),
+    made("an empty file", f"{UNREADABLE}of no format that Pillow knows", holds(b"")),
+    made("text", f"{UNREADABLE}of no format that Pillow knows", holds(b"no image")),
     made(
-        "HTML named like an image", f"{UNREADABLE}cannot identify image file", holds(b"<html><script>x</script></html>")
+        "HTML named like an image",
+        f"{UNREADABLE}of no format that Pillow knows",
+        holds(b"<html><script>x</script></html>"),
     ),
     made(
         "SVG named like an image",
-        f"{UNREADABLE}cannot identify image file",
+        f"{UNREADABLE}of no format that Pillow knows",
         holds(b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
     ),
     made("a heading without pixels", UNREADABLE, holds(header(40, 40))),

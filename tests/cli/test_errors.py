@@ -351,7 +351,7 @@ def test_report_of_a_damaged_run(mistake: Callable[..., str], here: Path, name: 
     "words, message",
     [
         (("nowhere.png", *EXPLAIN[2:]), "nowhere.png does not exist; give an image file"),
-        (("file", *EXPLAIN[2:]), "file: unreadable image: cannot identify image file"),
+        (("file", *EXPLAIN[2:]), "file: unreadable image: of no format that Pillow knows"),
         ((*EXPLAIN[1:], "--class", 1000), "--class 1000: the network has classes 0 to 999"),
         ((*EXPLAIN[1:], "--method", "gradcm"), "unknown method 'gradcm'; did you mean 'gradcam'?"),
         ((*EXPLAIN[1:], "--layer", "layer9"), "timm/test_resnet: layer 'layer9' is not in the network"),

@@ -182,14 +182,14 @@ def test_a_folder_with_what_cannot_be_read_left_out(cli: Cli, picture: Path, tmp
     (tmp_path / "a/notes.txt").write_text("no image")
     code, out, err = cli("a", "-m", "timm/test_resnet", "--method", "gradcam")
     assert code == 0
-    assert err == "note: left out: a/broken.png: unreadable image: cannot identify image file 'file'\n"
+    assert err == "note: left out: a/broken.png: unreadable image: of no format that Pillow knows\n"
     assert [line for line in out if line.endswith(":")] == ["a/1.png:", "a/b/1.png:", "a/b/2.jpg:"]
     sheets = sorted(p.name for p in Path("explained").glob("*_sheet.png"))
     assert sheets == ["2_sheet.png", "a_1.png_sheet.png", "a_b_1.png_sheet.png"]
     assert out[-1] == "explained/figure.png"
     _, out, _ = cli("a", "-m", "timm/test_resnet", "--method", "gradcam", "--json")
     found = json.loads("\n".join(out))
-    reason = "unreadable image: cannot identify image file 'file'"
+    reason = "unreadable image: of no format that Pillow knows"
     assert (found["left_out"], len(found["images"])) == ([{"image": "a/broken.png", "reason": reason}], 3)
     one, all_ = Image.open("explained/2_sheet.png"), Image.open("explained/figure.png")
     assert all_.height > 2 * one.height
@@ -204,7 +204,7 @@ def test_nothing_that_can_be_read_is_a_mistake(cli: Cli, picture: Path, tmp_path
     code, out, err = cli("a", *model)
     assert (code, out) == (2, [])
     assert err == (
-        "rcam-bench: none of 2 images can be read (a/1.png: unreadable image: cannot identify image file 'file', ...); "
+        "rcam-bench: none of 2 images can be read (a/1.png: unreadable image: of no format that Pillow knows, ...); "
         "give image files\n"
     )
     assert not Path("explained").exists()
