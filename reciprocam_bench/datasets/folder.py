@@ -8,6 +8,7 @@ from reciprocam_bench.datasets.registry import dataset
 from reciprocam_bench.errors import UserError
 
 OF_FOLDERS = "folders"
+_MOST_CLASSES = 1_000_000  # how many the network knows is not known here
 
 
 @dataset("folder")
@@ -20,7 +21,7 @@ def folder(*, root: str, labels: str | None = None) -> Dataset:
         if not known:
             raise UserError(f"dataset.labels: {base} has no class folders with images; give a label file, or none")
     else:
-        known, lacking = read_label_file(labels) if labels else {}, "not in the label file"
+        known, lacking = read_label_file(labels, _MOST_CLASSES) if labels else {}, "not in the label file"
     samples = []
     for name, path in images:
         label = known.get(name) if labels == OF_FOLDERS else find_label(known, name)

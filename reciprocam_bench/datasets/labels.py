@@ -9,16 +9,17 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.regular import not_a_file
 
 DEVKIT_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+_OUTER = "*/"  # stands for folders that a label file writes before the root of the images
 
 
-def read_label_file(name: str) -> dict[str, int]:
-    """Class index by image, from any of the formats in use; `find_label` looks one up.
+def read_label_file(name: str, classes: int = 1000) -> dict[str, int]:
+    """Class index by image, from any of the formats in use, all below ``classes``; `find_label` looks one up.
 
-    Images are named as in the file, and by their stem where it means one class.
+    Images are named as in the file, and without their suffix where that means one class.
 
     Read are: the devkit's ``ILSVRC2012_validation_ground_truth.txt`` (its ``meta.mat`` must lie beside it, because its
     numbers are the devkit's own), ``LOC_val_solution.csv`` (image, then wnid and box), two or more columns (image, wnid
-    or class index 0 to 999), and one column of class indices, one line for each ILSVRC2012 validation image in order.
+    or class index), and one column of class indices, one line for each ILSVRC2012 validation image in order.
 
     Raises ``UserError`` naming file and line.
     """
@@ -35,20 +36,31 @@ def read_label_file(name: str) -> dict[str, int]:
     if path.name == DEVKIT_TRUTH:
         return _devkit(path, [line for _, line in lines])
     if all(line.isdecimal() for _, line in lines):
-        return {_validation_stem(i): _index(line, path, n) for i, (n, line) in enumerate(lines, 1)}
-    return _columns(path, lines)
+        return {_validation_stem(i): _index(line, path, n, classes) for i, (n, line) in enumerate(lines, 1)}
+    return _columns(path, lines, classes)
 
 
 def find_label(labels: dict[str, int], relative: str) -> int | None:
-    """The label of an image given by its path in the folder: under that path, its file name, or its stem."""
-    name = relative.rpartition("/")[2]
-    for key in (relative, name, Path(relative).with_suffix("").as_posix(), Path(name).stem):
-        if key in labels:
-            return labels[key]
-    return None
+    """The label of an image given by its path in the folder, which the file may write with fewer folders, or with more.
+
+    The suffix does not count where the path without it means one class.
+    """
+    keys = [key for tail in _tails(relative) for key in (tail, _bare(tail))]
+    keys += [_OUTER + relative, _OUTER + _bare(relative)]
+    return next((labels[key] for key in keys if key in labels), None)
 
 
-def _columns(path: Path, lines: list[tuple[int, str]]) -> dict[str, int]:
+def _tails(name: str) -> list[str]:
+    """``a/b/c``, ``b/c``, ``c``."""
+    parts = name.split("/")
+    return ["/".join(parts[i:]) for i in range(len(parts))]
+
+
+def _bare(name: str) -> str:
+    return name.removesuffix(Path(name).suffix)
+
+
+def _columns(path: Path, lines: list[tuple[int, str]], classes: int) -> dict[str, int]:
     comma = "," in lines[0][1]
     labels: dict[str, int] = {}
     for position, (number, line) in enumerate(lines):
@@ -57,36 +69,38 @@ def _columns(path: Path, lines: list[tuple[int, str]]) -> dict[str, int]:
             raise UserError(f"{path}, line {number}: write 'image label'; found '{' '.join(row)[:60]}'")
         # A CSV may have more columns: the wnid or index is the first one that reads as one.
         words = row[1].split()[:1] + [column.strip() for column in row[2:]]
-        label = next((found for word in words if (found := _class(word)) is not None), None)
+        label = next((found for word in words if (found := _class(word, classes)) is not None), None)
         if label is None and position == 0 and not any(w.lstrip("-").isdecimal() for w in words):
             continue  # a heading
         if label is None:
             raise UserError(
-                f"{path}, line {number}: '{row[1].strip()[:60]}' is neither a wnid nor a class index 0 to 999"
+                f"{path}, line {number}: '{row[1].strip()[:60]}' is neither a wnid nor a class index 0 to {classes - 1}"
             )
         labels[row[0].strip()] = label
-    stems: dict[str, set[int]] = {}
+    short: dict[str, set[int]] = {}
     for name, label in labels.items():
-        stems.setdefault(Path(name).stem, set()).add(label)
-    return {stem: min(found) for stem, found in stems.items() if len(found) == 1} | labels
+        outer = [_OUTER + key for tail in _tails(name)[1:] for key in (tail, _bare(tail))]
+        for key in (_bare(name), *outer):
+            short.setdefault(key, set()).add(label)
+    return {key: min(found) for key, found in short.items() if len(found) == 1} | labels
 
 
-def _class(word: str) -> int | None:
+def _class(word: str, classes: int) -> int | None:
     if word in imagenet_wnids():
         return imagenet_wnids()[word]
-    return int(word) if _is_index(word) else None
+    return int(word) if _is_index(word, classes) else None
 
 
-def _is_index(word: str) -> bool:
+def _is_index(word: str, classes: int) -> bool:
     # A number of thousands of digits is not turned into one.
-    return word.isdecimal() and len(word.lstrip("0")) < 4
+    return word.isdecimal() and len(word.lstrip("0")) <= len(str(classes)) and int(word) < classes
 
 
-def _index(word: str, path: Path, line: int) -> int:
-    if not _is_index(word):
+def _index(word: str, path: Path, line: int, classes: int) -> int:
+    if not _is_index(word, classes):
         raise UserError(
-            f"{path}, line {line}: {word[:60]} is no class index 0 to 999; the devkit's own numbers need its file name "
-            f"{DEVKIT_TRUTH} and its meta.mat"
+            f"{path}, line {line}: {word[:60]} is no class index 0 to {classes - 1}; the devkit's own numbers need its "
+            f"file name {DEVKIT_TRUTH} and its meta.mat"
         )
     return int(word)
 

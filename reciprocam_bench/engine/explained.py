@@ -98,6 +98,8 @@ def explain_pictures(
         if drawn is not None:
             strips += drawn if len(strips) < _MOST_IN_FIGURE else []
             tell(outcome.images[-1])
+    if not outcome.images:
+        raise _none_readable(outcome)
     if len(outcome.images) > 1 and strips:
         outcome.figure = _save(subject, strips, output / "figure")
     return outcome
@@ -267,6 +269,6 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
 def _none_readable(outcome: Outcome) -> UserError:
     path, reason = outcome.left_out[0].values()
     if len(outcome.left_out) == 1:
-        colon = ":" if reason.startswith("unreadable") else ""
+        colon = ":" if reason.startswith(("unreadable", "extreme")) else ""
         return UserError(f"{path}{colon} {reason}; give an image file")
     return UserError(f"none of {len(outcome.left_out)} images can be read ({path}: {reason}, ...); give image files")

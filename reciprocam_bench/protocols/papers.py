@@ -95,6 +95,12 @@ class SpeedupClaim(_Strict):
 Claim = Annotated[DifferenceClaim | BestClaim | SpeedupClaim, Field(discriminator="kind")]
 
 
+class PaperBackbone(Named):
+    """A network of the table; ``sha256`` begins that of the file of the paper's weights, where they are a named set."""
+
+    sha256: str = ""
+
+
 class Paper(_Strict):
     """A table as a paper printed it.
 
@@ -111,7 +117,7 @@ class Paper(_Strict):
     protocols: list[str] = Field(min_length=1)
     weights: str = ""
     datasets: list[PaperDataset] = Field(min_length=1)
-    backbones: list[Named]
+    backbones: list[PaperBackbone]
     across: list[Literal["dataset", "backbone"]] = []
     methods: list[PaperMethod]
     columns: list[Column]

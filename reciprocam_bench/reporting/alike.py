@@ -47,6 +47,7 @@ def facts_of(record: RunRecord) -> dict[str, Any]:
         "weights": fingerprint.get("weights") or backbone.weights,
         "head": fingerprint.get("head") or backbone.head or "",
         "multi_label": backbone.multi_label,
+        **{name: getattr(backbone, name) for name in ("channels", "mean", "std", "size", "num_classes")},
         "data set": record.dataset,
         "preprocess": config.preprocess,
     }

@@ -14,8 +14,9 @@ from reciprocam_bench.reporting.pairing import METHODS, Judged, Match, judged_of
 from reciprocam_bench.runfolder.record import RunRecord
 
 TOLD = (
-    "Bold: told to be better than every other method of the run by paired differences on the same images, p adjusted "
-    "by Holm for these; underlined: the second, told to be better than all that follow. No mark: that cannot be told"
+    "Bold: told to be better than every other method of the run that has values, by paired differences on the same "
+    "images, p adjusted by Holm for these; underlined: the second, told to be better than all that follow. No mark: "
+    "that cannot be told"
 )
 
 

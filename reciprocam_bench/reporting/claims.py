@@ -164,9 +164,12 @@ def _held(judged: Sequence[Judged], variant: str) -> list[Judged]:
 
 
 def _pair(judged: Sequence[Judged], variant: str, against: str, metric: str) -> Pair | None:
-    """The samples of two variants on the same trials, of one run where one holds both; None where there are none."""
+    """The samples of two variants on the same trials, of one run where one holds both, and of that with most images.
+
+    None where there are none.
+    """
     both = list(product(_held(judged, variant), _held(judged, against)))
-    both.sort(key=lambda pair: pair[0].run != pair[1].run)
+    both.sort(key=lambda pair: (pair[0].run != pair[1].run, -min(len(one.images) for one in pair)))
     for first, second in both:
         match = Match(METHODS, first, second)
         if metric in match.metrics and (samples := match.samples(metric)):

@@ -119,18 +119,18 @@ def _family(record: RunRecord, protocol: str, found: Sequence[Match], metrics: S
         row |= {"method": match.first.method, "run": match.first.run}
         row |= {"against": match.second.method, "against_run": match.second.run}
         p_holm = next(adjusted) if result else None
-        row |= _numbers(result, match.images) | {"p_holm": p_holm, "tests": valued}
+        row |= _numbers(result, match.left_out(name)) | {"p_holm": p_holm, "tests": valued}
         rows.append(row | {"verdict": verdict(result, p_holm, up)})
     return rows
 
 
-def _numbers(result: Difference | None, images: int) -> Row:
-    """The cells of one test; ``images`` are those that one of the methods has rows of."""
+def _numbers(result: Difference | None, left_out: int) -> Row:
+    """The cells of one test."""
     if result is None:
-        return {"images": 0, "left_out": images} | dict.fromkeys([*_NUMBERS, "p"])
+        return {"images": 0, "left_out": left_out} | dict.fromkeys([*_NUMBERS, "p"])
     # Sums of equal values may differ in their last digits.
     rounded = {name: None if (value := getattr(result, name)) is None else round(value, 9) + 0.0 for name in _NUMBERS}
-    return {"images": result.images, "left_out": images - result.images, **rounded, "p": result.p}
+    return {"images": result.images, "left_out": left_out, **rounded, "p": result.p}
 
 
 def verdict(result: Difference | None, p_holm: float | None, higher_is_better: bool | None) -> str:

@@ -20,12 +20,16 @@ METHODS, RUNS = "methods", "runs"
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The rows of one method of one run under one protocol; images and trials are numbers that all runs share."""
+    """The rows of one method of one run under one protocol; images and trials are numbers that all runs share.
+
+    An image has the trials from ``of_image`` times its number on, at most so many.
+    """
 
     record: RunRecord
     run: str
     method: str
     rows: pd.DataFrame
+    of_image: int
     _trials: dict[str, np.ndarray] = field(default_factory=dict)
     _samples: dict[tuple[str, bytes], Sample | None] = field(default_factory=dict)
 
@@ -65,14 +69,24 @@ class Match:
         return [name for name in self.first.record.metrics if name in self.second.record.metrics]
 
     @cached_property
-    def images(self) -> int:
-        """How many images one of the two has rows of."""
-        return len(np.union1d(self.first.images, self.second.images))
+    def trials(self) -> np.ndarray:
+        """The trials that one of the two has rows of, ``(T,)``, sorted."""
+        return np.union1d(self.first.rows["trial"], self.second.rows["trial"])
+
+    def left_out(self, metric: str) -> int:
+        """How many images are left out, in whole or with one of their trials, for want of a value of one of the two."""
+        common = self._common(metric)
+        if len(common) == len(self.trials):
+            return 0
+        return len(np.unique(np.setdiff1d(self.trials, common, assume_unique=True) // self.first.of_image))
+
+    def _common(self, metric: str) -> np.ndarray:
+        a, b = self.first.trials(metric), self.second.trials(metric)
+        return a if np.array_equal(a, b) else np.intersect1d(a, b, assume_unique=True)
 
     def samples(self, metric: str) -> tuple[Sample, Sample] | None:
         """Both on the trials that both have values for; None where there are none."""
-        a, b = self.first.trials(metric), self.second.trials(metric)
-        common = a if np.array_equal(a, b) else np.intersect1d(a, b, assume_unique=True)
+        common = self._common(metric)
         first, second = self.first.sample(metric, common), self.second.sample(metric, common)
         return None if first is None or second is None else (first, second)
 
@@ -106,9 +120,10 @@ def judged_of(records: Sequence[RunRecord], tables: Sequence[pd.DataFrame]) -> d
     together = pd.concat(tables, keys=range(len(tables)))
     images, _ = pd.factorize(together["image"], sort=True)
     categories, distinct = pd.factorize(together["category"], sort=True)
-    together = together.assign(image=images, trial=images * max(1, len(distinct)) + categories)
+    of_image = max(1, len(distinct))
+    together = together.assign(image=images, trial=images * of_image + categories)
     found: dict[str, list[Judged]] = {}
-    for place, (record, run) in enumerate(zip(records, _run_names(records), strict=True)):
+    for place, (record, run) in enumerate(zip(records, run_names(records), strict=True)):
         rows = together.loc[place] if len(tables[place]) else tables[place]
         groups = dict(iter(rows.groupby(["protocol", "method"], sort=False)))
         for protocol in record.config.named_protocols:
@@ -116,7 +131,7 @@ def judged_of(records: Sequence[RunRecord], tables: Sequence[pd.DataFrame]) -> d
                 mine = groups.get((protocol, method.title))
                 if mine is not None:
                     _check_single(record, mine)
-                    found.setdefault(protocol, []).append(Judged(record, run, method.title, mine))
+                    found.setdefault(protocol, []).append(Judged(record, run, method.title, mine, of_image))
     return found
 
 
@@ -128,7 +143,7 @@ def _check_single(record: RunRecord, rows: pd.DataFrame) -> None:
         raise UserError(f"{path}, line {line}: this row of '{rows['method'].iloc[0]}' is there twice; {ROWS_CURE}")
 
 
-def _run_names(records: Sequence[RunRecord]) -> list[str]:
+def run_names(records: Sequence[RunRecord]) -> list[str]:
     """Folder names; paths as they were given where two folders have one name."""
     names = [record.path.resolve().name for record in records]
     return names if len(set(names)) == len(names) else [str(record.path) for record in records]

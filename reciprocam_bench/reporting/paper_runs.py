@@ -1,5 +1,6 @@
 """Which runs can stand beside a paper's table, where in it, and what a reader must know of them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from reciprocam_bench.runfolder.doubt import busy, untrained
 from reciprocam_bench.runfolder.record import RunRecord
 from reciprocam_bench.runfolder.schema import PER_IMAGE, MethodDefinition
 from reciprocam_bench.titles import parse_title
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +138,15 @@ def _why_not(record: RunRecord, protocol: str) -> str:
     return ""
 
 
+def _other_file(paper: Paper, run: Beside) -> str:
+    """The SHA-256 of a run's weights where these are not the paper's; nothing where they are, or not known."""
+    wanted = next(b.sha256 for b in paper.backbones if b.id == run.backbone)
+    found = str(run.record.environment.fingerprint.get("weights") or "")
+    if not wanted or not _SHA256.fullmatch(found) or found.startswith(wanted):
+        return ""
+    return f"SHA-256 {found[:8]}…, not {wanted}…"
+
+
 def _notes(paper: Paper, run: Beside) -> list[str]:
     """What of a run that stands in the table is not as the paper's."""
     record, notes = run.record, []
@@ -145,6 +157,8 @@ def _notes(paper: Paper, run: Beside) -> list[str]:
     weights = record.config.backbone.weights
     if paper.weights and weights != paper.weights:
         notes.append(f"its weights are '{weights}', the paper's {paper.weights}")
+    elif paper.weights and (other := _other_file(paper, run)):
+        notes.append(f"its weights are another file than {paper.weights}: {other}")
     if record.environment.difficult_by == "rule" and any(c.id.endswith("_difficult") for c in paper.columns):
         notes.append("its difficult subset is by rule, the published one by a list")
     if record.environment.finished is None:

@@ -10,8 +10,9 @@ import pandas as pd
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.alike import differing
 from reciprocam_bench.reporting.best import TOLD, told_marks
+from reciprocam_bench.reporting.pairing import run_names
 from reciprocam_bench.reporting.summary import check_agreement, doubts_of, unfinished
-from reciprocam_bench.reporting.tables import metric_headings, readable_summary, readable_timing
+from reciprocam_bench.reporting.tables import metric_headings, readable_summary, readable_timing, top1_words
 from reciprocam_bench.reporting.text import as_text, check_format, check_words
 from reciprocam_bench.runfolder.doubt import busy
 from reciprocam_bench.runfolder.record import RunRecord, read_record
@@ -47,6 +48,7 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
     check_words("part", parts, PARTS)
     given = [folders] if isinstance(folders, Path) else folders
     records = [read_record(folder) for folder in all_run_folders(given)]
+    check_once(records)
     notes = [note for record in records for note in checked(record, name_it=len(records) > 1)]
     found = [part for name in parts if (part := _part(records, name, notes, with_marks=form != "csv")) is not None]
     if not found:
@@ -55,6 +57,12 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
         return to_csv(found[0].frame)
     label = "-".join(folder.resolve().name for folder in given)
     return "\n".join(_text(part, form, width, f"{part.name}-{label}") for part in found)
+
+
+def check_once(records: Sequence[RunRecord]) -> None:
+    """``UserError`` where a folder is given twice."""
+    if len({record.path.resolve() for record in records}) < len(records):
+        raise UserError("a run folder is given twice; give each once")
 
 
 def checked(record: RunRecord, name_it: bool) -> list[str]:
@@ -77,17 +85,25 @@ def _part(records: Sequence[RunRecord], name: str, notes: list[str], *, with_mar
         return None
     having = [record for record, _ in frames]
     frame = pd.concat([frame for _, frame in frames], ignore_index=True)
-    if len(having) > len({(record.config.backbone.model, record.dataset) for record in having}):
+    shown = [(r.config.backbone.model, r.dataset if name == "summary" else "") for r in having]
+    if len(having) > len(set(shown)):
         # Rows that nothing else tells apart.
-        runs = [record.path.resolve().name for record, rows in frames for _ in range(len(rows))]
-        frame.insert(0, "run", runs)
+        names = dict(zip((record.path for record in records), run_names(records), strict=True))
+        frame.insert(0, "run", [names[record.path] for record, rows in frames for _ in range(len(rows))])
     # How fast a network is does not depend on what it has learnt, nor how good maps are on what else a machine does.
     if name == "timing":
         notes = [
             _who(record, len(having) > 1) + line for record in having if (line := busy(record.environment.machine))
         ]
     marks = _marks(frames) if with_marks and name == "summary" else None
-    return _Part(name, frame, one_meaning(having), _title(having, name, frame), list(dict.fromkeys(notes)), marks)
+    return _Part(
+        name,
+        frame,
+        one_meaning(having),
+        _title(having, name, frame) + (unfinished(records) if name == "summary" else ""),
+        list(dict.fromkeys(notes)),
+        marks,
+    )
 
 
 def _marks(frames: Sequence[tuple[RunRecord, pd.DataFrame]]) -> pd.DataFrame | None:
@@ -140,9 +156,9 @@ def _title(records: Sequence[RunRecord], part: str, frame: pd.DataFrame) -> str:
         return title
     if frame["protocol"].nunique() == 1:
         title += f" (protocol {frame['protocol'].iloc[0]})"
-    if len(records) == 1 and frame["top1"].notna().any():
-        title += f"; top-1 of the labelled images: {frame['top1'].dropna().iloc[0]:.1f} %"
-    return title + unfinished(records)
+    if len(records) == 1 and (found := top1_words(frame)):
+        title += f"; top-1 of the labelled images: {found}"
+    return title
 
 
 def _text(part: _Part, form: str, width: int, label: str) -> str:

@@ -99,16 +99,24 @@ def warnings_of(folder: Path) -> list[str]:
     """What a reader should know of the network and the maps before believing a mean of them."""
     record = read_record(folder)
     summary = record.summary()
-    lines = doubts_of(record, record.rows()) if summary is not None else []
-    if unread := record.unread():
-        lines.append(f"{unread} image{'s' * (unread > 1)} could not be read or prepared; {SKIPPED} says why")
-    for _, row in summary.iterrows() if summary is not None else ():
+    if summary is None:
+        return _unread(record)
+    rows = record.rows()
+    maps = rows.groupby(["protocol", "method"]).size()
+    lines = doubts_of(record, rows) + _unread(record)
+    for _, row in summary.iterrows():
         bad = {key: int(row[key]) for key in ("errors", "nan", "constant") if row[key]}
         if bad:
             what = ", ".join(f"{count} {key}" for key, count in bad.items())
-            total = int(row["images"] + row["errors"])
+            total = int(maps.get((row["protocol"], row["method"]), 0))
             lines.append(f"{row['method']} ({row['protocol']}): {what} of {total} maps; see per_image.csv")
     return lines
+
+
+def _unread(record: RunRecord) -> list[str]:
+    if not (unread := record.unread()):
+        return []
+    return [f"{unread} image{'s' * (unread > 1)} could not be read or prepared; {SKIPPED} says why"]
 
 
 def doubts_of(record: RunRecord, rows: pd.DataFrame, protocols: Sequence[str] | None = None) -> list[str]:

@@ -1,18 +1,23 @@
 """Tables to read, from the frames that the CSV files hold, and as Markdown."""
 
+import math
 import re
+from collections.abc import Iterable
 
 import pandas as pd
 
 from reciprocam_bench.reporting.marks import BEST, SECOND, marked
 from reciprocam_bench.runfolder.schema import Definitions, MetricDefinition
 
-_NAMES = {"claim", "detail", "method", "run", "against", "against run"}
+_NAMES = {"claim", "detail", "method", "run", "against", "against run", "over"}
 _NUMERIC = re.compile(r"[+-]?\d")
 # What ends a cell, begins a tag, or makes a link of a title's brackets; "<0.0001" begins none.
 _MARKUP = re.compile(r"\||<(?=[A-Za-z/!?])|(?<=\])\(")
 # Pages that show Markdown take <ins> and <b>, not <u>.
 _MARKS = {BEST: "**{}**", SECOND: "<ins>{}</ins>"}
+_SMALLEST = 1e-4  # percent: summary.csv has no more digits
+# A bootstrap of values that are all the same has no width, which is not how sure they are.
+NO_INTERVAL = "No interval where all images have the same value, which few images have by chance"
 _ARROWS = {True: "↑", False: "↓", None: ""}
 
 
@@ -31,15 +36,30 @@ def readable_summary(summary: pd.DataFrame, definitions: Definitions) -> pd.Data
         metric, subset, _ = name.partition("_difficult")
         spec, paper = definitions.metrics[metric], summary[f"{name}_published"]
         short = _short(spec, subset)
+        digits = digits_of(summary[name])
         table[title] = [
-            _number(v) + (f" ({_number(p)})" if pd.notna(p) else "") for v, p in zip(summary[name], paper, strict=True)
+            _number(v, digits) + (f" ({_number(p, digits)})" if pd.notna(p) else "")
+            for v, p in zip(summary[name], paper, strict=True)
         ]
         if spec.aggregation == "mean-of-classes":
-            table[f"{short} 95 %"] = _interval(summary, name)
+            table[f"{short} 95 %"] = _interval(summary, name, digits)
         if spec.terms:
-            table["95 % interval"] = _interval(summary, name)
-            table[f"mean {short}"] = summary[f"{name}_mean"].map(_number)
+            table["95 % interval"] = _interval(summary, name, digits)
+            table[f"mean {short}"] = [_number(v, digits) for v in summary[f"{name}_mean"]]
     return table
+
+
+def top1_words(summary: pd.DataFrame) -> str:
+    """``78.0 %``, or one for each protocol where they differ; empty where no image has a label.
+
+    Of a protocol it is that of the method with most images: where a method failed, its images are fewer.
+    """
+    known = summary.dropna(subset=["top1"])
+    most = known.loc[known.groupby("protocol", sort=False)["images"].idxmax()] if len(known) else known
+    words = [f"{value:.1f} %" for value in most["top1"]]
+    if len(set(words)) < 2:
+        return "".join(words[:1])
+    return ", ".join(f"{word} ({name})" for word, name in zip(words, most["protocol"], strict=True))
 
 
 def metric_headings(summary: pd.DataFrame, definitions: Definitions) -> dict[str, str]:
@@ -75,7 +95,12 @@ def readable_timing(timing: pd.DataFrame) -> pd.DataFrame:
     if "forwards" in timing:
         table["forwards"] = _ratios(timing, "forwards")
     if timing["speedup"].notna().any():
-        table[f"speed-up over {timing['relative_to'].dropna().iloc[0]}"] = _ratios(timing, "speedup")
+        over = timing["relative_to"].where(timing["speedup"].notna()).fillna("")
+        several_over = over[over != ""].nunique() > 1
+        heading = "speed-up" if several_over else f"speed-up over {over[over != ''].iloc[0]}"
+        table[heading] = _ratios(timing, "speedup")
+        if several_over:
+            table["over"] = over
     return table
 
 
@@ -154,17 +179,26 @@ def _totals(summary: pd.DataFrame) -> pd.Series:
 
 
 def _count(number: float, total: float | None = None) -> str:
-    """A number of images; of how many, where a run was limited."""
+    """A number of images; of how many, where a run was limited. Nothing where a run has no such number."""
+    if pd.isna(number):
+        return ""
     return f"{number:.0f} of {total:.0f}" if total is not None and total > number else f"{number:.0f}"
 
 
-def _interval(summary: pd.DataFrame, name: str) -> list[str]:
+def _interval(summary: pd.DataFrame, name: str, digits: int) -> list[str]:
+    """Intervals; none where images are all alike (`NO_INTERVAL`)."""
     bounds = zip(summary[f"{name}_low"], summary[f"{name}_high"], strict=True)
-    return ["" if pd.isna(low) else f"{_number(low)} to {_number(high)}" for low, high in bounds]
+    return ["" if pd.isna(a) or a == b else f"{_number(a, digits)} to {_number(b, digits)}" for a, b in bounds]
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None or pd.isna(value) else f"{value:.2f}"
+def digits_of(values: Iterable[float]) -> int:
+    """Decimals of a column of values in percent: two, or three significant digits where all are below 1."""
+    most = max((abs(value) for value in values if pd.notna(value)), default=0.0)
+    return 2 if most >= 1 or most < _SMALLEST else 2 - math.floor(math.log10(most))
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "" if value is None or pd.isna(value) else f"{value:.{digits}f}"
 
 
 def _signed(value: float | None) -> str:

@@ -195,6 +195,12 @@ def test_a_folder_with_what_cannot_be_read_left_out(cli: Cli, picture: Path, tmp
     assert all_.height > 2 * one.height
 
 
+def test_pictures_that_cannot_be_prepared_are_a_mistake_too(cli: Cli, picture: Path, tmp_path: Path) -> None:
+    Image.new("L", (1, 30_000)).save(tmp_path / "thin.png")
+    code, out, err = cli("thin.png", "-m", "timm/test_resnet", "--method", "gradcam")
+    assert (code, out) == (2, []) and "rcam-bench: thin.png: extreme sides: 1 x 30000 pixels would become" in err
+
+
 def test_nothing_that_can_be_read_is_a_mistake(cli: Cli, picture: Path, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     model = ("-m", "timm/test_resnet")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from reciprocam_bench.datasets.labels import DEVKIT_TRUTH, read_label_file
+from reciprocam_bench.datasets.labels import DEVKIT_TRUTH, find_label, read_label_file
 from reciprocam_bench.errors import UserError
 
 
@@ -35,7 +35,32 @@ def write_meta(folder: Path, wnids: list[str]) -> None:
 @pytest.mark.parametrize("label", ["n02099601", "207"])
 def test_two_columns(tmp_path: Path, heading: str, separator: str, label: str) -> None:
     content = heading.format(separator) + f"one.JPEG{separator}{label}\nsub/two{separator}0\n"
-    assert {"one": 207, "two": 0}.items() <= read(tmp_path, content).items()
+    assert {"one": 207, "sub/two": 0}.items() <= read(tmp_path, content).items()
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("ward 3/001.png", 1),
+        ("x/ward 3/001.png", 1),  # the file may say less than the whole path
+        ("ward 3/001.jpg", 1),
+        ("ward 4/001.png", None),  # another image of the same name
+        ("001.png", None),  # two labels are of such an image
+        ("002.png", 3),  # the root may be a folder that the file writes
+        ("ward 4/002.png", None),
+        ("anywhere/003.png", 4),
+    ],
+)
+def test_a_label_is_of_the_image_in_its_folder(tmp_path: Path, image: str, label: int | None) -> None:
+    labels = read(tmp_path, "ward 3/001.png,1\nward 5/001.png,2\nward 3/002.png,3\n003.png,4\n")
+    assert find_label(labels, image) == label
+
+
+def test_a_network_of_ones_own_may_have_more_classes(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("a.png 1500\n")
+    assert read_label_file(str(tmp_path / "l.txt"), 10_000)["a"] == 1500
+    with pytest.raises(UserError, match="'1500' is neither a wnid nor a class index 0 to 1499"):
+        read_label_file(str(tmp_path / "l.txt"), 1500)
 
 
 def test_kaggle_solution_file(tmp_path: Path) -> None:

@@ -113,6 +113,16 @@ def test_only_images_that_both_have_values_for_are_compared(tmp_path: Path) -> N
     assert "| left out |" in compare([folder], "markdown")
 
 
+def test_an_image_of_which_one_trial_lacks_a_value_is_left_out_in_part(tmp_path: Path) -> None:
+    frame = rows({"cam": values(6, 1), "gradcam": values(6, 2)})
+    frame["category"] = ["cat", "dog"] * 6
+    frame["image"] = [f"{i // 2}.png" for i in range(6)] * 2
+    frame.loc[0, "status"] = "error: no"
+    frame.loc[0, list(small_runs.METRICS)] = np.nan
+    found = table(write(tmp_path / "run", frame))
+    assert set(found["images"]) == {3} and set(found["left_out"]) == {1}
+
+
 def test_each_protocol_is_a_family_of_its_own(tmp_path: Path) -> None:
     both = ["poppi-2021", "recipro-2024"]
     folder = write(tmp_path / "run", rows(THREE, both), config={"protocol": both})

@@ -99,7 +99,11 @@ def test_both_masks_stand_where_both_were_measured(tmp_path: Path) -> None:
 
 def test_runs_of_several_backbones_are_one_table_and_the_larger_run_stands(tmp_path: Path) -> None:
     small = run(tmp_path / "small", WHOLE, images=10)
-    table = cells(small, run(tmp_path / "large", WHOLE), run(tmp_path / "r50", WHOLE, "resnet50"))
+    runs = small, run(tmp_path / "large", WHOLE), run(tmp_path / "r50", WHOLE, "resnet50")
+    for given in (runs, runs[::-1]):
+        of_claims = claims(*given)
+        assert set(of_claims.loc[of_claims["backbone"] == "torchvision/resnet18", "images"]) == {str(IMAGES)}
+    table = cells(*runs)
     mine = table[table["status"] == "measured"]
     assert set(mine["backbone"]) == {"torchvision/resnet18", "torchvision/resnet50"}
     assert set(mine["images"]) == {IMAGES} and {Path(r).name for r in mine["run"]} == {"large", "r50"}
@@ -239,6 +243,13 @@ def test_notes_say_how_a_run_differs_from_the_papers(tmp_path: Path) -> None:
     assert "its weights are 'default', the paper's IMAGENET1K_V1." in text
     assert text.count("published values are of all") == 1
     assert "[a] copied by Byun and Lee 2024 (Table 1) from Poppi et al. 2021; [b] measured by Byun" in text
+
+
+@pytest.mark.parametrize(("sha256", "told"), [("f37072fd" + "0" * 56, False), ("fc4c0bb1" + "0" * 56, True)])
+def test_weights_of_the_papers_name_in_another_file_are_told(tmp_path: Path, sha256: str, told: bool) -> None:
+    text = paper_report([run(tmp_path / "run", WHOLE, fingerprint={"weights": sha256})], "markdown", "recipro-2024")
+    line = "its weights are another file than IMAGENET1K_V1: SHA-256 fc4c0bb1…, not f37072fd…."
+    assert (line in text) == told
 
 
 def test_runs_of_two_networks_under_one_name_are_refused(tmp_path: Path) -> None:

@@ -104,6 +104,16 @@ def test_rows_of_several_runs_that_nothing_tells_apart_name_their_run(tmp_path: 
     assert "run" not in report(paths[:1], "markdown").partition("|")[2]
 
 
+def test_runs_in_folders_of_one_name_are_told_by_their_paths_and_none_is_given_twice(tmp_path: Path) -> None:
+    paths = [folder(tmp_path / name / "run", ["ok"]) for name in ("before", "after")]
+    for path in paths:
+        write_tables(path)
+    text = report(paths, "markdown")
+    assert f"| {paths[0]} " in text and f"| {paths[1]} " in text
+    with pytest.raises(UserError, match="given twice"):
+        report([paths[0], paths[0]], "markdown")
+
+
 def test_warnings_name_method_and_kinds(tmp_path: Path) -> None:
     path = folder(tmp_path / "run", ["ok", "constant", "nan", "error: a"])
     write_tables(path)
@@ -112,6 +122,15 @@ def test_warnings_name_method_and_kinds(tmp_path: Path) -> None:
     ]
     write_tables(folder(tmp_path / "run", ["ok"]))
     assert warnings_of(path) == []
+
+
+def test_maps_are_counted_by_trials_not_images(tmp_path: Path) -> None:
+    path = folder(tmp_path / "run", ["constant", "constant"])
+    rows = pd.read_csv(path / "per_image.csv", keep_default_na=False)
+    rows["image"], rows["category"] = "0.png", ["cat", "dog"]
+    rows.to_csv(path / "per_image.csv", index=False)
+    write_tables(path)
+    assert "2 constant of 2 maps" in warnings_of(path)[-1]
 
 
 @pytest.mark.parametrize(

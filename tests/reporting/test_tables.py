@@ -3,7 +3,7 @@
 import pandas as pd
 
 from reciprocam_bench.reporting.latex import to_latex
-from reciprocam_bench.reporting.tables import readable_summary, readable_timing, to_markdown
+from reciprocam_bench.reporting.tables import digits_of, readable_summary, readable_timing, to_markdown, top1_words
 from reciprocam_bench.reporting.terminal import to_terminal
 from reciprocam_bench.runfolder.schema import Definitions, MetricDefinition
 
@@ -56,6 +56,24 @@ def test_readable_summary_shows_direction_published_and_only_counts_that_matter(
     ]
     assert list(table["Drop ↓ (published)"]) == ["12.35", "6.00 (42.90)"]
     assert list(table["95 % interval"]) == ["79.00 to 82.00", ""]
+
+
+def test_small_values_have_three_digits_and_images_that_are_alike_no_interval():
+    small = SUMMARY.assign(average_drop=[0.1029, 0.1043], average_drop_published=None, adcc_low=[80.0, None])
+    table = readable_summary(small.assign(adcc_high=[80.0, None]), DEFINITIONS)
+    assert table["Drop ↓"].tolist() == ["0.103", "0.104"] and table["95 % interval"].tolist() == ["", ""]
+    assert [digits_of([v]) for v in (0, 1, 99.9, 0.5, 0.04, float("nan"))] == [2, 2, 2, 3, 4, 2]
+
+
+def test_counts_that_a_run_lacks_are_empty():
+    assert readable_summary(SUMMARY.assign(trials=[12, None]), DEFINITIONS)["trials"].tolist() == ["12", ""]
+
+
+def test_top1_is_told_for_each_protocol_where_it_differs():
+    table = SUMMARY.assign(top1=[77.0, 78.0], images=[9, 10])
+    assert top1_words(table) == "78.0 %"  # of the method with most images
+    assert top1_words(table.assign(protocol=["p", "q"])) == "77.0 % (p), 78.0 % (q)"
+    assert top1_words(table.assign(top1=None)) == ""
 
 
 def test_protocols_are_named_where_there_are_several():
@@ -139,3 +157,8 @@ def test_readable_timing_keeps_three_digits():
     row = readable_timing(timing).iloc[0]
     assert (row["median ms"], row["quartiles ms"], row["peak MB"]) == ("12.3", "12 to 1234", "0.0123")
     assert row["speed-up over scorecam"] == "148 (140 to 151)"
+    two = readable_timing(pd.concat([timing, timing.assign(relative_to="torchcam:ScoreCAM")]))
+    assert two["speed-up"].tolist() == ["148 (140 to 151)"] * 2 and two["over"].tolist() == [
+        "scorecam",
+        "torchcam:ScoreCAM",
+    ]

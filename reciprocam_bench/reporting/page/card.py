@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from reciprocam_bench.reporting.page.collect import Run
+from reciprocam_bench.reporting.tables import top1_words
 from reciprocam_bench.runfolder.schema import ERROR
 
 Facts = list[tuple[str, str]]
@@ -67,20 +66,24 @@ def _images(run: Run) -> Facts:
         images += f" of {facts.images_total}"
     subset = config.dataset.subset
     chosen = ", ".join(f"{key}: {value}" for key, value in subset if value is not None) if subset else ""
-    top1 = run.summary["top1"].dropna() if len(run.summary) else pd.Series(dtype=float)
     return [
         ("data set", run.record.dataset),
         ("images", images),
         ("images judged", str(run.rows["image"].nunique()) if len(run.rows) else ""),
         ("subset", chosen),
         ("limit", str(config.limit or "")),
-        ("top-1 of labelled images", f"{top1.iloc[0]:.1f} %" if len(top1) else ""),
+        ("top-1 of labelled images", top1_words(run.summary) if len(run.summary) else ""),
         ("difficult subset by", facts.difficult_by),
     ]
 
 
 def _left_out(run: Run) -> Facts:
-    facts = [("images skipped", str(len(run.skipped)))]
+    judged = set(run.rows["image"]) if len(run.rows) else set()
+    named = list(run.skipped["image"]) if len(run.skipped) else []
+    facts = [
+        ("images not judged", str(len(set(named) - judged))),
+        ("remarks on images that were judged", str(sum(image in judged for image in named))),
+    ]
     if len(run.rows):
         status = run.rows["status"]
         facts += [

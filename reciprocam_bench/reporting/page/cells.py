@@ -9,11 +9,12 @@ import pandas as pd
 
 from reciprocam_bench.reporting.best import told_marks
 from reciprocam_bench.reporting.page.collect import Run
-from reciprocam_bench.reporting.tables import is_numeric
+from reciprocam_bench.reporting.tables import digits_of, is_numeric
 
 _ARROWS = {True: "↑", False: "↓", None: ""}
 _MINUS = "\N{MINUS SIGN}"
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_MOST_IN_ORDER = 8
 _COUNTS = ("trials", "constant", "nan", "errors")
 
 
@@ -41,9 +42,13 @@ def summary_table(runs: Sequence[Run]) -> Table:
     """Every metric of every method with its interval and published value, as ``summary.csv`` holds them."""
     with_rows = [run for run in runs if len(run.summary)]
     metrics = {name: metric for run in with_rows for name, metric in run.metrics.items()}
+    if len(metrics) > _MOST_IN_ORDER:  # the main metrics would be out of sight
+        first = [run.main_metric for run in with_rows if run.main_metric]
+        metrics = {name: metrics[name] for name in dict.fromkeys([*first, *metrics])}
     keys = _telling(with_rows)
     counts = [c for c in _COUNTS if any(c in run.summary and run.summary[c].any() for run in with_rows)]
     titles = [f"{m.title} {_ARROWS[m.higher_is_better]}".rstrip() for m in metrics.values()]
+    digits = {name: digits_of(v for run in with_rows for v in run.summary.get(name, ())) for name in metrics}
     rows = []
     for run in with_rows:
         marks = told_marks(run.record, run.rows, run.summary)
@@ -52,7 +57,7 @@ def summary_table(runs: Sequence[Run]) -> Table:
             cells += [Cell(run.name if key == "run" else str(row[key])) for key in keys]
             cells.append(_count(row["images"], row.get("images_total")))
             cells += [_count(row.get(key)) for key in counts]
-            rows.append(cells + [_value(row, name, str(of_row.get(name, ""))) for name in metrics])
+            rows.append(cells + [_value(row, name, str(of_row.get(name, "")), digits[name]) for name in metrics])
     columns = ["method", *keys, "images", *counts, *titles]
     numeric = [False] * (len(keys) + 1) + [True] * (len(columns) - len(keys) - 1)
     return Table("Quality in percent, each value with its 95 % interval", columns, numeric, rows)
@@ -77,20 +82,16 @@ def _telling(runs: Sequence[Run]) -> list[str]:
     return keys
 
 
-def _value(row: dict, name: str, mark: str) -> Cell:
+def _value(row: dict, name: str, mark: str, digits: int) -> Cell:
     value = row.get(name)
     if value is None or pd.isna(value):
         return Cell("", math.nan)
     low, high, published = (row.get(f"{name}{end}") for end in ("_low", "_high", "_published"))
-    details = [] if low is None or high is None or pd.isna(low) else [f"{fixed(low)} to {fixed(high)}"]
+    wide = low is not None and high is not None and not pd.isna(low) and low != high
+    details = [f"{low:.{digits}f} to {high:.{digits}f}"] if wide else []
     if published is not None and not pd.isna(published):
-        details.append(f"published {fixed(published)}")
-    return Cell(fixed(value), float(value), tuple(details), mark)
-
-
-def fixed(value: float) -> str:
-    """A value in percent, as `summary.csv` rounds to two digits."""
-    return f"{value:.2f}"
+        details.append(f"published {published:.{digits}f}")
+    return Cell(f"{value:.{digits}f}", float(value), tuple(details), mark)
 
 
 def _count(number: float | None, total: float | None = None) -> Cell:

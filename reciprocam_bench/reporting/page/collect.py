@@ -12,9 +12,10 @@ from reciprocam_bench.protocols.papers import load_paper, paper_names
 from reciprocam_bench.reporting.agreement import agreement
 from reciprocam_bench.reporting.claims import claims
 from reciprocam_bench.reporting.compare import comparison
+from reciprocam_bench.reporting.pairing import run_names
 from reciprocam_bench.reporting.paper import printed_names
 from reciprocam_bench.reporting.paper_runs import runs_of
-from reciprocam_bench.reporting.report import checked, one_meaning, wanted_table
+from reciprocam_bench.reporting.report import check_once, checked, one_meaning, wanted_table
 from reciprocam_bench.reporting.summary import warnings_of
 from reciprocam_bench.reporting.verdicts import MISSING
 from reciprocam_bench.runfolder.doubt import busy
@@ -82,10 +83,9 @@ class Claims:
 def read_runs(folders: Sequence[Path]) -> list[Run]:
     """The runs of folders and suites; ``UserError`` where they cannot stand in one page, or hold nothing."""
     records = [read_record(folder) for folder in all_run_folders(folders)]
-    if len({record.path.resolve() for record in records}) < len(records):
-        raise UserError("a run folder is given twice; give each once")
+    check_once(records)
     one_meaning(records)
-    runs = [_read(record) for record in records]
+    runs = [_read(record, name) for record, name in zip(records, run_names(records), strict=True)]
     if not any(len(run.summary) or len(run.timing) for run in runs):
         raise UserError(f"{', '.join(str(r.path) for r in records)} holds no summary or timing yet; run it first")
     return runs
@@ -98,14 +98,18 @@ def claims_of(runs: Sequence[Run]) -> list[Claims]:
         paper = load_paper(name)
         placed = runs_of(paper, [run.record for run in runs])
         if placed.beside and paper.claims:
-            table = printed_names(paper, claims(paper, placed))
+            try:
+                table = printed_names(paper, claims(paper, placed))
+            except UserError as error:  # two runs of one network that are not alike: each is shown, no claim is judged
+                found.append(Claims(paper.citation, pd.DataFrame(), {}, [f"Not judged: {error}", *placed.notes]))
+                continue
             places = table.groupby("claim", sort=False).size().to_dict()
             measured = table[(table["verdict"] != MISSING) | table["ours"].notna()]
             found.append(Claims(paper.citation, measured, {str(k): int(v) for k, v in places.items()}, placed.notes))
     return found
 
 
-def _read(record: RunRecord) -> Run:
+def _read(record: RunRecord, name: str) -> Run:
     summary, timing = (wanted_table(record, part) for part in ("summary", "timing"))
     rounds, empty = record.timing_rounds(), pd.DataFrame()
     judged = (record.path / PER_IMAGE).exists()
@@ -113,12 +117,12 @@ def _read(record: RunRecord) -> Run:
     notes += warnings_of(record.path) if judged else []
     if line := busy(record.environment.machine):
         notes.append(line)
-    if record.environment.finished is None:
+    if judged and record.environment.finished is None:
         notes.insert(0, "the run is not finished")
     compared, why_not = _compared(record)
     return Run(
         record=record,
-        name=record.path.resolve().name,
+        name=name,
         rows=record.rows() if judged else empty,
         summary=empty if summary is None else summary,
         timing=empty if timing is None else timing,

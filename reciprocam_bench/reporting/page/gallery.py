@@ -12,6 +12,7 @@ from PIL import Image
 
 from reciprocam_bench.reporting.agreement import coarse
 from reciprocam_bench.reporting.page.collect import Run
+from reciprocam_bench.reporting.tables import digits_of
 from reciprocam_bench.runfolder.raw_maps import DRAWN, PAGE, drawn_path, kept_maps, shown_maps, views
 from reciprocam_bench.runfolder.schema import MetricDefinition
 
@@ -20,6 +21,8 @@ _MOST_PICTURES = 600  # of these
 _MOST_METRICS = 6
 PICTURE_BYTES = 2_400_000  # of all galleries of a page
 _SIDES = (160, 128, 96, 72)
+
+_ARROWS = {True: "↑", False: "↓", None: ""}
 
 Key = tuple[str, str, int]  # image, category, class
 Entry = dict[str, Any]
@@ -47,7 +50,14 @@ def gallery(run: Run, protocol: str, budget: int = PICTURE_BYTES) -> dict[str, A
     return {
         "name": f"{run.name}, {protocol}",
         "methods": methods,
-        "metrics": [{"title": m.title, "up": m.higher_is_better} for m in metrics.values()],
+        "metrics": [
+            {
+                "title": f"{m.title} {_ARROWS[m.higher_is_better]}".rstrip(),
+                "up": m.higher_is_better,
+                "digits": digits_of(100 * rows[m.columns[0]]),
+            }
+            for m in metrics.values()
+        ],
         "main": list(metrics).index(run.main_metric) if run.main_metric in metrics else 0,
         "total": len(groups),
         "images": entries,
@@ -68,11 +78,14 @@ def _chosen(
         return list(groups)
     keep = [key for key in groups if _picture_path(run, protocol, key).exists()][:_MOST_PICTURES]
     few = (MOST_IMAGES - _MOST_PICTURES) // 4
-    bad = [key for key, group in groups.items() if (group["status"] != "ok").any()][:few]
+    pictured = set(keep)
+    rest = {key: group for key, group in groups.items() if key not in pictured}
+    failed = [key for key, group in rest.items() if not group["status"].str.startswith(("ok", "constant")).all()]
+    bad = [*failed, *(key for key, group in rest.items() if (group["status"] != "ok").any())][:few]
     column = next((m.columns[0] for name, m in metrics.items() if name == run.main_metric), None)
     extremes: list[Key] = []
-    if column is not None:
-        of_image = pd.DataFrame({key: group[column].agg(["min", "max"]) for key, group in groups.items()}).T
+    if column is not None and rest:
+        of_image = pd.DataFrame({key: group[column].agg(["min", "max"]) for key, group in rest.items()}).T
         for values in (of_image["max"], -of_image["min"], of_image["max"] - of_image["min"]):
             extremes += list(values.sort_values(ascending=False).index[:few])
     wanted = set(list(dict.fromkeys([*keep, *bad, *extremes, *groups]))[:MOST_IMAGES])
@@ -96,8 +109,8 @@ def _entry(
     columns = [metric.columns[0] for metric in metrics.values()]
     return {
         "id": image,
-        "class": category or _called(names, index),
-        "output": _called(names, index) if category else "",
+        "class": _called(names, index) if category in ("", names.get(str(index))) else category,
+        "output": _called(names, index) if category not in ("", names.get(str(index))) else "",
         "label": _called(names, label) if label not in ("", str(index)) else "",
         "predicted": _called(names, predicted) if predicted != str(index) else "",
         "p": None if pd.isna(first["probability"]) else round(float(first["probability"]), 3),
@@ -115,7 +128,7 @@ def _called(names: dict[str, str], index: int | str) -> str:
 def _of_method(row: dict | None, cam: np.ndarray | None, columns: list[str]) -> Entry | None:
     if row is None:
         return None
-    values = [None if pd.isna(row[c]) else round(100 * float(row[c]), 2) for c in columns]
+    values = [None if pd.isna(row[c]) else round(100 * float(row[c]), 4) for c in columns]
     return {"status": str(row["status"])[:200], "values": values, "map": None if cam is None else packed(cam)}
 
 
@@ -140,10 +153,19 @@ def _all_kept(run: Run, protocol: str, methods: Iterable[str]) -> dict[Key, dict
     for view in views(run.record.path):
         for method in methods:
             for kept in kept_maps(view, method):
-                if kept.protocol == protocol:
+                if _prepared_alike(run, kept.protocol, protocol):
                     for trial, cam in zip(kept.trials, kept.maps, strict=True):
                         found.setdefault(trial, {})[method] = cam
     return found
+
+
+def _prepared_alike(run: Run, first: str, other: str) -> bool:
+    """Whether two protocols hand a network the same images, and so have the same maps."""
+    known = run.record.definitions.protocols
+    if first == other or run.record.config.preprocess == "model":
+        return True
+    made = [known[name].choices.get("preprocess") for name in (first, other) if name in known]
+    return len(made) == 2 and made[0] is not None and made[0] == made[1]
 
 
 def _picture_path(run: Run, protocol: str, key: Key) -> Path:

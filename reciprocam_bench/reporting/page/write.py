@@ -77,7 +77,9 @@ def _claims(found: Claims) -> Iterator[tuple[str, Table | None, int]]:
         part = found.table[found.table["claim"] == text]
         table = readable_claims(part).drop(columns="claim") if len(part) else None
         if table is not None:
-            table.insert(0, "verdict", table.pop("verdict"))
+            for name in ("detail", "verdict"):  # first what is to be read first
+                table.insert(0, name, table.pop(name))
+            table = table.loc[:, (table != "").any()]
         yield text, None if table is None else from_readable(table, text), places - len(part)
 
 
@@ -85,6 +87,7 @@ def _of_run(run: Run, place: int) -> dict[str, Any]:
     return {
         "name": run.name,
         "comparison": _comparison(run),
+        "comparison_title": _comparison_title(run),
         "why_not_compared": run.why_not_compared,
         "timing": from_readable(readable_timing(run.timing), "Times of a call") if len(run.timing) else None,
         "plots": list(_drawn(run, place)),
@@ -92,6 +95,16 @@ def _of_run(run: Run, place: int) -> dict[str, Any]:
         "card": card(run),
         "config": dump_config(run.record.config),
     }
+
+
+def _comparison_title(run: Run) -> str:
+    metrics = run.comparison["metric"].nunique() if len(run.comparison) else 0
+    if len(run.comparison) <= _MOST_TESTS or metrics < 2 or not run.main_metric:
+        return "Paired differences of all metrics, with verdicts"
+    return (
+        f"Paired differences in {run.metrics[run.main_metric].title}, with verdicts (1 of {metrics} metrics; "
+        "rcam-bench compare has all)"
+    )
 
 
 def _comparison(run: Run) -> Table | None:

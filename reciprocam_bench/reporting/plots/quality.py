@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from reciprocam_bench.reporting.compare import UNTOLD
 from reciprocam_bench.reporting.plots.style import BLUE, GREY, INK, ORANGE, Plot, new_figure, panels, styled
+from reciprocam_bench.reporting.tables import NO_INTERVAL
 from reciprocam_bench.runfolder.schema import MetricDefinition
 
 Metrics = dict[str, MetricDefinition]
@@ -38,6 +39,8 @@ def metrics_plot(summary: pd.DataFrame, metrics: Metrics) -> Plot | None:
     published = any(summary[f"{name}_published"].notna().any() for name in shown)
     caption = "Dots: values over the data set; lines: their 95 % intervals (images resampled). "
     caption += "Open diamonds: published values. " if published else ""
+    bare = any((summary[f"{name}_low"] == summary[f"{name}_high"]).any() for name in shown)
+    caption += f"{NO_INTERVAL}. " if bare else ""
     caption += "Axes do not begin at zero. Intervals that overlap may still be told apart: see the paired differences."
     caption += _first_of(shown, valued)
     return Plot("metrics", "Metrics with intervals", caption, figure)
@@ -75,7 +78,7 @@ def differences_plot(comparison: pd.DataFrame, metric: str, definition: MetricDe
     caption = ""
     if len(part) > _MOST_PAIRS:
         best = _best(part, definition.higher_is_better is not False)
-        part = part[(part["method"] == best) | (part["against"] == best)]
+        part = _seen_from(best, part[(part["method"] == best) | (part["against"] == best)])
         caption = f"Only pairs with {best}, which has the best value. "
     labels = [f"{a} \N{MINUS SIGN} {b}" for a, b in zip(part["method"], part["against"], strict=True)]
     told = (part["verdict"] != UNTOLD).to_numpy()
@@ -95,9 +98,18 @@ def differences_plot(comparison: pd.DataFrame, metric: str, definition: MetricDe
         axes.set_xlabel(f"difference in {definition.title}, percentage points", parse_math=False)
     caption += (
         "Differences on the same images with paired 95 % intervals. Filled and blue: told from chance after Holm's "
-        "adjustment for all tests of this run; open and grey: cannot be told."
+        "adjustment for all tests under this protocol; open and grey: cannot be told."
     )
     return Plot("differences", f"Paired differences in {definition.title}", caption, figure)
+
+
+def _seen_from(best: str, part: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of a method with others, each as the method less the other."""
+    turned = part["against"] == best
+    part = part.copy()
+    part.loc[turned, ["method", "against"]] = part.loc[turned, ["against", "method"]].to_numpy()
+    part.loc[turned, ["difference", "low", "high"]] = -part.loc[turned, ["difference", "high", "low"]].to_numpy(float)
+    return part
 
 
 def _first_of(shown: Sequence[str], of: Sequence[str]) -> str:

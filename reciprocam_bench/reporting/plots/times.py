@@ -39,12 +39,15 @@ def trade_plot(summary: pd.DataFrame, timing: pd.DataFrame, metric: str, definit
             text.set_parse_math(False)
     better = "higher" if up else "lower"
     missing = [name for name in summary["method"] if name not in set(both["method"])]
+    unjudged = [str(name) for name in dict.fromkeys(timed["method"]) if name not in {FORWARD, *summary["method"]}]
     caption = f"Further left is faster, {better} is better; the dashed line joins what no other method beats in both. "
     caption += (
         "Upright lines: 95 % intervals; level lines: quartiles of the calls. The value axis does not begin at zero."
     )
     if missing:
         caption += f" Not timed: {', '.join(missing) if len(missing) <= _MOST_NAMES else f'{len(missing)} methods'}."
+    if unjudged:
+        caption += f" Timed, but not judged: {', '.join(unjudged)}."
     return Plot("trade", f"{definition.title} against time", caption, figure)
 
 
@@ -88,7 +91,7 @@ def _logarithmic(axes: Axes, values: pd.Series) -> None:
     """A logarithmic axis with labels at powers of ten; the shorter the span of the values, the more between them."""
     span = values.max() / values.min()
     axes.set_xscale("log")
-    if 8 <= span < 100:
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    if span >= 8:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 100 else (1, 3), numticks=12))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}" if span < 8 else "")

@@ -18,7 +18,7 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.page.gallery import _called, packed
 from reciprocam_bench.reporting.page.write import write_page
 from reciprocam_bench.reporting.summary import write_tables
-from reciprocam_bench.runfolder.raw_maps import drawn_path
+from reciprocam_bench.runfolder.raw_maps import PAGE, drawn_path
 
 pytestmark = pytest.mark.slow
 
@@ -133,7 +133,11 @@ def test_every_id_is_there_once(page: str) -> None:
 
 def test_the_card_counts_what_was_left_out(page: str) -> None:
     facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page))
-    assert facts["images skipped"] == "1" and facts["model"] == "torchvision/resnet18"
+    assert (
+        facts["images not judged"] == "1"
+        and facts["remarks on images that were judged"] == "0"
+        and facts["model"] == "torchvision/resnet18"
+    )
     assert facts["constant maps (judged as maps that mark nothing)"] == "1"
     assert "gradcam (poppi-2021): 1 constant of 12 maps" in page
 
@@ -150,7 +154,7 @@ def test_plots_are_written_as_files(run: Path) -> None:
 def test_the_gallery_holds_every_map_and_score(run: Path, page: str) -> None:
     (gallery,) = data(page)["galleries"]
     table = pd.read_csv(run / "per_image.csv")
-    assert gallery["methods"] == METHODS and gallery["metrics"][gallery["main"]]["title"] == "ADCC"
+    assert gallery["methods"] == METHODS and gallery["metrics"][gallery["main"]]["title"] == "ADCC ↑"
     assert gallery["total"] == len(gallery["images"]) == 12
     for image in gallery["images"]:
         for method, of in zip(METHODS, image["of"], strict=True):
@@ -193,6 +197,27 @@ def test_pictures_and_maps_of_sheets_stand_in_the_gallery(tmp_path: Path) -> Non
     drawn = [image for image in gallery["images"] if image["picture"]]
     assert [image["id"] for image in drawn] == ["003.png"]
     assert drawn[0]["of"][0]["map"] == [2, 2, "AFWq/w=="] and drawn[0]["of"][1]["map"] is None
+
+
+def test_a_large_run_is_stood_for_by_pictures_and_by_what_failed_or_is_extreme(tmp_path: Path) -> None:
+    count = 1500
+    table = rows({"cam": values(count)})
+    table["image"] = [f"{i:04d}.png" for i in range(count)]
+    table.loc[:99, "status"] = "constant"
+    table.loc[1400, "status"] = "error: no luck"
+    run = write(tmp_path / "run", table)
+    write_tables(run)
+    for image in table["image"][:700]:
+        path = drawn_path(run, "poppi-2021", image, 1, PAGE)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(path.with_suffix(".jpg"))
+    (gallery,) = data(write_page([run]).read_text("utf-8"))["galleries"]
+    shown = [image["id"] for image in gallery["images"]]
+    assert len(shown) == 900 and gallery["total"] == count and "1400.png" in shown
+    assert set(table["image"][:600]) < set(shown)
+    rest = table[600:]
+    best, worst = (rest.sort_values("adcc", ascending=up)["image"].iloc[0] for up in (False, True))
+    assert {best, worst} < set(shown)
 
 
 def test_several_runs_stand_in_one_page_and_the_same_twice_does_not(tmp_path: Path) -> None:

@@ -71,6 +71,12 @@ def test_of_many_pairs_those_with_the_best_are_drawn_and_told_ones_are_filled() 
     assert len(axes.get_yticks()) == 8
     told, open_ = (line for line in axes.lines if line.get_marker() == "o")
     assert (len(told.get_xdata()), len(open_.get_xdata())) == (6, 2) and open_.get_markerfacecolor() == "none"
+    turned = differences_plot(table, "adcc", ADCC.model_copy(update={"higher_is_better": False}))
+    assert turned is not None and turned.caption.startswith("Only pairs with m0")
+    labels = [label.get_text() for label in turned.figure.axes[0].get_yticklabels()]
+    assert labels == [f"m0 \N{MINUS SIGN} m{i}" for i in range(1, 9)]  # each seen from the best
+    points = [x for line in turned.figure.axes[0].lines if line.get_marker() == "o" for x in line.get_xdata()]
+    assert sorted(points) == [float(-i) for i in range(8, 0, -1)]
 
 
 def of_curves(images: int) -> pd.DataFrame:
@@ -116,7 +122,11 @@ def test_curves_are_drawn_for_metrics_that_keep_them() -> None:
 
 @pytest.mark.parametrize(
     ("longest", "labels"),
-    [(300, ["200", "300"]), (2000, ["200", "500", "1000", "2000"]), (90_000, ["1000", "10000", "100000"])],
+    [
+        (300, ["200", "300"]),
+        (2000, ["200", "500", "1000", "2000"]),
+        (90_000, ["300", "1000", "3000", "10000", "30000", "100000"]),
+    ],
 )
 def test_an_axis_of_times_has_labels_over_any_span(longest: float, labels: list[str]) -> None:
     calls = {"method": "a", "scope": "forward", "batch_size": 1}

@@ -20,7 +20,6 @@
   const stored = () => { try { return localStorage.getItem("rcam-theme"); } catch { return null; } };
   const setTheme = (name) => {
     root.dataset.theme = name;
-    theme.setAttribute("aria-pressed", String(name === "dark"));
     theme.textContent = name === "dark" ? "Light" : "Dark";
   };
   const system = matchMedia("(prefers-color-scheme: dark)");
@@ -40,8 +39,10 @@
   for (const table of document.querySelectorAll("table.sortable")) {
     const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
     heads.forEach((head, place) => head.firstElementChild.addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") === "ascending"
-        || (head.classList.contains("n") && head.getAttribute("aria-sort") !== "descending");
+      // The first click puts the best first: the highest number, the lowest where a heading says so.
+      const sorted = head.getAttribute("aria-sort");
+      const high = head.classList.contains("n") && !head.textContent.includes("\u2193");
+      const down = sorted ? sorted === "ascending" : high;
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const rows = [...body.rows].map((row) => [key(row.cells[place]), row]);
@@ -80,7 +81,8 @@
     const g = current(), how = input("order").value, metric = Number(input("metric").value);
     const places = methodsShown(g), name = input("class").value;
     const up = g.metrics.length && g.metrics[metric].up === false ? -1 : 1;
-    const values = (image) => places.map((i) => image.of[i] && image.of[i].values[metric])
+    const asked = how === "disputed" ? g.methods.map((_, i) => i) : places; // one method alone disputes nothing
+    const values = (image) => asked.map((i) => image.of[i] && image.of[i].values[metric])
       .filter((v) => v !== null && v !== undefined);
     const has = (image, begins) => places.some((i) => image.of[i] && begins(image.of[i].status));
     let found = g.images.filter((image) => !name || image.class === name);
@@ -96,7 +98,6 @@
       const scored = found.map((image) => [values(image), image]).filter(([v]) => v.length);
       found = scored.map(([v, image]) => [score(v), image]).sort((a, b) => a[0] - b[0]).map(([, image]) => image);
     }
-    input("bar").style.background = `linear-gradient(90deg, ${colours[input("colours").value].join(",")})`;
     shown = found;
     drawn = 0;
     list.replaceChildren();
@@ -110,9 +111,11 @@
   const more = () => {
     const g = current();
     const count = Math.max(3, Math.min(12, Math.floor(96 / methodsShown(g).length)));
+    const first = drawn;
     for (const image of shown.slice(drawn, drawn + count)) list.append(card(g, image));
     drawn = Math.min(drawn + count, shown.length);
     input("more").hidden = drawn >= shown.length;
+    return list.children[first];
   };
 
   const card = (g, image) => {
@@ -154,6 +157,7 @@
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", `map of ${method}`);
       const draw = () => paint(canvas, of.map, source);
+      canvas.repaint = draw;
       if (source && !source.complete) source.addEventListener("load", draw); else draw();
       cell.append(canvas);
     } else if (!bare) {
@@ -164,7 +168,7 @@
     g.metrics.forEach((metric, i) => {
       if (of.values[i] === null) return;
       const score = make("div", `${metric.title} `, "score");
-      score.append(make("span", of.values[i].toFixed(2), of.values[i] === best[i] ? "top" : undefined));
+      score.append(make("span", of.values[i].toFixed(metric.digits), of.values[i] === best[i] ? "top" : undefined));
       cell.append(score);
     });
     return cell;
@@ -208,12 +212,27 @@
     context.putImageData(pixels, 0, 0);
   };
 
-  input("more").addEventListener("click", more);
+  input("more").addEventListener("click", () => {
+    const card = more();
+    if (!input("more").hidden || !card) return;
+    card.tabIndex = -1; // the button that had the focus is gone
+    card.focus();
+  });
+  const looks = [input("heat"), input("colours")];
+  const paintAll = () => {
+    input("bar").style.background = `linear-gradient(90deg, ${colours[input("colours").value].join(",")})`;
+    for (const canvas of list.querySelectorAll("canvas")) canvas.repaint();
+  };
+  for (const one of looks) one.addEventListener("input", paintAll);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("filters").addEventListener("change", (event) => {
+    if (looks.includes(event.target)) return;
     if (event.target === input("run")) fill();
     choose();
   });
+  const drawnMaps = galleries.some((g) => g.images.some((image) => image.of.some((of) => of && of.map)));
+  for (const one of [...looks.map((look) => look.closest("label")), input("colour-hint")]) one.hidden = !drawnMaps;
   fill();
   choose();
+  paintAll();
 })();
