@@ -1,5 +1,7 @@
 """The raw maps of images that are shown, on disk: a run that goes on explains none again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -29,17 +31,9 @@ class DrawnMaps:
 
     def add(self, image: str, class_index: int, maps: dict[str, Tensor]) -> None:
         """Put maps ``(h, w)`` beside those that are there; the file is written whole or not at all."""
-        path = self._path(image, class_index)
         new = {title: cam.detach().float().cpu().contiguous() for title, cam in maps.items()}
-        partial = path.with_suffix(".part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with _written_whole(self._path(image, class_index)) as partial:
             save_file(self.read(image, class_index) | new, str(partial))
-            partial.replace(path)
-        except (OSError, SafetensorError) as error:
-            raise UserError(
-                f"{path} cannot be written: {error}; what is done is kept, free the disk and run again"
-            ) from None
 
     def add_picture(self, image: str, class_index: int, picture: Image.Image, view: View | None = None) -> None:
         """Keep what the network saw of a picture, all of it without a ``view``, small, beside its maps.
@@ -50,9 +44,22 @@ class DrawnMaps:
         if view is not None:
             left, top, right, bottom = map(round, view)
             seen = seen.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
-        path = self._path(image, class_index).with_suffix(".jpg")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shrunk(seen, (_SIDE, _SIDE)).save(path, quality=80)
+        with _written_whole(self._path(image, class_index).with_suffix(".jpg")) as partial:
+            shrunk(seen, (_SIDE, _SIDE)).save(partial, "JPEG", quality=80)
 
     def _path(self, image: str, class_index: int) -> Path:
         return drawn_path(self._run_folder, self._protocol, image, class_index, self._kind)
+
+
+@contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    """Where to write a file that is then ``path``, whole or not at all; ``UserError`` where it cannot be written."""
+    partial = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{path} cannot be written: {error}; what is done is kept, free the disk and run again"
+        ) from None

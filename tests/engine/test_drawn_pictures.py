@@ -13,6 +13,7 @@ from reciprocam_bench.backbones.backbone import Preprocessing
 from reciprocam_bench.datasets.images import model_geometry, preparation
 from reciprocam_bench.engine.drawn_maps import DrawnMaps
 from reciprocam_bench.engine.shown_images import as_picture, coarse
+from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.runfolder.raw_maps import PAGE, drawn_maps, drawn_path
 
@@ -24,6 +25,17 @@ def test_the_view_is_kept_small(tmp_path: Path) -> None:
     with Image.open(drawn_path(tmp_path, "p", "é/a.png", 3).with_suffix(".jpg")) as kept:
         assert kept.size == (160, 160)
         assert np.abs(np.asarray(kept).astype(int) - [0, 0, 254]).max() < 8
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "raw_maps").write_text("a file where the folder should be")
+    kept = DrawnMaps(tmp_path, "p", PAGE)
+    for keep in (
+        lambda: kept.add("a.png", 3, {"cam": torch.ones(2, 2)}),
+        lambda: kept.add_picture("a.png", 3, Image.new("RGB", (8, 8))),
+    ):
+        with pytest.raises(UserError, match="cannot be written: .*; what is done is kept, free the disk"):
+            keep()
 
 
 @pytest.mark.slow
