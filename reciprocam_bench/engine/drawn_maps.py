@@ -54,12 +54,15 @@ class DrawnMaps:
 @contextmanager
 def _written_whole(path: Path) -> Iterator[Path]:
     """Where to write a file that is then ``path``, whole or not at all; ``UserError`` where it cannot be written."""
-    partial = path.with_suffix(".part")
+    partial, folder = path.with_suffix(".part"), path.parent
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for one in (folder.parents[1], folder.parents[0], folder):  # not the run folder: one that went away is no run
+            one.mkdir(exist_ok=True)
         yield partial
         partial.replace(path)
     except (OSError, SafetensorError) as error:
+        if file := next((one for one in path.parents if one.is_file()), None):
+            raise UserError(f"{file} is a file, where a folder should be; move it away, and run again") from None
         raise UserError(
             f"{path} cannot be written: {error}; what is done is kept, free the disk and run again"
         ) from None
