@@ -12,9 +12,7 @@ from reciprocam_bench.datasets.images import Preparation
 from reciprocam_bench.engine.drawn_maps import DrawnMaps
 from reciprocam_bench.engine.run import Run
 from reciprocam_bench.protocols.protocol import Protocol
-from reciprocam_bench.runfolder.raw_maps import PAGE
-
-MOST_CELLS = 16  # of a map on a page, along a side
+from reciprocam_bench.runfolder.raw_maps import MOST_CELLS, PAGE
 
 
 def keep_shown(

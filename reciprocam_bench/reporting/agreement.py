@@ -12,12 +12,11 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.summary import doubts_of, unfinished
 from reciprocam_bench.reporting.text import as_text, check_format
 from reciprocam_bench.runfolder.disk import write_into
-from reciprocam_bench.runfolder.raw_maps import Trial, kept_maps, shown_maps, views
+from reciprocam_bench.runfolder.raw_maps import MOST_CELLS, Trial, kept_maps, shown_maps, views
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import AGREEMENT, PER_IMAGE
 from reciprocam_bench.runfolder.tables import to_csv
 
-_FINEST = 16  # cells of a map along a side, where a page shows it
 Maps = Mapping[Trial, np.ndarray]
 
 
@@ -123,7 +122,7 @@ def on_grid(maps: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def coarse(maps: np.ndarray) -> np.ndarray:
     """Maps ``(N, h, w)`` with at most 16 cells a side."""
-    return on_grid(maps, *(min(side, _FINEST) for side in maps.shape[1:]))
+    return on_grid(maps, *(min(side, MOST_CELLS) for side in maps.shape[1:]))
 
 
 def _estimate(values: list[float]) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from reciprocam_bench.titles import file_name
 
 FOLDER, DRAWN, PAGE = "raw_maps", "drawn", "page"
+MOST_CELLS = 16  # of a map on a page, along a side
 # What a file tells of its maps: for each of them image, category and class; and the protocol they were made under.
 Trial = tuple[str, str, int]
 
@@ -69,11 +70,8 @@ def shown_maps(run_folder: Path, protocol: str, image: str, class_index: int) ->
 def views(run_folder: Path) -> list[Path]:
     """The folders of maps, one for each way that images are prepared."""
     folder = run_folder / FOLDER
-    return (
-        sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in (DRAWN, PAGE))
-        if folder.is_dir()
-        else []
-    )
+    inside = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in inside if path.is_dir() and path.name not in (DRAWN, PAGE))
 
 
 def kept_maps(view: Path, title: str) -> Iterator[KeptMaps]:
