@@ -96,14 +96,8 @@ def _part(records: Sequence[RunRecord], name: str, notes: list[str], *, with_mar
             _who(record, len(having) > 1) + line for record in having if (line := busy(record.environment.machine))
         ]
     marks = _marks(frames) if with_marks and name == "summary" else None
-    return _Part(
-        name,
-        frame,
-        one_meaning(having),
-        _title(having, name, frame) + (unfinished(records) if name == "summary" else ""),
-        list(dict.fromkeys(notes)),
-        marks,
-    )
+    title = _title(having, name, frame) + (unfinished(records) if name == "summary" else "")
+    return _Part(name, frame, one_meaning(having), title, list(dict.fromkeys(notes)), marks)
 
 
 def _marks(frames: Sequence[tuple[RunRecord, pd.DataFrame]]) -> pd.DataFrame | None:

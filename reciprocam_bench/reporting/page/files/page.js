@@ -126,7 +126,7 @@
     const [also, wrong, label] = others.map(([what, name]) => name ? `, ${what}${name}` : "");
     box.append(make("p", `explained: ${image.class}${also}${p}${wrong}${label}`));
     const bare = !image.picture && !image.of.some((of) => of && of.map);
-    const maps = make("div", undefined, bare ? "maps bare" : "maps");
+    const maps = make("div", undefined, "maps");
     let source = null;
     if (image.picture) {
       const cell = make("div");
