@@ -11,7 +11,7 @@ import pandas as pd
 
 from reciprocam_bench.reporting.tables import to_markdown
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import COMPARISON, ENVIRONMENT, PER_IMAGE
+from reciprocam_bench.runfolder.schema import COMPARISON, CONFIG, ENVIRONMENT
 from reciprocam_bench.speedup import speedup_of_calls
 
 RIVALS = ("scorecam", "gradcam")
@@ -22,7 +22,7 @@ def headline(results: Path, linked: str = "results") -> str:
     """The table in Markdown, and whose runs it is made of; ``linked`` is where a page finds the results."""
     rows, sources = [], []
     for path in sorted(results.glob(f"*/{COMPARISON}")):
-        if not (path.parent / PER_IMAGE).is_file():  # results/peers compares times, and is no run
+        if not (path.parent / CONFIG).is_file():  # results/peers compares times, and is no run
             continue
         table = pd.read_csv(path)
         if {"scorecam", "reciprocam"} <= {*table["method"], *table["against"]}:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make every run under results/ anew, in one call, on the GPU if there is one:
 #   RCAM_WEIGHTS_DIR=… IMAGENET_ROOT=… IMAGENET_BOXES=… VOC_ROOT=… COCO_ROOT=… bash scripts/regenerate_results.sh [OUTPUT]
-# A stopped call continues where it was. Runs whose data is not given are left out. On two CPU cores two hours without
+# A stopped call continues where it was. Runs whose data is not given are left out. On two CPU cores three hours without
 # Score-CAM; with SCORECAM=1 it is judged whole, too, and the paper's own pair is timed: minutes on a GPU, and three hours
 # more on two cores. Begin early, under nice; time (`recipro_speed_resnet18`, and the last lines) on a machine that does nothing else.
 set -euo pipefail
@@ -21,8 +21,10 @@ if [ -n "${IMAGENET_ROOT:-}" ]; then
   fast='methods=[cam, gradcam, reciprocam, {name: reciprocam, mask: gaussian}]'
   run resnet18_imagenet_subset resnet18_imagenet --set "$fast" --set 'protocol=[poppi-2021, recipro-2024]' --set timing=null
   run resnet18_methods resnet18_methods --limit "${METHODS_LIMIT:-20}"
-  run networks networks --set threads=1 --limit "${NETWORKS_LIMIT:-100}"
+  if [ -d "$output/networks" ]; then find "$output/networks" -name per_image.csv.gz -exec gunzip {} +; fi
+  run networks networks --set threads=1 --limit "${NETWORKS_LIMIT:-500}"
   rcam-bench compare "$output/networks" --metric adcc --format csv > /dev/null
+  gzip -nf "$output"/networks/*/per_image.csv # 9 MB of rows
   if [ -n "${IMAGENET_BOXES:-}" ]; then
     run resnet18_metrics resnet18_metrics --limit "${METRICS_LIMIT:-100}"
   fi

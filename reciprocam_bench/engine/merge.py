@@ -15,7 +15,7 @@ from reciprocam_bench.engine.plan import plan
 from reciprocam_bench.engine.run import Screen, open_run
 from reciprocam_bench.engine.steps import Summarise
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.folder import opened
+from reciprocam_bench.runfolder.folder import check_unpacked, opened
 from reciprocam_bench.runfolder.parts import Parts, write_seconds
 from reciprocam_bench.runfolder.raw_maps import FOLDER
 from reciprocam_bench.runfolder.record import RunRecord, read_record
@@ -30,6 +30,8 @@ def merge(folders: Sequence[Path], output: Path, screen: Screen, summarise: Summ
     """
     paths = [path for folder in folders for path in _shards_in(folder, output)]
     records = [read_record(path) for path in paths]
+    for record in records:
+        check_unpacked(record)
     for record in records[1:]:
         _check_alike(records[0], record)
     config = records[0].config

@@ -7,7 +7,7 @@ from reciprocam_bench.gate.baseline import FORMAT, Baseline, Ratio, Table, Value
 from reciprocam_bench.gate.ratios import Rounds
 from reciprocam_bench.gate.values import Values
 from reciprocam_bench.runfolder.record import RunRecord, read_images, read_record
-from reciprocam_bench.runfolder.schema import PER_IMAGE, TIMING_ROUNDS
+from reciprocam_bench.runfolder.schema import TIMING_ROUNDS
 
 # A row is about 200 bytes: more images would make a file that nobody wants in a repository.
 _MOST_IMAGES = 1000
@@ -24,7 +24,7 @@ def update(folder: Path, path: Path) -> Baseline:
     old = read_baseline(path) if path.exists() else None
     # A new baseline holds what the run has, another what the old one held.
     timed = bool(old.ratios) if old else (folder / TIMING_ROUNDS).exists()
-    judged = bool(old.metrics) if old else (folder / PER_IMAGE).exists()
+    judged = bool(old.metrics) if old else record.judged
     ratios = _ratios(record, old, path) if timed else []
     values = Values(record) if judged else None
     metrics = _metrics(values, old, path) if values else []

@@ -14,7 +14,7 @@ from reciprocam_bench.reporting.text import as_text, check_format
 from reciprocam_bench.runfolder.disk import write_into
 from reciprocam_bench.runfolder.raw_maps import MOST_CELLS, Trial, kept_maps, shown_maps, views
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import AGREEMENT, PER_IMAGE
+from reciprocam_bench.runfolder.schema import AGREEMENT
 from reciprocam_bench.runfolder.tables import to_csv
 
 Maps = Mapping[Trial, np.ndarray]
@@ -63,7 +63,7 @@ def _maps_of(record: RunRecord, titles: Sequence[str]) -> Iterator[tuple[str, di
     kept = views(record.path)
     for view in kept:
         yield _read(view, titles)
-    if kept or not (record.path / PER_IMAGE).is_file():
+    if kept or not record.judged:
         return
     for protocol, rows in record.rows().groupby("protocol", sort=False):
         found: dict[str, dict[Trial, np.ndarray]] = {}

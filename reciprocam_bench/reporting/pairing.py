@@ -11,7 +11,6 @@ import pandas as pd
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.estimate import Sample, columns_of, sample_of
 from reciprocam_bench.runfolder.record import ROWS_CURE, RunRecord
-from reciprocam_bench.runfolder.schema import PER_IMAGE
 from reciprocam_bench.runfolder.tables import line_of
 
 # The two questions, each with a table and a family of tests of its own.
@@ -138,7 +137,7 @@ def judged_of(records: Sequence[RunRecord], tables: Sequence[pd.DataFrame]) -> d
 def _check_single(record: RunRecord, rows: pd.DataFrame) -> None:
     again = rows.index[rows["trial"].duplicated()]
     if len(again):
-        path = record.path / PER_IMAGE
+        path = record.rows_path
         line = line_of(path, int(again[0]))
         raise UserError(f"{path}, line {line}: this row of '{rows['method'].iloc[0]}' is there twice; {ROWS_CURE}")
 

@@ -11,7 +11,7 @@ from reciprocam_bench.protocols.protocol import load_protocol
 from reciprocam_bench.reporting.summary import HARMLESS_OPTIONS, check_agreement, doubts_of
 from reciprocam_bench.runfolder.doubt import busy, untrained
 from reciprocam_bench.runfolder.record import RunRecord
-from reciprocam_bench.runfolder.schema import PER_IMAGE, MethodDefinition
+from reciprocam_bench.runfolder.schema import MethodDefinition
 from reciprocam_bench.titles import parse_title
 
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -72,7 +72,7 @@ def runs_of(paper: Paper, records: Sequence[RunRecord]) -> Runs:
             found.timed.append(Timed(record, backbone, calls))
             if line := busy(record.environment.machine):
                 found.notes.append(f"{record.path}: {line}")
-        if not (record.path / PER_IMAGE).exists():
+        if not record.judged:
             if calls is None:
                 found.notes.append(f"{record.path} is left out: it holds neither rows nor times yet; run it first")
             continue

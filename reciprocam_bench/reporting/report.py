@@ -16,7 +16,7 @@ from reciprocam_bench.reporting.tables import metric_headings, readable_summary,
 from reciprocam_bench.reporting.text import as_text, check_format, check_words
 from reciprocam_bench.runfolder.doubt import busy
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import FORWARD, PER_IMAGE, Definitions
+from reciprocam_bench.runfolder.schema import FORWARD, Definitions
 from reciprocam_bench.runfolder.suite import all_run_folders
 from reciprocam_bench.runfolder.tables import to_csv
 
@@ -67,7 +67,7 @@ def check_once(records: Sequence[RunRecord]) -> None:
 
 def checked(record: RunRecord, name_it: bool) -> list[str]:
     """Check a run's rows, and return the notes that must stand with a table of them."""
-    if not record.environment.finished and not (record.path / PER_IMAGE).exists():
+    if not record.environment.finished and not record.judged:
         return []
     rows = record.rows()
     check_agreement(record, rows)

@@ -1,7 +1,9 @@
 """Read and write whole files; what is wrong with one becomes a line that names it."""
 
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,13 +57,17 @@ def remove(path: Path) -> None:
 def read_text(path: Path, cure: str) -> str:
     """The text of a file of ours. Raises ``FileNotFoundError`` if it is absent, ``UserError`` if it is no such text.
 
-    ``cure`` says what to do about a damaged one.
+    ``cure`` says what to do about a damaged one. One whose name ends in ``.gz`` is unpacked.
     """
     check_kind(path, cure)
     try:
         content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
     except FileNotFoundError:
         raise
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be unpacked: {error}; {cure}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}; {cure}") from None
     if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):

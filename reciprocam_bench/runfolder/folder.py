@@ -23,6 +23,7 @@ from reciprocam_bench.runfolder.schema import (
     FORMAT,
     IMAGES,
     IMAGES_COLUMNS,
+    PACKED_ROWS,
     PER_IMAGE,
     SKIPPED,
     SKIPPED_COLUMNS,
@@ -45,6 +46,7 @@ class RunFolder:
             return None
         self._check_kinds()
         record = read_record(self.path)
+        check_unpacked(record)
         found = record.environment.format
         if found < FORMAT and (self.path / ENVIRONMENT).exists():
             raise UserError(
@@ -131,6 +133,12 @@ def opened(path: Path, fresh: bool, processes: int = 1) -> Iterator[RunFolder]:
         if fresh or (path / _EMPTYING).exists():
             _clear(path)
         yield RunFolder(path)
+
+
+def check_unpacked(record: RunRecord) -> None:
+    """Refuse to go on with packed rows: new ones would stand in another file."""
+    if record.rows_path.name == PACKED_ROWS:
+        raise UserError(f"{record.rows_path} holds packed rows, which are only read; gunzip it to go on")
 
 
 def _is_empty(path: Path) -> bool:

@@ -22,6 +22,7 @@ from reciprocam_bench.runfolder.schema import (
     FORWARD,
     IMAGES,
     IMAGES_COLUMNS,
+    PACKED_ROWS,
     PENDING,
     PER_IMAGE,
     SCOPES,
@@ -83,11 +84,21 @@ class RunRecord:
         """The data set's own name, with its split."""
         return self.environment.dataset or self.config.dataset.name
 
+    @property
+    def rows_path(self) -> Path:
+        """``per_image.csv``; ``per_image.csv.gz`` where only that is there."""
+        plain, packed = self.path / PER_IMAGE, self.path / PACKED_ROWS
+        return packed if packed.exists() and not plain.exists() else plain
+
+    @property
+    def judged(self) -> bool:
+        """Whether it holds rows."""
+        return self.rows_path.exists()
+
     def rows(self) -> pd.DataFrame:
         """``per_image.csv`` with metrics as numbers: the rows that the config asks for, in their order on disk."""
-        path = self.path / PER_IMAGE
         try:
-            table = read_table(path, ROWS_CURE, grows=self._grows, values=["probability", *self.columns])
+            table = read_table(self.rows_path, ROWS_CURE, grows=self._grows, values=["probability", *self.columns])
         except FileNotFoundError:
             raise UserError(f"{self.path} has no {PER_IMAGE} yet; run it first") from None
         return self._asked_for(self.checked(table))
@@ -97,7 +108,7 @@ class RunRecord:
 
         A run that is not finished may lack columns of metrics that joined it: their values are pending.
         """
-        path, columns, table = self.path / PER_IMAGE, self.columns, self.stamped(table)
+        path, columns, table = self.rows_path, self.columns, self.stamped(table)
         for name in columns if self._grows else ():
             if name not in table:
                 table = table.assign(**{name: PENDING})
@@ -226,7 +237,7 @@ class RunRecord:
         wanted = table["protocol"].isin(self.config.named_protocols) & table["method"].isin(titles)
         images = read_images(self.path)["image"]
         if len(images):
-            one_of(self.path / PER_IMAGE, table, "image", set(images).__contains__, ROWS_CURE)
+            one_of(self.rows_path, table, "image", set(images).__contains__, ROWS_CURE)
             wanted &= table["image"].isin(set(images[: self.config.limit]))
         return table[wanted]
 

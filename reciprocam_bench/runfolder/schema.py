@@ -11,6 +11,7 @@ FORMAT = 2
 
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 PER_IMAGE, SUMMARY, PER_CLASS, TIMING = "per_image.csv", "summary.csv", "per_class.csv", "timing.csv"
+PACKED_ROWS = "per_image.csv.gz"  # the rows of a finished run, packed by who keeps it: read, never written
 TIMING_ROUNDS = "timing_rounds.csv"
 SKIPPED, IMAGES, COMPARISON, AGREEMENT = "skipped.csv", "images.csv", "comparison.csv", "agreement.csv"
 REPORT, PLOTS = "report.html", "plots"
@@ -18,6 +19,7 @@ FILES = (
     CONFIG,
     ENVIRONMENT,
     PER_IMAGE,
+    PACKED_ROWS,
     SUMMARY,
     PER_CLASS,
     TIMING,

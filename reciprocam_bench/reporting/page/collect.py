@@ -20,7 +20,7 @@ from reciprocam_bench.reporting.summary import warnings_of
 from reciprocam_bench.reporting.verdicts import MISSING
 from reciprocam_bench.runfolder.doubt import busy
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import PER_IMAGE, MetricDefinition
+from reciprocam_bench.runfolder.schema import MetricDefinition
 from reciprocam_bench.runfolder.suite import all_run_folders
 
 
@@ -112,7 +112,7 @@ def claims_of(runs: Sequence[Run]) -> list[Claims]:
 def _read(record: RunRecord, name: str) -> Run:
     summary, timing = (wanted_table(record, part) for part in ("summary", "timing"))
     rounds, empty = record.timing_rounds(), pd.DataFrame()
-    judged = (record.path / PER_IMAGE).exists()
+    judged = record.judged
     notes = checked(record, name_it=False)
     notes += warnings_of(record.path) if judged else []
     if line := busy(record.environment.machine):
@@ -143,7 +143,7 @@ def _agreement(record: RunRecord) -> pd.DataFrame:
 
 
 def _compared(record: RunRecord) -> tuple[pd.DataFrame, str]:
-    if not (record.path / PER_IMAGE).exists():
+    if not record.judged:
         return pd.DataFrame(), "no maps were judged"
     if len(record.config.methods) < 2:
         return pd.DataFrame(), "the run holds one method"
