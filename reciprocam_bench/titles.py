@@ -19,6 +19,11 @@ def title_of(name: str, options: dict[str, Any]) -> str:
     return f"{name}[{listed}]" if listed else name
 
 
+def with_arrow(title: str, higher_is_better: bool | None) -> str:
+    """``Drop ↓``: a metric's title and which way is better; the title alone where neither is."""
+    return title if higher_is_better is None else f"{title} {'↑' if higher_is_better else '↓'}"
+
+
 def parse_title(text: str) -> dict[str, Any]:
     """A title as the mapping that a config takes: ``name`` and the options. Any other form is a ``UserError``."""
     if "[" not in text and "]" not in text:

@@ -10,6 +10,7 @@ from reciprocam_bench.config import Config
 from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.metrics.metric import Metric
+from reciprocam_bench.titles import with_arrow
 
 _MOST_ON_PAGE = 600  # images: a file each, and a page must open at once
 
@@ -47,8 +48,8 @@ def metrics_shown(config: Config, metrics: dict[str, Metric]) -> list[Metric]:
 
 def scores_in_words(metrics: Sequence[Metric], values: Mapping[str, Any]) -> str:
     """Values of one map, in percent as the tables print them; nothing for a metric that has none there."""
-    found = [(metric.title, values[metric.column]) for metric in metrics]
-    return ", ".join(f"{title} {100 * float(value):.1f}" for title, value in found if not pd.isna(value))
+    found = [(with_arrow(metric.title, metric.spec.higher_is_better), values[metric.column]) for metric in metrics]
+    return ", ".join(f"{title} {100 * float(value):.1f} %" for title, value in found if not pd.isna(value))
 
 
 def is_drawn(path: Path) -> bool:

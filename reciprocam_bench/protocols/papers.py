@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from reciprocam_bench.errors import UserError, did_you_mean
+from reciprocam_bench.titles import with_arrow
 
 _FOLDER = files("reciprocam_bench.protocols") / "papers"
 
@@ -51,7 +52,7 @@ class Column(Named):
     @property
     def heading(self) -> str:
         """The title with its arrow."""
-        return f"{self.title} {'↑' if self.better == 'higher' else '↓'}"
+        return with_arrow(self.title, self.better == "higher")
 
     @property
     def sign(self) -> int:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from reciprocam_bench.reporting.marks import BEST, SECOND, marked
 from reciprocam_bench.runfolder.schema import Definitions, MetricDefinition
+from reciprocam_bench.titles import with_arrow
 
 _NAMES = {"claim", "detail", "method", "run", "against", "against run", "over"}
 _NUMERIC = re.compile(r"[+-]?\d")
@@ -18,7 +19,6 @@ _MARKS = {BEST: "**{}**", SECOND: "<ins>{}</ins>"}
 _SMALLEST = 1e-4  # percent: summary.csv has no more digits
 # A bootstrap of values that are all the same has no width, which is not how sure they are.
 NO_INTERVAL = "No interval where all images have the same value, which few images have by chance"
-_ARROWS = {True: "↑", False: "↓", None: ""}
 
 
 def readable_summary(summary: pd.DataFrame, definitions: Definitions) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def metric_headings(summary: pd.DataFrame, definitions: Definitions) -> dict[str
         if subset and spec.aggregation != "mean-of-classes":
             continue  # in summary.csv; here the subset is shown for the pointing game alone
         published = " (published)" if summary[f"{name}_published"].notna().any() else ""
-        found[name] = f"{_short(spec, subset)} {_ARROWS[spec.higher_is_better]}".rstrip() + published
+        found[name] = with_arrow(_short(spec, subset), spec.higher_is_better) + published
     return found
 
 
@@ -122,7 +122,7 @@ def readable_comparison(comparison: pd.DataFrame, definitions: Definitions) -> p
         if runs:
             table["run" if key == "method" else "against run"] = comparison["run" if key == "method" else "against_run"]
     specs = [definitions.metrics[name] for name in comparison["metric"]]
-    table["metric"] = [f"{spec.title} {_ARROWS[spec.higher_is_better]}".rstrip() for spec in specs]
+    table["metric"] = [with_arrow(spec.title, spec.higher_is_better) for spec in specs]
     table["images"] = comparison["images"].map(_count)
     if comparison["left_out"].any():
         table["left out"] = comparison["left_out"].map(_count)

@@ -93,7 +93,7 @@ def test_a_strip_shows_all_of_the_picture_with_scores_and_names(tmp_path: Path, 
     assert name.startswith("000_") and found.size == (90, 40)
     assert [panel.title for panel in found.panels] == ["gradcam", "reciprocam"]
     assert [p.caption for p in found.panels] == [
-        ("constant, " if status == "constant" else "") + f"Drop {100 * value:.1f}"
+        ("constant, " if status == "constant" else "") + f"Drop ↓ {100 * value:.1f} %"
         for status, value in zip(rows["status"], rows["average_drop"], strict=True)
     ]
     assert all(p.heat is not None and p.heat.shape == (40, 90) and p.peak is None for p in found.panels)
@@ -130,7 +130,7 @@ def test_boxes_and_the_maximum_are_marked_where_objects_are_annotated(
             assert panel.heat is not None and panel.peak is not None
             y, x = np.unravel_index(panel.heat.argmax(), panel.heat.shape)
             assert panel.peak == (x + 0.5, y + 0.5)
-            assert panel.caption == f"Pointing {100 * float(hits[category, panel.title]):.1f}"
+            assert panel.caption == f"Pointing ↑ {100 * float(hits[category, panel.title]):.1f} %"
 
 
 def test_a_method_that_joins_stands_beside_the_others_which_are_not_explained_again(

@@ -10,8 +10,8 @@ import pandas as pd
 from reciprocam_bench.reporting.best import told_marks
 from reciprocam_bench.reporting.page.collect import Run
 from reciprocam_bench.reporting.tables import digits_of, is_numeric
+from reciprocam_bench.titles import with_arrow
 
-_ARROWS = {True: "↑", False: "↓", None: ""}
 _MINUS = "\N{MINUS SIGN}"
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _MOST_IN_ORDER = 8
@@ -47,7 +47,7 @@ def summary_table(runs: Sequence[Run]) -> Table:
         metrics = {name: metrics[name] for name in dict.fromkeys([*first, *metrics])}
     keys = _telling(with_rows)
     counts = [c for c in _COUNTS if any(c in run.summary and run.summary[c].any() for run in with_rows)]
-    titles = [f"{m.title} {_ARROWS[m.higher_is_better]}".rstrip() for m in metrics.values()]
+    titles = [with_arrow(m.title, m.higher_is_better) for m in metrics.values()]
     digits = {name: digits_of(v for run in with_rows for v in run.summary.get(name, ())) for name in metrics}
     rows = []
     for run in with_rows:

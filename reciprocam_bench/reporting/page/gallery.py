@@ -15,14 +15,13 @@ from reciprocam_bench.reporting.page.collect import Run
 from reciprocam_bench.reporting.tables import digits_of
 from reciprocam_bench.runfolder.raw_maps import DRAWN, PAGE, drawn_path, kept_maps, shown_maps, views
 from reciprocam_bench.runfolder.schema import MetricDefinition
+from reciprocam_bench.titles import with_arrow
 
 MOST_IMAGES = 900  # of a run: a page must open at once
 _MOST_PICTURES = 600  # of these
 _MOST_METRICS = 6
 PICTURE_BYTES = 2_400_000  # of all galleries of a page
 _SIDES = (160, 128, 96, 72)
-
-_ARROWS = {True: "↑", False: "↓", None: ""}
 
 Key = tuple[str, str, int]  # image, category, class
 Entry = dict[str, Any]
@@ -52,7 +51,7 @@ def gallery(run: Run, protocol: str, budget: int = PICTURE_BYTES) -> dict[str, A
         "methods": methods,
         "metrics": [
             {
-                "title": f"{m.title} {_ARROWS[m.higher_is_better]}".rstrip(),
+                "title": with_arrow(m.title, m.higher_is_better),
                 "up": m.higher_is_better,
                 "digits": digits_of(100 * rows[m.columns[0]]),
             }

@@ -9,6 +9,7 @@ from reciprocam_bench.aggregation import CURVE
 from reciprocam_bench.reporting.estimate import estimate, sample_of
 from reciprocam_bench.reporting.plots.style import Plot, look, new_figure, styled
 from reciprocam_bench.runfolder.schema import ERROR, MetricDefinition
+from reciprocam_bench.titles import with_arrow
 
 _MOST_BANDS = 3  # methods: the bands of more lie over one another
 _LINES = ("-", "--", "-.", ":")
@@ -33,8 +34,7 @@ def curves_plot(rows: pd.DataFrame, methods: Sequence[str], metrics: dict[str, M
                 if banded:
                     axes.fill_between(share, low, high, color=colour, alpha=0.18, linewidth=0)
             axes.set(xlim=(0, 100), ylim=(0, None), xlabel="most salient pixels, percent")
-            arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
-            axes.set_title(metric.title + arrow, parse_math=False)
+            axes.set_title(with_arrow(metric.title, metric.higher_is_better), parse_math=False)
         grid[0][0].set_ylabel("class probability, percent")
         legend = figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
         for text in legend.get_texts():

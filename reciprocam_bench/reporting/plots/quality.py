@@ -10,12 +10,12 @@ from reciprocam_bench.reporting.compare import UNTOLD
 from reciprocam_bench.reporting.plots.style import BLUE, GREY, INK, ORANGE, Plot, new_figure, panels, styled
 from reciprocam_bench.reporting.tables import NO_INTERVAL
 from reciprocam_bench.runfolder.schema import MetricDefinition
+from reciprocam_bench.titles import with_arrow
 
 Metrics = dict[str, MetricDefinition]
 
 _MOST_PANELS = 12
 _MOST_PAIRS = 24
-_ARROWS = {True: " ↑", False: " ↓", None: ""}
 
 
 def metrics_plot(summary: pd.DataFrame, metrics: Metrics) -> Plot | None:
@@ -34,7 +34,7 @@ def metrics_plot(summary: pd.DataFrame, metrics: Metrics) -> Plot | None:
             one.plot(value, rows, "o", color=BLUE, markersize=4.5)
             one.plot(summary[f"{name}_published"].to_numpy(float), rows, "D", mfc="none", mec=ORANGE, markersize=5.5)
             _at_least(one, 4)
-            one.set_title(metrics[name].title + _ARROWS[metrics[name].higher_is_better], parse_math=False)
+            one.set_title(with_arrow(metrics[name].title, metrics[name].higher_is_better), parse_math=False)
             one.set_xlabel("percent")
     published = any(summary[f"{name}_published"].notna().any() for name in shown)
     caption = "Dots: values over the data set; lines: their 95 % intervals (images resampled). "
@@ -61,7 +61,7 @@ def distributions_plot(rows: pd.DataFrame, methods: Sequence[str], metrics: Metr
                 _box(one, place, 100 * rows.loc[rows["method"] == method, single[name]].dropna().to_numpy(float))
             if rows[single[name]].min() >= 0 and rows[single[name]].max() <= 1:
                 one.set_xlim(-2, 102)
-            one.set_title(metrics[name].title + _ARROWS[metrics[name].higher_is_better], parse_math=False)
+            one.set_title(with_arrow(metrics[name].title, metrics[name].higher_is_better), parse_math=False)
             one.set_xlabel("percent")
     caption = (
         "Values of single images: boxes from the lower to the upper quartile with the median in it, whiskers to the "

@@ -32,7 +32,8 @@ def trade_plot(summary: pd.DataFrame, timing: pd.DataFrame, metric: str, definit
             axes.vlines(x, row[f"{metric}_low"], row[f"{metric}_high"], color=style["color"], linewidth=1)
             axes.plot(x, y, linestyle="none", label=row["method"], markersize=6.5, alpha=0.85, **style)
         _logarithmic(axes, both["median_ms"])
-        axes.set_xlabel(f"median milliseconds a call of {int(both['batch_size'].iloc[0])} image(s), end to end (log)")
+        size = int(both["batch_size"].iloc[0])
+        axes.set_xlabel(f"median milliseconds a call of {size} image{'s' * (size > 1)}, end to end (log)")
         axes.set_ylabel(f"{definition.title}, percent", parse_math=False)
         legend = figure.legend(loc="outside right upper", fontsize=8)
         for text in legend.get_texts():

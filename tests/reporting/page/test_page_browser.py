@@ -124,6 +124,20 @@ def test_the_gallery_filters_and_orders(opened: Any) -> None:
     assert texts(opened, ".image") == [] and texts(opened, "#g-count")[0].startswith("0 of 6")
 
 
+def test_the_times_are_led_to_and_opened(opened: Any) -> None:
+    table = opened.find_element("id", "timing-1")
+    assert not table.is_displayed()
+    opened.find_element("link text", "Times").click()
+    wait.WebDriverWait(opened, 10).until(lambda driver: table.is_displayed())
+
+
+def test_no_score_is_broken_over_two_lines(opened: Any) -> None:
+    heights = "return [...document.querySelectorAll('.score span')].map(e => e.getClientRects().length)"
+    opened.execute_script("document.querySelectorAll('.maps').forEach(e => { e.style.width = '20rem'; })")
+    found = opened.execute_script(heights)
+    assert len(found) > 20 and set(found) == {1}
+
+
 def test_the_theme_switches_and_is_kept(opened: Any) -> None:
     def paper() -> str:
         return opened.execute_script("return getComputedStyle(document.body).backgroundColor")

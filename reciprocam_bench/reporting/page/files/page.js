@@ -121,7 +121,7 @@
   const card = (g, image) => {
     const box = make("article", undefined, "image");
     box.append(make("h3", image.id));
-    const p = image.p === null ? "" : ` (p = ${image.p.toFixed(3)})`;
+    const p = image.p === null ? "" : image.p < 0.0005 ? " (p < 0.001)" : ` (p = ${image.p.toFixed(3)})`;
     const others = [["", image.output], ["predicted: ", image.predicted], ["labelled: ", image.label]];
     const [also, wrong, label] = others.map(([what, name]) => name ? `, ${what}${name}` : "");
     box.append(make("p", `explained: ${image.class}${also}${p}${wrong}${label}`));
