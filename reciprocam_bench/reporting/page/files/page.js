@@ -167,7 +167,8 @@
     if (of.status !== "ok") cell.append(make("div", of.status));
     g.metrics.forEach((metric, i) => {
       if (of.values[i] === null) return;
-      const score = make("div", `${metric.title} `, "score");
+      const title = metric.title.replace(/ (?=.$)/, "\u00a0"); // no arrow on a line of its own
+      const score = make("div", `${title} `, "score");
       score.append(make("span", of.values[i].toFixed(metric.digits), of.values[i] === best[i] ? "top" : undefined));
       cell.append(score);
     });
