@@ -17,7 +17,7 @@ from reciprocam_bench.reporting.text import as_text, check_format
 from reciprocam_bench.runfolder.disk import write_into
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import COMPARISON, VERSION, Definitions
-from reciprocam_bench.runfolder.suite import is_suite, run_folders
+from reciprocam_bench.runfolder.suite import check_once, is_suite, run_folders
 from reciprocam_bench.runfolder.tables import to_csv
 from reciprocam_bench.titles import parse_title
 
@@ -45,9 +45,7 @@ def compare(
     no two methods to compare.
     """
     check_format(form)
-    if len({folder.resolve() for folder in folders}) < len(folders):
-        raise UserError("a run folder is given twice; give each once")
-    groups = [[read_record(folder) for folder in group] for group in _groups(folders)]
+    groups = [[read_record(folder) for folder in group] for group in _groups(check_once(list(folders)))]
     tables = [comparison(records, baseline, metrics) for records in groups]
     text = to_csv(pd.concat(tables, ignore_index=True), "%.6g")
     write_into(output or folders[0], COMPARISON, text)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from reciprocam_bench.errors import UserError
 from reciprocam_bench.protocols.papers import Paper, load_paper
 from reciprocam_bench.reporting.claims import claims
 from reciprocam_bench.reporting.marks import LARGEST, largest_marks
@@ -35,8 +34,6 @@ def paper_report(
     check_format(form)
     check_words("part", parts, PAPER_PARTS)
     records = [read_record(folder) for folder in all_run_folders(folders)]
-    if len({record.path.resolve() for record in records}) < len(records):
-        raise UserError("a run folder is given twice; give each once")
     runs = runs_of(paper, records)
     if form == "csv":
         frame = cells(paper, runs) if "table" in parts else claims(paper, runs)

@@ -48,7 +48,6 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
     check_words("part", parts, PARTS)
     given = [folders] if isinstance(folders, Path) else folders
     records = [read_record(folder) for folder in all_run_folders(given)]
-    check_once(records)
     notes = [note for record in records for note in checked(record, name_it=len(records) > 1)]
     found = [part for name in parts if (part := _part(records, name, notes, with_marks=form != "csv")) is not None]
     if not found:
@@ -57,12 +56,6 @@ def report(folders: Path | Sequence[Path], form: str, parts: Sequence[str] = PAR
         return to_csv(found[0].frame)
     label = "-".join(folder.resolve().name for folder in given)
     return "\n".join(_text(part, form, width, f"{part.name}-{label}") for part in found)
-
-
-def check_once(records: Sequence[RunRecord]) -> None:
-    """``UserError`` where a folder is given twice."""
-    if len({record.path.resolve() for record in records}) < len(records):
-        raise UserError("a run folder is given twice; give each once")
 
 
 def checked(record: RunRecord, name_it: bool) -> list[str]:

@@ -65,8 +65,15 @@ def run_folders(path: Path) -> list[Path]:
 
 
 def all_run_folders(paths: Sequence[Path]) -> list[Path]:
-    """The run folders of several folders, suites among them."""
-    return [folder for path in paths for folder in run_folders(path)]
+    """The run folders of several folders, suites among them; ``UserError`` where one is given twice."""
+    return check_once([folder for path in paths for folder in run_folders(path)])
+
+
+def check_once(folders: list[Path]) -> list[Path]:
+    """The folders; ``UserError`` where one is given twice."""
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError("a run folder is given twice; give each once")
+    return folders
 
 
 def _names(path: Path) -> Iterator[str]:

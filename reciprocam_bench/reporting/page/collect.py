@@ -15,7 +15,7 @@ from reciprocam_bench.reporting.compare import comparison
 from reciprocam_bench.reporting.pairing import run_names
 from reciprocam_bench.reporting.paper import printed_names
 from reciprocam_bench.reporting.paper_runs import runs_of
-from reciprocam_bench.reporting.report import check_once, checked, one_meaning, wanted_table
+from reciprocam_bench.reporting.report import checked, one_meaning, wanted_table
 from reciprocam_bench.reporting.summary import warnings_of
 from reciprocam_bench.reporting.verdicts import MISSING
 from reciprocam_bench.runfolder.doubt import busy
@@ -83,7 +83,6 @@ class Claims:
 def read_runs(folders: Sequence[Path]) -> list[Run]:
     """The runs of folders and suites; ``UserError`` where they cannot stand in one page, or hold nothing."""
     records = [read_record(folder) for folder in all_run_folders(folders)]
-    check_once(records)
     one_meaning(records)
     runs = [_read(record, name) for record, name in zip(records, run_names(records), strict=True)]
     if not any(len(run.summary) or len(run.timing) for run in runs):
