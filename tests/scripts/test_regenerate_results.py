@@ -1,4 +1,4 @@
-"""The script that makes every committed run: `rcam-bench` takes each of its commands, and results/ holds no other run."""
+"""The script that makes the results: `rcam-bench` takes each of its commands, and results/ holds no other run."""
 
 import os
 import subprocess
