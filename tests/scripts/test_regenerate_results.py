@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 from reciprocam_bench.config_file import load_experiments
 
@@ -59,3 +60,13 @@ def test_it_makes_the_committed_runs(calls: list[list[str]]) -> None:
     committed = {path.parent.name for path in (ROOT / "results").glob("*/config.yaml")}
     committed |= {path.parent.name for path in (ROOT / "results").glob("*/suite.yaml")}
     assert committed <= made
+
+
+def test_limits_are_those_of_the_committed_runs(calls: list[list[str]]) -> None:
+    limits = {
+        Path(options(words, "--output")[0]).name: options(words, "--limit") for words in calls if "--limit" in words
+    }
+    assert len(limits) > 5
+    for name, (limit, *_) in limits.items():
+        configs = list((ROOT / "results" / name).rglob("config.yaml"))
+        assert configs and {str(yaml.safe_load(path.read_text())["limit"]) for path in configs} == {limit}, name
