@@ -326,7 +326,7 @@ def test_formats_resolution_colours_and_opacity(cli: Cli, picture: Path) -> None
     code, out, _ = cli(picture, "-m", "timm/test_resnet", *words)
     assert code == 0 and [Path(name).suffix for name in out[2:]] == [".png", ".pdf", ".svg"]
     svg = Path(out[4]).read_text("utf-8")
-    assert re.search(r"Drop \d+\.\d, Complexity \d+\.\d -->", svg) and re.search(r"\b\d[\d.]* m?s -->", svg)
+    assert re.search(r"Drop ↓ \d+\.\d %, Complexity ↓ \d+\.\d % -->", svg) and re.search(r"\b\d[\d.]* m?s -->", svg)
     seen = np.asarray(Image.open(out[2]))[2:38, 12:48]
     assert (seen == seen[..., :1]).all() and seen.min() < 10 and seen.max() > 245
 
