@@ -38,18 +38,18 @@ def time_in_words(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s" if seconds < 100 else f"{seconds:.0f} s"
 
 
-def in_words(probability: float) -> str:
+def probability_in_words(probability: float) -> str:
     """``p = 0.980``; none is said to be 0."""
     return "p < 0.001" if probability < 0.0005 else f"p = {probability:.3f}"
 
 
 def class_words(names: tuple[str, ...], explained: int, probability: float, predicted: int, label: int | None) -> str:
-    """``explained: tench (p = 0.98)``, with the prediction and the label where they differ from it."""
+    """``explained: tench (p = 0.980)``, with the prediction and the label where they differ from it."""
 
     def name(index: int) -> str:  # labels of another data set may be beyond the network's classes
         return names[index] if index < len(names) else f"class {index}"
 
-    text = f"explained: {name(explained)} ({in_words(probability)})"
+    text = f"explained: {name(explained)} ({probability_in_words(probability)})"
     if predicted != explained:
         text += f", predicted: {name(predicted)}"
     if label is not None and label != explained:
