@@ -1,10 +1,11 @@
-"""Tables of committed runs that turn what `rcam-bench report` prints: a column a network, or a row a metric."""
+"""Tables of committed runs that turn what `rcam-bench` prints of them: a column a network, or a row a metric."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from reciprocam_bench.reporting.best import TOLD, told_marks
+from reciprocam_bench.reporting.compare import UNTOLD, comparison
 from reciprocam_bench.reporting.report import wanted_table
 from reciprocam_bench.reporting.tables import metric_headings, readable_comparison, to_markdown
 from reciprocam_bench.runfolder.record import RunRecord, read_record
@@ -51,6 +52,29 @@ def every_metric(results: Path, name: str) -> str:
     )
     title += f"on {facts.get('device')}, {facts.get('threads')} threads; what several ask for counts for the first\n"
     return f"{title}\n{to_markdown(cells, marks)}\n{TOLD}.\n"
+
+
+def metric_differences(results: Path, name: str) -> str:
+    """Recipro-CAM less Grad-CAM by every metric, a table a protocol and a column a network of a suite, in points.
+
+    Whether that is better is told as ``rcam-bench compare DIR --baseline gradcam`` tells it.
+    """
+    tables = []
+    for record in (read_record(folder) for folder in run_folders(results / name)):
+        pairs = comparison([record], _PAIR[1])
+        pairs = pairs[pairs["method"] == _PAIR[0]]
+        told = readable_comparison(pairs, record.definitions)
+        words = told["verdict"].where(told["verdict"] != UNTOLD, "")
+        cells = told.assign(
+            protocol=pairs["protocol"], images=pairs["images"], cell=(told["difference"] + " " + words).str.strip()
+        )
+        tables.append(cells.assign(network=record.config.backbone.model.rpartition("/")[2]))
+    parts = []
+    for protocol, table in pd.concat(tables, ignore_index=True).groupby("protocol", sort=False):
+        images = " to ".join(dict.fromkeys([str(table["images"].min()), str(table["images"].max())]))
+        title = f"Recipro-CAM less Grad-CAM in points, protocol {protocol}, {images} images a network"
+        parts.append(f"{title}\n\n{to_markdown(_turned(table, 'cell', 'network', rows='metric'))}")
+    return "\n".join([*parts, "Without a word: which of the two is better cannot be told.\n"])
 
 
 def _summary(record: RunRecord) -> pd.DataFrame:

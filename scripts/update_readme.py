@@ -41,6 +41,7 @@ BLOCKS: dict[str, Callable[[Path, str], str]] = {
     "claims": lambda results, name: claims(results, name.split("+")),
     "networks": result_tables.networks,
     "every metric": result_tables.every_metric,
+    "metric differences": result_tables.metric_differences,
     "choice": lambda results, name: which_method.choice(results),
 }
 _BLOCK = re.compile(rf"(<!-- ({'|'.join(BLOCKS)})(?: of (\S+))? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)

@@ -54,6 +54,22 @@ def test_each_network_is_a_column_and_says_what_its_summary_says(script, results
     assert [float(row[3]) for row in told] == pytest.approx(list(paired["difference"]), abs=0.006)
 
 
+def test_a_difference_is_told_as_compare_tells_it(script, results, tmp_path):
+    page = script.metric_differences(results, "suite")
+    first, second = page.split("Recipro-CAM less Grad-CAM")[1:]
+    assert "protocol poppi-2021, 16 to 500 images" in first and "protocol recipro-2024, 500 images" in second
+    heading, *rows = cells(second)
+    assert heading == ["metric", "resnet18"], "the other network has no rows under this protocol"
+    compare([RESULTS / RUNS[1]], "csv", baseline="gradcam", output=tmp_path)
+    told = pd.read_csv(tmp_path / "comparison.csv").query("method == 'reciprocam' and protocol == 'recipro-2024'")
+    assert len(rows) == len(told) > 4
+    for (_, cell), one in zip(rows, told.itertuples(), strict=True):
+        number, _, word = cell.partition(" ")
+        assert float(number) == pytest.approx(one.difference, abs=0.006)
+        assert (word or "cannot be told") == one.verdict
+    assert {cell.partition(" ")[2] for _, cell in rows} == {"", "better"}
+
+
 def test_each_metric_is_a_row_and_says_what_asking_it_took(script, results):
     path = results / "suite" / "quickstart" / "environment.json"
     about = json.loads(path.read_text())
