@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms import functional as T
 
@@ -32,10 +32,12 @@ class Picture(NamedTuple):
     Attributes:
         image: its stored pixels as 8-bit RGB.
         stretched: the file's mode (``I;16``, ``I``, ``F``) if its values were stretched from their own range, else "".
+        turned: whether it was turned upright, as its EXIF says.
     """
 
     image: Image.Image
     stretched: str = ""
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def model_geometry(model: Preprocessing) -> Geometry:
     )
 
 
-def read_picture(path: str) -> Picture:
+def read_picture(path: str, *, upright: bool = False) -> Picture:
     """Read an image file; whatever is wrong with it becomes a ``ValueError`` with a short reason.
 
     By the mode Pillow opens the file in (docs/datasets.md has the reasons):
@@ -91,15 +93,18 @@ def read_picture(path: str) -> Picture:
     * ``L``, ``RGB``, ``P``, ``1``, ``CMYK``, ``YCbCr``, ``LAB``: Pillow's conversion to RGB.
     * transparency of any kind: what shows on a white page, ``c·a + 255·(1 - a)``.
     * more than 8 bits a pixel (``I;16``, ``I``, ``F``): grey, stretched from the file's own range to 0 to 255.
-    * several frames: the first. EXIF rotation: not applied.
+    * several frames: the first. EXIF rotation: not applied, unless ``upright``.
     """
     if reason := not_a_file(path):
         raise ValueError(f"unreadable image: the file {reason}")
     try:
-        with _silently(), Image.open(path) as image:
+        with _silently(), Image.open(path) as opened:
+            turned = upright and _lies(opened)
+            image = ImageOps.exif_transpose(opened) if turned else opened
             if image.mode.startswith(("I", "F")):
-                return Picture(_stretch(np.asarray(image)), image.mode)
-            return Picture(_on_the_page(image) if image.has_transparency_data else image.convert("RGB"))
+                return Picture(_stretch(np.asarray(image)), image.mode, turned)
+            seen = _on_the_page(image) if image.has_transparency_data else image.convert("RGB")
+            return Picture(seen, turned=turned)
     except UnidentifiedImageError:
         raise ValueError("unreadable image: of no format that Pillow knows") from None
     except Exception as error:  # what is no whole image breaks Pillow's readers in every way there is
@@ -127,6 +132,14 @@ def _silently() -> Iterator[None]:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def _lies(image: Image.Image) -> bool:
+    """Whether EXIF says that the stored pixels are turned or mirrored; of damaged EXIF nothing is known."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:  # what is no whole EXIF breaks Pillow's reader in every way there is
+        return False
 
 
 def stretched_note(mode: str, count: int) -> str:

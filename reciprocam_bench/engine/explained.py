@@ -22,6 +22,7 @@ from reciprocam_bench.titles import file_name, shortened
 
 Record = dict[str, Any]  # of one image, as --json prints it
 _MOST_IN_FIGURE = 100  # rows
+_TURNED = "pictures were turned upright, as their EXIF says; a run takes pixels as they are stored (docs/datasets.md)"
 
 
 @dataclass
@@ -70,7 +71,7 @@ def explain_pictures(
         warn: called with each note.
 
     Raises:
-        UserError: for wrong options, where no image can be read, and where nothing can be written.
+        UserError: for wrong options, where no image can be read, and where nothing can be written or would be mixed.
     """
     keep_freed_memory()
     outcome = Outcome()
@@ -110,7 +111,7 @@ def _explain_one(
 ) -> list[Strip] | None:
     """Explain one image and add its record to the outcome; its strips, None where it cannot be read."""
     try:
-        picture = read_picture(str(path))
+        picture = read_picture(str(path), upright=True)
         subject.prepare.check(picture)
     except ValueError as error:
         outcome.left_out.append(_left_out(path, str(error)))
@@ -118,6 +119,8 @@ def _explain_one(
         return None
     if picture.stretched:
         note(stretched_note(picture.stretched, 1))
+    if picture.turned:
+        note(_TURNED)
     explained = explain_picture(subject, picture)
     for title, reason in explained.failed.items():
         if title in subject.optional:
@@ -132,14 +135,18 @@ def _explain_one(
 def find_images(paths: list[Path], output: Path) -> tuple[list[Path], list[dict[str, str]]]:
     """The image files among ``paths`` and in its folders, each once; and what is none, with the reason.
 
-    What an earlier call wrote to ``output`` is none of them.
+    What an earlier call wrote to ``output`` is none of them, so it must not be one of the folders itself.
     """
     files: dict[Path, None] = {}
     left_out = []
+    written = output.resolve()
     for path in paths:
         if path.is_dir():
+            if written == path.resolve():
+                raise UserError(f"--output {output} is the folder of the images, which it would mix with; give another")
             listed, skipped = list_images(path)
-            images = [found for _, found in listed if output.absolute() not in found.absolute().parents]
+            within = path.resolve() in written.parents
+            images = [found for _, found in listed if not (within and written in found.resolve().parents)]
             files |= dict.fromkeys(images)
             left_out += [_left_out(path / name, reason) for name, reason in skipped]
             if not images and not skipped:

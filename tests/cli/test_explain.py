@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
+from PIL import ExifTags, Image
 
 from reciprocam_bench.cli import main
 from reciprocam_bench.engine.explained import find_images, output_names
@@ -236,6 +236,42 @@ def test_output_files_of_different_images_have_different_names(tmp_path: Path) -
     assert len(set(names.values())) == 4
     deep = [Path(f"{top}/p/q/a.png") for top in "xy"]
     assert list(output_names(deep).values()) == ["000_p_q_a.png", "001_p_q_a.png"]
+
+
+@pytest.mark.parametrize(
+    "given, output", [(".", "out"), ("pictures", "."), ("pictures", "out"), ("pictures", "pictures/x")]
+)
+def test_output_may_lie_above_the_folder_of_the_images_or_in_it(
+    given: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "pictures/a.png")
+    draw(tmp_path / output / "b_sheet.png")
+    files, left_out = find_images([Path(given)], Path(output))
+    assert ([path.name for path in files], left_out) == (["a.png"], [])
+
+
+def test_output_among_the_images_is_refused(cli: Cli, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    for folder in (tmp_path, tmp_path / "x/.."):
+        code, out, err = cli(folder, "-m", "timm/test_resnet", "--output", ".")
+        assert (code, out) == (2, [])
+        assert err == "rcam-bench: --output . is the folder of the images, which it would mix with; give another\n"
+    assert {path.name for path in tmp_path.iterdir()} == {picture.name, "x"}
+
+
+def test_a_photograph_is_turned_upright_and_that_is_told(cli: Cli, picture: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    with Image.open(picture) as stored:
+        stored.save("turned.png", exif=exif)
+    code, out, err = cli("turned.png", "-m", "timm/test_resnet", "--method", "gradcam", "--json")
+    told = "pictures were turned upright, as their EXIF says; a run takes pixels as they are stored (docs/datasets.md)"
+    found = json.loads("\n".join(out))
+    assert (code, err, found["notes"][1:]) == (0, f"note: {told}\n", [told])
+    assert found["images"][0]["size"] == [40, 60]
+    with Image.open("explained/turned_gradcam.png") as drawn:
+        assert drawn.size == (40, 60)
 
 
 def test_a_network_of_ones_own_with_names_and_options(cli: Cli, picture: Path, tmp_path: Path) -> None:

@@ -191,14 +191,24 @@ def test_of_an_animation_the_first_frame_is_read(tmp_path: Path, suffix: str) ->
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_exif_rotation_is_not_applied(tmp_path: Path, suffix: str) -> None:
+def test_exif_rotation_is_applied_only_where_it_is_asked_for(tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     noise(6, 4).save(tmp_path / f"a.{suffix}", exif=exif)
     with Image.open(tmp_path / f"a.{suffix}") as stored:
         plain = stored.convert("RGB")
         assert ImageOps.exif_transpose(stored).size == (4, 6)
-    assert same(read_picture(str(tmp_path / f"a.{suffix}")).image, plain)
+        upright = ImageOps.exif_transpose(plain)
+    assert read_picture(str(tmp_path / f"a.{suffix}")) == Picture(plain)
+    assert read_picture(str(tmp_path / f"a.{suffix}"), upright=True) == Picture(upright, turned=True)
+    noise(6, 4).save(tmp_path / "plain.png")
+    assert not read_picture(str(tmp_path / "plain.png"), upright=True).turned
+
+
+def test_damaged_exif_turns_nothing(tmp_path: Path) -> None:
+    noise(6, 4).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM no more")
+    picture = read_picture(str(tmp_path / "a.jpg"), upright=True)
+    assert picture.image.size == (6, 4) and not picture.turned
 
 
 def test_the_orientation_of_a_tiff_is_part_of_its_format(tmp_path: Path) -> None:
