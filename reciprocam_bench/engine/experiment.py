@@ -29,7 +29,15 @@ from reciprocam_bench.metrics.metric import Metric
 from reciprocam_bench.pictures import check_colormap
 from reciprocam_bench.protocols.protocol import Protocol, load_protocol
 from reciprocam_bench.registry import keyword_options
-from reciprocam_bench.runfolder.schema import Definitions, MethodDefinition, MetricDefinition, ProtocolDefinition
+from reciprocam_bench.runfolder.schema import (
+    COUNTS,
+    ENDINGS,
+    FIXED,
+    Definitions,
+    MethodDefinition,
+    MetricDefinition,
+    ProtocolDefinition,
+)
 from reciprocam_bench.variables import fill_environment
 
 
@@ -97,6 +105,7 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
     if config.timing and config.timing.methods:
         make_methods(config.timing.methods, None)
     metrics = make_metrics(config.metrics)
+    check_columns(metrics)
     protocols = make_protocols(config)
     shown_metrics = metrics_shown(config, metrics)
     check_colormap(config.pictures.colormap, "pictures.colormap")
@@ -121,6 +130,20 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
     return Experiment(
         config, backbone, dataset, protocols, methods, timed, metrics, classes, names, drawn, on_page, shown_metrics
     )
+
+
+def check_columns(metrics: dict[str, Metric]) -> None:
+    """Refuse a metric that would stand in tables in the place of something else."""
+    headings: dict[str, str] = {}
+    for column, metric in metrics.items():
+        before = next((column.removesuffix(end) for end in ENDINGS if column.endswith(end)), None)
+        if column in (*FIXED, *COUNTS) or "_difficult" in column or before in metrics:
+            raise UserError(f"metrics: '{column}' is a column that tables have for something else; give another label")
+        other = headings.setdefault(metric.title.casefold(), column)
+        if other != column:
+            raise UserError(
+                f"metrics: '{other}' and '{column}' are both headed '{metric.title}'; give one another label"
+            )
 
 
 def make_protocols(config: Config) -> list[Protocol]:
@@ -190,6 +213,8 @@ def definition_of(metric: Metric) -> MetricDefinition:
     """What readers must know of a metric."""
     spec = metric.spec
     return MetricDefinition(
+        name=spec.name,
+        options=metric.options,
         title=metric.title,
         higher_is_better=spec.higher_is_better,
         aggregation=spec.aggregation,

@@ -79,18 +79,14 @@ def _differences(key: str, old: Any, new: Any) -> Iterator[tuple[str, str]]:
 
 def _changed_definitions(before: Definitions, now: Definitions) -> str | None:
     """A title or column that meant something else, or a protocol of another version or with other choices."""
-    for name, protocol in now.protocols.items():
-        was = before.protocols[name].facts if name in before.protocols else {}
-        for fact, value in protocol.facts.items():
-            if fact in was and was[fact] != value:
-                return f"protocol '{name}': {fact} was {was[fact]}, is {value}"
-    for what in ("methods", "metrics"):
-        old, new = getattr(before, what), getattr(now, what)
-        for name in old.keys() & new.keys():
-            if old[name] != new[name]:
-                return f"{what.removesuffix('s')} '{name}' was {_short(old[name])}, is {_short(new[name])}"
+    for what in ("protocol", "metric"):
+        old, new = getattr(before, f"{what}s"), getattr(now, f"{what}s")
+        for name in (name for name in new if name in old):
+            facts = old[name].facts  # what an older folder does not say is not known
+            for fact, value in new[name].facts.items():
+                if fact in facts and facts[fact] != value:
+                    return f"{what} '{name}': {fact} was {facts[fact]}, is {value}"
+    for name, method in now.methods.items():
+        if (was := before.methods.get(name, method)) != method:
+            return f"method '{name}' was {was.title}, is {method.title}"
     return None
-
-
-def _short(definition: Any) -> str:
-    return ", ".join(f"{k} {v}" for k, v in definition.model_dump().items())[:100]

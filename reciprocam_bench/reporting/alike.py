@@ -13,7 +13,7 @@ from reciprocam_bench.runfolder.schema import IMAGES
 
 _DIGEST = re.compile(r"[0-9a-f]{40,64}")
 # What makes a value of a metric; its title does not.
-_RULES = {"higher_is_better", "aggregation", "terms", "columns"}
+_RULES = ("higher_is_better", "aggregation", "terms", "columns", "metric")
 
 
 def check_alike(records: Sequence[RunRecord]) -> None:
@@ -57,7 +57,9 @@ def facts_of(record: RunRecord) -> dict[str, Any]:
         facts |= {f"{fact} of {name}": value for fact, value in protocol.facts.items() if fact != "classes"}
         facts[f"class under {name}"] = record.environment.class_source.get(name) or str(asked)
     for name, metric in record.metrics.items():
-        facts |= {f"{rule} of {name}": value for rule, value in metric.model_dump(include=_RULES).items()}
+        facts |= {f"{rule} of {name}": metric.facts[rule] for rule in _RULES if rule in metric.facts}
+    for title in (method.title for method in config.methods if method.title in rules.methods):
+        facts[f"method '{title}'"] = rules.methods[title].title
     return facts
 
 

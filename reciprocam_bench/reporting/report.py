@@ -115,8 +115,11 @@ def _unlike(first: Definitions, other: Definitions) -> Iterator[str]:
         if name in other.protocols and (found := differing(protocol.facts, other.protocols[name].facts)):
             yield f"the rows of protocol '{name}' are of other choices: {found}"
     for name, metric in first.metrics.items():
-        if other.metrics.get(name, metric) != metric:
-            yield f"metric '{name}' is not the same"
+        if found := differing(metric.facts, other.metrics.get(name, metric).facts):
+            yield f"metric '{name}' is not the same: {found}"
+    for title, method in first.methods.items():
+        if (of_other := other.methods.get(title, method)) != method:
+            yield f"method '{title}' is {of_other.title}, not {method.title}"
 
 
 def wanted_table(record: RunRecord, part: str) -> pd.DataFrame | None:

@@ -44,7 +44,8 @@ def readable_summary(summary: pd.DataFrame, definitions: Definitions) -> pd.Data
         if spec.aggregation == "mean-of-classes":
             table[f"{short} 95 %"] = _interval(summary, name, digits)
         if spec.terms:
-            table["95 % interval"] = _interval(summary, name, digits)
+            of_first = "95 % interval" not in table
+            table["95 % interval" if of_first else f"{short} 95 % interval"] = _interval(summary, name, digits)
             table[f"mean {short}"] = [_number(v, digits) for v in summary[f"{name}_mean"]]
     return table
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from reciprocam_bench.aggregation import AGGREGATIONS, column_of
+from reciprocam_bench.titles import title_of
 
 # 1: no definitions of metrics and methods, rows in the order of the data set's folders. 2: DESIGN of today.
 FORMAT = 2
@@ -50,6 +51,23 @@ FIXED = (
     "method",
     "status",
 )
+# The further columns of summary.csv that are no metric's, and what it puts after a metric's name.
+COUNTS = (
+    "backbone",
+    "dataset",
+    "images",
+    "images_total",
+    "constant",
+    "nan",
+    "errors",
+    "top1",
+    "classes",
+    "trials",
+    "trials_difficult",
+    "difficult_by",
+    "published_note",
+)
+ENDINGS = ("_low", "_high", "_mean", "_published", "_difficult")
 SKIPPED_COLUMNS = ("protocol", "image", "reason")
 IMAGES_COLUMNS = ("image", "bytes", "modified", "sha256", "truth")
 
@@ -74,8 +92,13 @@ class _Part(BaseModel):
 
 
 class MetricDefinition(_Part):
-    """What readers must know of a metric; the columns are those of ``per_image.csv``."""
+    """What readers must know of a metric; the columns are those of ``per_image.csv``.
 
+    ``name`` and ``options`` are the metric behind a label; folders that are older than these keys do not say them.
+    """
+
+    name: str | None = None
+    options: dict[str, Any] = {}
     title: Annotated[str, Field(pattern=r"^[^\n\r|]+$")]
     higher_is_better: bool | None  # None: a metric of another package, in a folder of format 1
     aggregation: Annotated[str, AfterValidator(_known)] = "mean"
@@ -83,12 +106,23 @@ class MetricDefinition(_Part):
     columns: Annotated[list[str], Field(min_length=1)]
     localised: bool = False
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What must be the same where values stand in one column."""
+        behind = {} if self.name is None else {"metric": title_of(self.name, self.options)}
+        return behind | self.model_dump(exclude={"name", "options"})
+
 
 class MethodDefinition(_Part):
     """The method of a title; ``options`` are those that differ from its defaults."""
 
     name: str
     options: dict[str, Any] = {}
+
+    @property
+    def title(self) -> str:
+        """How tables name it where it has no label."""
+        return title_of(self.name, self.options)
 
 
 class ProtocolDefinition(_Part):

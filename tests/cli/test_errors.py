@@ -83,6 +83,18 @@ def mistake(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> Ca
         ("methods=[gradcam, gradcam]", "methods: 'gradcam' is listed twice; remove one, or give one a label"),
         ("metrics=[increse]", "unknown metric 'increse'; did you mean 'increase'? (rcam-bench ls metrics)"),
         ("metrics=[adcc, adcc]", "metrics: 'adcc' is listed twice; remove one, or give one a label"),
+        (
+            "metrics=[{name: increase, label: images}]",
+            "metrics: 'images' is a column that tables have for something else; give another label",
+        ),
+        (
+            "metrics=[average_drop, {name: increase, label: average_drop_low}]",
+            "metrics: 'average_drop_low' is a column that tables have for something else; give another label",
+        ),
+        (
+            "metrics=[average_drop, {name: increase, label: Drop}]",
+            "metrics: 'average_drop' and 'Drop' are both headed 'Drop'; give one another label",
+        ),
         ("backbone.model=timm/resnet5", "timm has no model 'resnet5'; did you mean 'resnet50'?"),
         ("backbone.model=torchvision/resnt50", "torchvision has no model 'resnt50'; did you mean 'resnet50'?"),
         (

@@ -273,8 +273,11 @@ def test_a_gain_that_is_killed_goes_on_to_the_same_tables(tmp_path: Path) -> Non
             {"backbone": {"model": "timm/test_vit", "weights": "none"}},
             "backbone.model was timm/test_resnet, is timm/te",
         ),
-        ({"methods": [{"name": "layercam", "label": "gradcam"}]}, "method 'gradcam' was name gradcam"),
-        ({"metrics": [{"name": "complexity", "label": "increase"}]}, "metric 'increase' was title Increase"),
+        ({"methods": [{"name": "layercam", "label": "gradcam"}]}, "method 'gradcam' was gradcam, is layercam"),
+        (
+            {"metrics": [{"name": "complexity", "label": "increase"}]},
+            "metric 'increase': metric was increase, is complexity",
+        ),
     ],
 )
 def test_what_changes_values_is_refused_with_what_changed(
@@ -293,3 +296,15 @@ def test_what_changes_values_is_refused_with_what_changed(
     assert str(caught.value).startswith(f"{folder} holds a finished run of another config ({told}")
     assert str(caught.value).endswith("; give --output another folder, or --fresh to replace it")
     assert contents(folder) == before
+
+
+def test_a_label_keeps_its_metric_and_options(seven: Path, tmp_path: Path) -> None:
+    def labelled(**options: object) -> dict:
+        return {"methods": ["gradcam"], "metrics": [{"name": "gini", "label": "mine"}, {**options, "label": "other"}]}
+
+    top = {"name": "top_drop", "keep": 0.5}
+    run(config(seven, **{**BASE, **labelled(**top)}), tmp_path / "run")
+    before = contents(tmp_path / "run")
+    with pytest.raises(UserError, match=r"metric 'other': metric was top_drop\[keep=0.5\], is top_drop\[keep=0.25\]"):
+        run(config(seven, **{**BASE, **labelled(**{**top, "keep": 0.25})}), tmp_path / "run")
+    assert contents(tmp_path / "run") == before

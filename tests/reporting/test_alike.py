@@ -12,6 +12,8 @@ from small_runs import rows, values, write
 
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.compare import compare
+from reciprocam_bench.reporting.report import one_meaning
+from reciprocam_bench.runfolder.record import read_record
 
 OLD = {"cam": values(30, 1), "gradcam": values(30, 2)}
 NEW = {"gradcam": values(30, 2, 0.3), "mine": values(30, 3)}
@@ -100,15 +102,35 @@ def test_a_metric_of_one_run_is_compared_within_it(tmp_path: Path) -> None:
             {"metrics": {"increase": {**small_runs.METRICS["increase"], "higher_is_better": False}}},
             r"higher_is_better of increase \(False, not True\)",
         ),
+        (
+            {"metrics": {"increase": {**small_runs.METRICS["increase"], "name": "increase", "options": {"by": 2}}}},
+            r"metric of increase \(increase\[by=2\], not increase\)",
+        ),
+        ({"definitions": {"gradcam": {"name": "scorecam"}}}, r"method 'gradcam' \(scorecam, not gradcam\)"),
     ],
 )
 def test_runs_that_are_not_alike_are_refused_with_what_differs(tmp_path: Path, changes: dict, message: str) -> None:
-    old, new = write(tmp_path / "old", rows(OLD)), write(tmp_path / "new", rows(NEW), **changes)
+    known = {"metrics": {"increase": {**small_runs.METRICS["increase"], "name": "increase"}}}
+    old, new = write(tmp_path / "old", rows(OLD), **known), write(tmp_path / "new", rows(NEW), **changes)
     with pytest.raises(
         UserError, match=rf"new cannot be compared with .*old: {message}.*; compare runs of the same net"
     ):
         compare([old, new], "csv")
     assert not (old / "comparison.csv").exists()
+
+
+def test_one_label_of_two_methods_or_metrics_is_not_put_into_one_table(tmp_path: Path) -> None:
+    named = {"metrics": {"increase": {**small_runs.METRICS["increase"], "name": "increase"}}}
+    other = {"metrics": {"increase": {**named["metrics"]["increase"], "options": {"by": 2}}}}
+    a = write(tmp_path / "a", rows(OLD), **named)
+    for changes, told in (
+        (other, r"metric 'increase' is not the same: metric \(increase\[by=2\], not increase\)"),
+        ({"definitions": {"cam": {"name": "scorecam"}}}, "method 'cam' is scorecam, not cam"),
+    ):
+        b = write(tmp_path / "b", rows(OLD), **changes)
+        with pytest.raises(UserError, match=f"b: {told}, as in .*a; report the runs one by one"):
+            one_meaning([read_record(a), read_record(b)])
+    one_meaning([read_record(a), read_record(write(tmp_path / "old", rows(OLD)))])  # which does not say it
 
 
 def test_another_layer_or_name_of_the_same_weights_can_be_compared(tmp_path: Path) -> None:
