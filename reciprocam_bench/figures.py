@@ -1,6 +1,7 @@
 """Figures of pictures x methods, fit for print: drawn by matplotlib, never through pyplot's global state."""
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +113,8 @@ def save_figure(strips: Sequence[Strip], path: Path, style: PicturesConfig, head
     written = []
     for number, page in enumerate(_pages(strips, style), 1):
         figure, name = draw(page, style, heading), path.name + (f"_{number}" if number > 1 else "")
-        with rc_context(_PRINT):
+        with rc_context(_PRINT), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in Chinese is drawn as boxes
             for form in style.formats:
                 written.append(path.with_name(f"{name}.{form}"))
                 figure.savefig(written[-1], metadata=_NO_DATE.get(form))
@@ -120,7 +122,11 @@ def save_figure(strips: Sequence[Strip], path: Path, style: PicturesConfig, head
 
 
 def wrapped(text: str, width: int) -> str:
-    """The text in lines of about ``width`` letters, broken at spaces, commas and brackets, never inside a word."""
+    """The text in lines of about ``width`` letters, broken at spaces, commas and brackets, never inside a word.
+
+    Bytes of a file's name that are no UTF-8 become question marks, which can be drawn.
+    """
+    text = text.encode("utf-8", "replace").decode("utf-8")
     lines = [""]
     # "p = 0.98" is one word too.
     for piece in re.findall(r"\n|\[?[^ \n,\[]*,? *", text.replace(" = ", "\u00a0=\u00a0"))[:-1]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -46,6 +47,21 @@ def parse_title(text: str) -> dict[str, Any]:
 def file_name(method: str) -> str:
     """A method's title as a part of a file name that every system takes: ``torchcam:CAM`` is ``torchcam-CAM``."""
     return re.sub(r"[^\w.+-]+", "-", method).strip("-")
+
+
+def file_names(methods: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """`file_name` of each title, told apart by a number where two titles come to one, or to one that is ``taken``."""
+    found: dict[str, str] = {}
+    used = {name.casefold() for name in taken}
+    for title in dict.fromkeys(methods):
+        name = plain = file_name(title) or "method"
+        number = 1
+        while name.casefold() in used:
+            number += 1
+            name = f"{plain}-{number}"
+        used.add(name.casefold())
+        found[title] = name
+    return found
 
 
 def shortened(name: str, most: int = 200) -> str:

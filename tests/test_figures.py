@@ -1,6 +1,7 @@
 """Figures: what stands where, on how many pages, in which formats."""
 
 import re
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
@@ -126,3 +127,13 @@ def test_a_long_figure_goes_on_on_further_pages(tmp_path: Path, monkeypatch: pyt
 def test_an_svg_holds_its_text(tmp_path: Path) -> None:
     (file,) = save_figure([strip(["cam"])], tmp_path / "a", style(formats=["svg"]), "two < three & $x$")
     assert re.search(r"two &lt; three &amp; \$x\$", file.read_text("utf-8"))
+
+
+def test_a_name_that_no_font_can_draw_is_drawn_nevertheless(tmp_path: Path) -> None:
+    names = [f"{name}.jpg" for name in ("caf\udce9", "\u732b", "\U0001f408")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in names:
+            files = save_figure([strip([name], name=name)], tmp_path / "a", style(formats=["png", "svg"]), name)
+            assert all(file.stat().st_size for file in files)
+    assert titles(draw([strip(["cam"], name=names[0])], STYLE)) == ["caf?.jpg", "cam"]

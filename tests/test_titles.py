@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.titles import parse_title, shortened, title_of
+from reciprocam_bench.titles import file_names, parse_title, shortened, title_of
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,10 @@ def test_a_name_that_is_too_long_for_a_file_is_cut_and_stays_itself(name: str) -
 def test_a_value_that_is_no_yaml_is_named() -> None:
     with pytest.raises(UserError, match=r"^'x\[a=\[1\]': '\[1' is not a YAML value$"):
         parse_title("x[a=[1]")
+
+
+def test_titles_that_come_to_one_file_name_are_told_apart() -> None:
+    titles = ["a b", "a-b", "cam", "A=b", "=?", "sheet", "cam", "!"]
+    names = file_names(titles, taken=["sheet"])
+    assert list(names) == ["a b", "a-b", "cam", "A=b", "=?", "sheet", "!"]
+    assert list(names.values()) == ["a-b", "a-b-2", "cam", "A-b-3", "method", "sheet-2", "method-2"]

@@ -18,7 +18,6 @@ from reciprocam_bench.version import __version__
 app = typer.Typer(
     name="rcam-bench",
     help="Benchmark class-activation-map (CAM) methods on real networks and real images.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # brackets are titles and defaults here, not markup
 )
@@ -50,7 +49,7 @@ def main() -> None:
 
 def _main(signals: list[Signals]) -> None:
     try:
-        code = app(standalone_mode=False, prog_name="rcam-bench")
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False, prog_name="rcam-bench")
         if code == 130:  # typer turns Ctrl-C into this
             raise KeyboardInterrupt
         sys.exit(code or 0)

@@ -1,5 +1,6 @@
 """What a network's classes are called."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from functools import cache
 from timm.data import ImageNetInfo
 
 from reciprocam_bench.errors import UserError, did_you_mean
+
+_MOST_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,11 @@ class ClassNames:
 
     def find(self, text: str) -> int:
         """The class of an index or a name, whatever its case; ``UserError`` for one that is unknown or ambiguous."""
-        if text.lstrip("-").isdecimal():
-            if not 0 <= int(text) < len(self.short):
-                raise UserError(f"class {text}: the network has classes 0 to {len(self.short) - 1}")
-            return int(text)
+        if re.fullmatch(r"-?\d+", text):
+            index = int(text) if len(text) <= _MOST_DIGITS else -1
+            if not 0 <= index < len(self.short):
+                raise UserError(f"class {text[:20]}: the network has classes 0 to {len(self.short) - 1}")
+            return index
         found = self.spellings.get(text.strip().lower(), [])
         if not found:
             raise UserError(f"class '{text}': no class is called so{did_you_mean(text.lower(), self.spellings)}")

@@ -18,7 +18,7 @@ from reciprocam_bench.engine.subject import Asked, Subject, set_up_subject
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.figures import Panel, Strip, panel_pixels, save_figure
 from reciprocam_bench.pictures import heat_layer, overlay, shrunk
-from reciprocam_bench.titles import file_name, shortened
+from reciprocam_bench.titles import file_name, file_names, shortened
 
 Record = dict[str, Any]  # of one image, as --json prints it
 _MOST_IN_FIGURE = 100  # rows
@@ -207,13 +207,14 @@ def _written(
         "files": [],
     }
     strips = []
+    names = file_names((shown.method for shown in explained.shown), taken=["sheet"])
     for index in explained.classes:
         probability = float(explained.probabilities[index])
         record["explained"].append(class_words(short, index, probability, predicted, None))
         of_class = f"_{index}_{file_name(short[index])}" if len(explained.classes) > 1 else ""
         panels = []
         for shown in (s for s in explained.shown if s.class_index == index):
-            base = target.with_name(shortened(f"{target.name}{of_class}_{file_name(shown.method)}"))
+            base = target.with_name(shortened(f"{target.name}{of_class}_{names[shown.method]}"))
             drawn, peak, files = _drawn(subject, picture.image, shown, base, maps)
             panels.append(drawn)
             about = {"class": index, "name": short[index], "probability": probability, "method": shown.method}

@@ -49,9 +49,16 @@ def merge(folders: Sequence[Path], output: Path, screen: Screen, summarise: Summ
                 "the shards that are missing, and merge again"
             )
         steps.put_together(run, summarise)
-        run.folder.write_environment(_environment(records, finished=True))
+        whole = _environment(records)
+        whole["seconds"] = {
+            name: round(s, 3) for name, s in sum(map(Counter, map(_seconds, records)), Counter()).items()
+        }
+        if config.timing is None:  # shards are not timed: with a timing part the run is not at its end
+            whole["finished"] = whole["date"]
+        run.folder.write_environment(whole)
         Parts(output).remove()
-    screen.say(f"{len(paths)} shards written to {output}")
+    left = "" if config.timing is None else "; run without --shard into it times the methods"
+    screen.say(f"{len(paths)} shards written to {output}{left}")
 
 
 def _shards_in(folder: Path, output: Path) -> list[Path]:
@@ -83,7 +90,7 @@ def _copy(records: Sequence[RunRecord], output: Path) -> None:
     if (output / CONFIG).exists():
         raise UserError(f"{output} holds a run; give --output another folder")
     with opened(output, fresh=False) as folder:
-        folder.write_environment(_environment(records, finished=False))
+        folder.write_environment(_environment(records))
         folder.write_config(dump_config(records[0].config))
         parts = Parts(output)
         for record in records:
@@ -103,13 +110,10 @@ def _seconds(record: RunRecord) -> dict[str, float]:
     return dict(total)
 
 
-def _environment(records: Sequence[RunRecord], *, finished: bool) -> dict[str, Any]:
-    """What the first shard says of the run, with the starts and the time of all."""
+def _environment(records: Sequence[RunRecord]) -> dict[str, Any]:
+    """What the first shard says of the run, not finished, with the starts of all."""
     content = json.loads((records[0].path / ENVIRONMENT).read_text(encoding="utf-8"))
     content["starts"] = [start for record in records for start in record.environment.starts]
     content.pop("finished", None)
     content["seconds"] = {}
-    if finished:
-        total = sum((Counter(_seconds(record)) for record in records), Counter())
-        content |= {"seconds": {name: round(s, 3) for name, s in total.items()}, "finished": content["date"]}
     return content

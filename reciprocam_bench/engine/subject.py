@@ -56,7 +56,10 @@ class Asked:
             raise UserError(f"{self.verb}: say which network, with one of --model, --factory and --config")
         given = {key: value for key, value in self.values.items() if value is not None}
         values = {"metrics": _METRICS, **({"methods": titles} if (titles := self._titles()) else {}), **given}
-        overrides = ("timing=null", *(f"{key}={json.dumps(value)}" for key, value in values.items()))
+        overrides = (
+            "timing=null",
+            *(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()),
+        )
         overrides += self.overrides
         if self.config is not None:
             return load_config(self.config, overrides)

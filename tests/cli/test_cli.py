@@ -243,6 +243,10 @@ def test_version(cli: Cli) -> None:
     assert cli("--version") == (0, f"{rb.__version__}\n", "")
 
 
+def test_without_a_command_there_is_help(cli: Cli) -> None:
+    assert cli() == cli("--help")
+
+
 @pytest.mark.parametrize("verb", ["run", "time", "report", "compare", "explain", "ls", "validate"])
 def test_every_verb_has_help(cli: Cli, verb: str) -> None:
     code, out, err = cli(verb, "--help")

@@ -260,6 +260,15 @@ def test_output_among_the_images_is_refused(cli: Cli, picture: Path, tmp_path: P
     assert {path.name for path in tmp_path.iterdir()} == {picture.name, "x"}
 
 
+def test_methods_whose_labels_come_to_one_file_name_have_files_of_their_own(cli: Cli, picture: Path) -> None:
+    methods = "methods=[{name: gradcam, label: a b}, {name: reciprocam, label: a-b}, {name: layercam, label: sheet}]"
+    code, out, err = cli(picture, "-m", "timm/test_resnet", "--set", methods, "--json")
+    found = json.loads("\n".join(out))["images"][0]
+    files = [file for cam in found["maps"] for file in cam["files"]] + found["files"]
+    assert (code, err, len(set(files))) == (0, "", 4)
+    assert all(Path(file).is_file() for file in files)
+
+
 def test_a_photograph_is_turned_upright_and_that_is_told(cli: Cli, picture: Path, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6

@@ -25,6 +25,7 @@ def test_other_networks_have_numbers_or_the_names_that_are_given() -> None:
     [
         ("1000", "class 1000: the network has classes 0 to 999"),
         ("-1", "class -1: the network has classes 0 to 999"),
+        ("9" * 5000, f"class {'9' * 20}: the network has classes 0 to 999"),
         ("tabbi", "class 'tabbi': no class is called so; did you mean 'tabby'?"),
         ("crane", "class 'crane': 2 classes are called so; give an index: [134, 517]"),
     ],
@@ -33,3 +34,9 @@ def test_a_class_that_there_is_not(text: str, message: str) -> None:
     with pytest.raises(UserError) as error:
         class_names(1000).find(text)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("text", ["--5", "5-", "-", "²", ""])
+def test_what_is_no_number_is_no_index(text: str) -> None:
+    with pytest.raises(UserError, match="no class is called so"):
+        class_names(1000).find(text)

@@ -14,6 +14,7 @@ from reciprocam_bench.engine.ranks import Rank
 from reciprocam_bench.engine.run import Screen
 from reciprocam_bench.engine.shards import parse_shard
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.reporting.report import report
 from reciprocam_bench.reporting.summary import write_tables
 
 
@@ -125,8 +126,11 @@ def test_merged_shards_are_timed_by_the_run_itself(settings: Config, shards: Pat
         (there / f"s{number}/config.yaml").write_text(dump_config(timed))
     done = command("merge", there, "--output", tmp_path / "whole")
     assert done.returncode == 0 and "| gradcam" in done.stdout
+    assert "s written to " in done.stderr + done.stdout and "into it times the methods" in done.stderr + done.stdout
+    assert not environment(tmp_path / "whole").get("finished") and environment(tmp_path / "whole")["seconds"]
+    assert "the run is not finished" in report(tmp_path / "whole", "markdown")
     run(timed, tmp_path / "whole")
-    assert (tmp_path / "whole/timing.csv").is_file()
+    assert (tmp_path / "whole/timing.csv").is_file() and environment(tmp_path / "whole")["finished"]
 
 
 @pytest.mark.slow
