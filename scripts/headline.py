@@ -1,17 +1,20 @@
 """Is Recipro-CAM better than Score-CAM and Grad-CAM, by how much, how sure, and how fast? One table of committed runs.
 
-`update_readme.py` writes it into the README, from every run folder in which `rcam-bench compare` found both.
+`update_readme.py` writes it into the README, from every run and suite that `rcam-bench compare` was asked of, for the
+networks and protocols that Score-CAM was judged with.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from reciprocam_bench.reporting.tables import to_markdown
 from reciprocam_bench.runfolder.record import RunRecord, read_record
-from reciprocam_bench.runfolder.schema import COMPARISON, CONFIG, ENVIRONMENT
+from reciprocam_bench.runfolder.schema import COMPARISON, CONFIG, ENVIRONMENT, TIMING_ROUNDS
+from reciprocam_bench.runfolder.suite import is_suite
 from reciprocam_bench.speedup import speedup_of_calls
 
 RIVALS = ("scorecam", "gradcam")
@@ -19,19 +22,47 @@ NOT_MEASURED = "not measured"
 
 
 def headline(results: Path, linked: str = "results") -> str:
-    """The table in Markdown, and whose runs it is made of; ``linked`` is where a page finds the results."""
-    rows, sources = [], []
-    for path in sorted(results.glob(f"*/{COMPARISON}")):
-        if not (path.parent / CONFIG).is_file():  # results/peers compares times, and is no run
+    """The table in Markdown, and whose runs it is made of; ``linked`` is where a page finds the results.
+
+    Of several runs that compare the same two methods of a network under a protocol, that of most images is shown.
+    """
+    compared = pd.concat([pd.DataFrame(columns=["against"]), *_comparisons(results)], ignore_index=True)
+    asked = compared[compared["against"] == RIVALS[0]]
+    if asked.empty:
+        return f"Score-CAM: {NOT_MEASURED}.\n"
+    timed = _timed(results)
+    rows, judged, measured = [], {}, {}
+    for (network, protocol), _ in asked.groupby(["backbone", "protocol"], sort=False):
+        ones = compared[(compared["backbone"] == network) & (compared["protocol"] == protocol)]
+        ones = ones.sort_values("images", ascending=False, kind="stable").drop_duplicates("against")
+        for row in ones.sort_values("against", ascending=False).to_dict("records"):
+            times, record = _times(timed.get(network, []), row["against"])
+            rows.append(_row(row) | {"times as fast": times})
+            judged[row["run of"]] = None
+            measured |= {record.path.name: record} if record else {}
+    sources = ", ".join(f"[{name}]({linked}/{name})" for name in judged)
+    clocks = ", ".join(f"[{name}]({linked}/{name}) ({_where(record)})" for name, record in measured.items())
+    return f"{to_markdown(pd.DataFrame(rows))}\nADCC from {sources}; times from {clocks or 'no run'}.\n"
+
+
+def _comparisons(results: Path) -> Iterator[pd.DataFrame]:
+    """What runs, and then suites, say of ADCC of Recipro-CAM against the two."""
+    for path in sorted(results.glob(f"*/{COMPARISON}"), key=lambda path: (is_suite(path.parent), path)):
+        if not is_suite(path.parent) and not (path.parent / CONFIG).is_file():  # results/peers compares times
             continue
         table = pd.read_csv(path)
-        if {"scorecam", "reciprocam"} <= {*table["method"], *table["against"]}:
+        ours = table[(table["metric"] == "adcc") & (table["method"] == "reciprocam") & table["against"].isin(RIVALS)]
+        yield ours.assign(**{"run of": path.parent.name})
+
+
+def _timed(results: Path) -> dict[str, list[RunRecord]]:
+    """The runs of each network that were timed."""
+    found: dict[str, list[RunRecord]] = {}
+    for path in sorted(results.glob(f"*/{TIMING_ROUNDS}")):
+        if (path.parent / CONFIG).is_file():
             record = read_record(path.parent)
-            rows += _rows(table, record)
-            sources.append(f"[{path.parent.name}]({linked}/{path.parent.name}) ({_where(record)})")
-    if not rows:
-        return f"Score-CAM: {NOT_MEASURED}.\n"
-    return f"{to_markdown(pd.DataFrame(rows))}\nFrom the runs {', '.join(sources)}.\n"
+            found.setdefault(record.config.backbone.model, []).append(record)
+    return found
 
 
 def _where(record: RunRecord) -> str:
@@ -41,30 +72,28 @@ def _where(record: RunRecord) -> str:
     return f"{facts['device']}, {threads} {'thread' if threads == 1 else 'threads'}"
 
 
-def _rows(table: pd.DataFrame, record: RunRecord) -> Iterator[dict[str, object]]:
-    ours = table[(table["metric"] == "adcc") & (table["method"] == "reciprocam") & table["against"].isin(RIVALS)]
-    for row in ours.sort_values("against", ascending=False).to_dict("records"):
-        yield {
-            "network": row["backbone"],
-            "protocol": row["protocol"],
-            "images": row["images"],
-            "Recipro-CAM against": row["against"],
-            "ADCC": f"{row['value']:.2f}",
-            "its ADCC": f"{row['against_value']:.2f}",
-            "difference (95 % interval)": f"{row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})",
-            "in a word": row["verdict"],
-            "times as fast": _times(record, row["against"]),
-        }
+def _row(row: dict[str, Any]) -> dict[str, object]:
+    return {
+        "network": row["backbone"],
+        "protocol": row["protocol"],
+        "images": f"{row['images']:.0f}",
+        "Recipro-CAM against": row["against"],
+        "ADCC": f"{row['value']:.2f}",
+        "its ADCC": f"{row['against_value']:.2f}",
+        "difference (95 % interval)": f"{row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})",
+        "in a word": row["verdict"],
+    }
 
 
-def _times(record: RunRecord, rival: str) -> str:
-    """From images to maps, rounds of one process against one another."""
-    rounds = record.timing_rounds()
-    if rounds is None:
-        return NOT_MEASURED
-    calls = rounds[(rounds["scope"] == "end-to-end") & (rounds["batch_size"] == rounds["batch_size"].min())]
-    found = speedup_of_calls(*(calls[calls["method"] == name] for name in (rival, "reciprocam")))
-    if found is None:
-        return NOT_MEASURED
-    ratio, low, high = found
-    return f"{ratio:.3g}" + ("" if low is None else f" ({low:.3g} to {high:.3g})")
+def _times(records: list[RunRecord], rival: str) -> tuple[str, RunRecord | None]:
+    """From images to maps, rounds of one process against one another, and the run: the first that has all methods."""
+    for record in records:
+        rounds = record.timing_rounds()
+        if rounds is None or not {*RIVALS, "reciprocam"} <= {*rounds["method"]}:
+            continue
+        calls = rounds[(rounds["scope"] == "end-to-end") & (rounds["batch_size"] == rounds["batch_size"].min())]
+        found = speedup_of_calls(*(calls[calls["method"] == name] for name in (rival, "reciprocam")))
+        if found is not None:
+            ratio, low, high = found
+            return f"{ratio:.3g}" + ("" if low is None else f" ({low:.3g} to {high:.3g})"), record
+    return NOT_MEASURED, None

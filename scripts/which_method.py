@@ -1,5 +1,6 @@
 """Which method for which need: what the committed runs measured, as a part of docs/which_method.md."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,16 @@ class Found:
     worse: list[str]
 
     @property
+    def among_best(self) -> list[str]:
+        """The methods that are the best here as far as can be told."""
+        return [text.rpartition(" ")[0] for text in (self.best.partition(" (")[0], *self.untold)]
+
+    @property
+    def judged(self) -> list[str]:
+        """All methods that were compared."""
+        return self.among_best + [text.rpartition(" ")[0] for text in self.worse]
+
+    @property
     def cells(self) -> dict[str, str]:
         """The row of a table."""
         row = {"network, data, protocol": self.what, "images": f"{self.images:.0f}", "by": self.by, "best": self.best}
@@ -114,18 +125,18 @@ class Found:
 
 
 def choice(results: Path) -> str:
-    """A short table of all needs, then for each what every run found, those of most images first."""
+    """A short table that counts over all runs, then for each need what every run found, those of most images first."""
     runs = [Run.read(folder) for folder in folders(results)]
     short, parts = [], []
     for need in NEEDS:
         tables = {metric: sorted(found(runs, need, metric), key=lambda f: -f.images) for metric in need.metrics}
-        short.append({"need": need.title} | _first(tables[need.metrics[0]]))
+        short.append({"need": need.title} | _counted(tables[need.metrics[0]]))
         missing = [f"`{metric}`" for metric, rows in tables.items() if not rows]
         rows = [f.cells for table in tables.values() for f in table]
         told = f"{need.why} {', '.join(missing)}: {NOT_MEASURED}.\n" if missing else f"{need.why}\n"
         parts.append(f"## {need.title}\n\n{told}\n{to_markdown(pd.DataFrame(rows)) if rows else ''}")
     times = quickest(runs)
-    short += [{"need": f"Quick, on a {where}"} | _quick(times, where) for where in ("CPU", "GPU")]
+    short += [{"need": f"Quick, on a {where}"} | _quick(runs, where) for where in ("CPU", "GPU")]
     why = "Images to maps, one image at a time; *passes* is the call in passes of the network alone (95 % interval).\n"
     parts.append(f"## Quick\n\n{why}\n{to_markdown(times) if len(times) else NOT_MEASURED}")
     return "\n".join([to_markdown(pd.DataFrame(short)), *parts])
@@ -186,20 +197,29 @@ def quickest(runs: list[Run]) -> pd.DataFrame:
     """A row a run that was timed: its quickest methods, images to maps, at its smallest batch."""
     rows = []
     for run in runs:
-        record, timing = run.record, run.timing
-        if timing is None:
-            continue
-        table = timing[(timing["scope"] == "end-to-end") & (timing["batch_size"] == timing["batch_size"].min())]
-        table = table[[_fits(record, title, lambda spec: True) for title in table["method"]]]
-        table = table.dropna(subset=["median_ms"]).sort_values("median_ms", kind="stable")
+        table = _timed(run)
         if len(table):
             first = table.iloc[0]
             others = [f"{row['method']} {_ms(row['median_ms'])} ms" for _, row in table.iloc[1:].iterrows()]
-            device = str((record.environment.model_extra or {}).get("device", ""))
-            where = {"network": record.config.backbone.model, "device": device, "quickest": first["method"]}
+            network = run.record.config.backbone.model
+            where = {"network": network, "device": _device(run.record), "quickest": first["method"]}
             time = {"median ms": _ms(first["median_ms"]), "passes": _passes(first)}
-            rows.append(where | time | {"then": _listed(others), "run": record.path.name})
+            rows.append(where | time | {"then": _listed(others), "run": run.record.path.name})
     return pd.DataFrame(rows)
+
+
+def _timed(run: Run) -> pd.DataFrame:
+    """The methods of a run that were timed from images to maps at its smallest batch, the quickest first."""
+    if run.timing is None:
+        return pd.DataFrame()
+    timing = run.timing
+    table = timing[(timing["scope"] == "end-to-end") & (timing["batch_size"] == timing["batch_size"].min())]
+    table = table[[_fits(run.record, title, lambda spec: True) for title in table["method"]]]
+    return table.dropna(subset=["median_ms"]).sort_values("median_ms", kind="stable")
+
+
+def _device(record: RunRecord) -> str:
+    return str((record.environment.model_extra or {}).get("device", ""))
 
 
 def _ms(value: float) -> str:
@@ -219,22 +239,39 @@ def _fits(record: RunRecord, title: str, fits: Callable[[ExplainerSpec], bool]) 
     return spec is not None and not spec.control and fits(spec)
 
 
-def _first(rows: list[Found]) -> dict[str, str]:
+def _counted(rows: list[Found]) -> dict[str, str]:
+    """The row of the short table: how often each method is the best as far as can be told, where there is a choice."""
+    rows = [row for row in rows if len(row.judged) > 1]
     if not rows:
-        return {"best measured": NOT_MEASURED, "by": "", "not told from it": "", "images": "", "run": ""}
-    first = rows[0]
-    shown = {"best measured": first.best, "by": first.by, "not told from it": _listed(first.untold)}
-    return shown | {"images": f"{first.images}", "run": first.run}
+        return _short(NOT_MEASURED)
+    judged = Counter(method for row in rows for method in row.judged)
+    best = Counter(method for row in rows for method in row.among_best)
+    ranked = sorted(best, key=lambda method: (-best[method] / judged[method], -judged[method]))
+    images = sorted({row.images for row in rows})
+    compared = f"{len(rows)} of {' to '.join(f'{n}' for n in dict.fromkeys([images[0], images[-1]]))} images"
+    return _short(_listed([f"{method} {best[method]} of {judged[method]}" for method in ranked]), rows[0].by, compared)
 
 
-def _quick(times: pd.DataFrame, where: str) -> dict[str, str]:
-    """The row of the short table: of the runs on such a device that with the most methods beside."""
-    rows = [row for row in times.to_dict("records") if row["device"].startswith("cpu") == (where == "CPU")]
-    if not rows:
-        return _first([])
-    row = max(rows, key=lambda row: row["then"].count(","))
-    best = f"{row['quickest']} {row['median ms']} ms"
-    return {"best measured": best, "by": "time", "not told from it": "", "images": "", "run": row["run"]}
+def _quick(runs: list[Run], where: str) -> dict[str, str]:
+    """The row of the short table: whose passes cannot be told from the quickest's in a run on such a device."""
+    judged: Counter[str] = Counter()
+    best: Counter[str] = Counter()
+    compared = 0
+    for run in runs:
+        table = _timed(run)
+        if len(table) < 2 or "forwards_low" not in table or _device(run.record).startswith("cpu") != (where == "CPU"):
+            continue
+        compared += 1
+        judged.update(table["method"])
+        best.update(table["method"][table["forwards_low"] <= table["forwards_high"].iloc[0]])
+    if not compared:
+        return _short(NOT_MEASURED)
+    ranked = sorted(best, key=lambda method: (-best[method] / judged[method], -judged[method]))
+    return _short(_listed([f"{m} {best[m]} of {judged[m]}" for m in ranked]), "passes", f"{compared} timed")
+
+
+def _short(best: str, by: str = "", compared: str = "") -> dict[str, str]:
+    return {"the best, as far as can be told": best, "by": by, "comparisons": compared}
 
 
 def _listed(methods: list[str]) -> str:

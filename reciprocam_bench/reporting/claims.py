@@ -49,6 +49,12 @@ class _Place:
     seed: int
 
 
+def judged_under(table: pd.DataFrame) -> str:
+    """``; judged under protocol …`` where all of a table of claims was; of several protocols it has a column."""
+    names = set(table["protocol"].dropna()) if len(table) else set()
+    return f"; judged under protocol {names.pop()}" if len(names) == 1 else ""
+
+
 def claims(paper: Paper, runs: Runs) -> pd.DataFrame:
     """A row a claim and place that it is made of, and one for all places; values in percentage points, or times.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from reciprocam_bench.protocols.papers import Paper, load_paper
-from reciprocam_bench.reporting.claims import claims
+from reciprocam_bench.reporting.claims import claims, judged_under
 from reciprocam_bench.reporting.marks import LARGEST, largest_marks
 from reciprocam_bench.reporting.paper_cells import cells, laid_out
 from reciprocam_bench.reporting.paper_runs import Runs, runs_of
@@ -74,6 +74,7 @@ def _claims(paper: Paper, runs: Runs, form: str, width: int, with_notes: bool) -
     title = f"Claims of {paper.citation}: differences in percentage points with paired 95 % intervals"
     if any(claim.kind == "speedup" for claim in paper.claims):
         title += ", speed-ups in times (×)"
+    title += judged_under(frame)
     notes = runs.notes if with_notes else []
     if form != "terminal":
         return [as_text(readable_claims(frame), title, notes, form, width, f"{paper.name}-claims")]

@@ -2,8 +2,6 @@
 
 import io
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -287,16 +285,3 @@ def test_the_best_of_ours_and_of_the_published_is_bold_in_latex_and_nothing_else
     bold = {key: line.rstrip(" \\").split(" & ")[-2].startswith(r"\textbf{") for key, line in of_resnet.items()}
     best = "ReciproCAM (reciprocam)"
     assert [key for key, is_bold in bold.items() if is_bold] == [(best, "ours"), (best, "published")]
-
-
-def test_latex_compiles(tmp_path: Path) -> None:
-    if shutil.which("pdflatex") is None:
-        pytest.skip("pdflatex is not installed")
-    folder = timed(tmp_path, 200.0)
-    papers = ("recipro-2024", "torchray-2019", "vit-reciprocam-2023")
-    text = "\n".join(paper_report([folder], "latex", paper) for paper in papers)
-    head = r"\documentclass{article}\usepackage{booktabs, graphicx}\begin{document}"
-    (tmp_path / "t.tex").write_text(f"{head}\n{text}\\end{{document}}\n", "utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
-    assert done.returncode == 0, done.stdout[-800:]

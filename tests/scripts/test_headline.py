@@ -18,7 +18,13 @@ def script():
 def test_a_row_holds_the_paired_difference_and_the_ratio_of_the_rounds(script, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(ROOT / "results/quickstart", run)
-    row = {"backbone": "net", "protocol": "poppi-2021", "metric": "adcc", "images": 20, "method": "reciprocam"}
+    row = {
+        "backbone": "timm/tf_efficientnet_lite0",
+        "protocol": "poppi-2021",
+        "metric": "adcc",
+        "images": 20,
+        "method": "reciprocam",
+    }
     row |= {"value": 80.0, "low": -0.5, "high": 2.5, "verdict": "cannot be told"}
     rivals = [{"against": "scorecam", "against_value": 79.0, "difference": 1.0}]
     rivals += [{"against": "cam", "against_value": 70.0, "difference": 10.0}]
@@ -28,8 +34,34 @@ def test_a_row_holds_the_paired_difference_and_the_ratio_of_the_rounds(script, t
     calls.to_csv(run / "timing_rounds.csv", index=False)
     table = script.headline(tmp_path)
     assert "+1.00 (-0.50 to +2.50)" in table and "cannot be told" in table and "250 (250 to 250)" in table
-    assert "[run](results/run) (cpu: " in table and " threads)" in table
+    assert "ADCC from [run](results/run); times from [run](results/run) (cpu: " in table and " threads)" in table
     assert "70.00" not in table, "CAM is none of the two that are asked for"
+
+
+def test_of_several_runs_that_of_most_images_is_shown(script, tmp_path):
+    def compared(name: str, *rivals: str, images: int, protocol: str = "poppi-2021") -> None:
+        row = {"backbone": "torchvision/resnet18", "protocol": protocol, "metric": "adcc", "images": images}
+        row |= {"method": "reciprocam", "value": 80.0, "against_value": 79.0, "difference": images / 100}
+        row |= {"low": -0.5, "high": 9.5, "verdict": "better"}
+        (tmp_path / name).mkdir()
+        table = pd.DataFrame([row | {"against": rival} for rival in rivals])
+        table.to_csv(tmp_path / name / "comparison.csv", index=False)
+
+    compared("small", "scorecam", "gradcam", images=20)
+    (tmp_path / "small/config.yaml").write_text("")
+    compared("suite", "gradcam", images=500)
+    (tmp_path / "suite/suite.yaml").write_text("runs: []\n")
+    compared("another", "gradcam", images=100, protocol="recipro-2024")
+    (tmp_path / "another/config.yaml").write_text("")
+    compared("peers", "scorecam", images=900)  # no run
+    table = script.headline(tmp_path)
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:4]]
+    assert [(row[2], row[3], row[6]) for row in cells] == [
+        ("20", "scorecam", "+0.20 (-0.50 to +9.50)"),
+        ("500", "gradcam", "+5.00 (-0.50 to +9.50)"),
+    ]
+    assert "recipro-2024" not in table, "Score-CAM was not judged there"
+    assert table.endswith("\nADCC from [small](results/small), [suite](results/suite); times from no run.\n")
 
 
 def test_without_a_run_it_says_so(script, tmp_path):

@@ -81,11 +81,25 @@ def test_the_quickest_is_that_of_the_timing(text):
 
 def test_what_no_run_holds_is_not_measured(text):
     short = {row["need"]: row for row in rows(text, "")}
-    assert short["A black box"]["best measured"] == "not measured"
-    assert short["Quick, on a GPU"]["best measured"] == "not measured"
-    assert short["Quick, on a CPU"]["run"] == "quickstart"
-    assert short["Another class has another map"]["run"] == "resnet50_voc07_subset"
+    best = {need: row["the best, as far as can be told"] for need, row in short.items()}
+    assert best["A black box"] == best["Quick, on a GPU"] == "not measured"
+    assert short["Quick, on a CPU"]["comparisons"] == "1 timed" and "cam 1 of 1" in best["Quick, on a CPU"]
+    assert "scorecam" not in best["Quick, on a CPU"]
+    assert short["Another class has another map"]["comparisons"].startswith("1 of ")
     assert "`random_logit`: not measured" in text
+
+
+def test_the_short_table_counts_where_a_method_is_among_the_best(script):
+    def run(best: str, untold: list[str], worse: list[str], images: int) -> object:
+        return script.Found("run", "net", images, "ADCC ↑", f"{best} 9.00 (8.00 to 9.50)", untold, worse)
+
+    rows = [run("a[x=1]", ["b 8.00"], ["c 1.00"], 20), run("b", [], ["a[x=1] 2.00"], 500), run("c", [], [], 900)]
+    assert script._counted(rows) == {
+        "the best, as far as can be told": "b 2 of 2, a[x=1] 1 of 2",
+        "by": "ADCC ↑",
+        "comparisons": "2 of 20 to 500 images",
+    }
+    assert script._counted(rows[2:]) == script._short("not measured"), "one method alone is no choice"
 
 
 def test_a_run_that_is_added_is_in_the_table(script, tmp_path):

@@ -19,7 +19,8 @@ from reciprocam_bench.titles import with_arrow
 
 MOST_IMAGES = 900  # of a run: a page must open at once
 _MOST_PICTURES = 600  # of these
-_MOST_METRICS = 6
+_FEW_METRICS = 6  # under a map; the one that images are ordered by comes to these
+_MOST_VALUES = 150_000  # of a gallery
 PICTURE_BYTES = 2_400_000  # of all galleries of a page
 _SIDES = (160, 128, 96, 72)
 
@@ -36,13 +37,14 @@ def gallery(run: Run, protocol: str, budget: int = PICTURE_BYTES) -> dict[str, A
     rows = run.rows[run.rows["protocol"] == protocol] if len(run.rows) else run.rows
     if rows.empty:
         return None
-    metrics = _shown(run)
     methods = [m.title for m in run.record.config.methods if m.title in set(rows["method"])]
     groups = {
         (str(image), str(category), int(str(index))): group
         for (image, category, index), group in rows.groupby(["image", "category", "class"], sort=False)
     }
-    chosen = _chosen(groups, run, protocol, metrics)
+    chosen = _chosen(groups, run, protocol)
+    metrics = _single(run, max(_FEW_METRICS, _MOST_VALUES // (len(chosen) * len(methods))))
+    few = _single(run, _FEW_METRICS)
     kept = _all_kept(run, protocol, methods)
     entries = [_entry(run, protocol, key, groups[key], methods, metrics, kept.get(key, {})) for key in chosen]
     _add_pictures(entries, [_picture_path(run, protocol, key) for key in chosen], budget)
@@ -58,21 +60,20 @@ def gallery(run: Run, protocol: str, budget: int = PICTURE_BYTES) -> dict[str, A
             for m in metrics.values()
         ],
         "main": list(metrics).index(run.main_metric) if run.main_metric in metrics else 0,
+        "few": [place for place, name in enumerate(metrics) if name in few],
         "total": len(groups),
         "images": entries,
     }
 
 
-def _shown(run: Run) -> dict[str, MetricDefinition]:
-    """Metrics of one value an image, the main one among them."""
+def _single(run: Run, most: int) -> dict[str, MetricDefinition]:
+    """So many metrics of one value an image, the main one among them."""
     single = {name: m for name, m in run.metrics.items() if len(m.columns) == 1}
-    order = sorted(single, key=lambda name: name != run.main_metric)[:_MOST_METRICS]
+    order = sorted(single, key=lambda name: name != run.main_metric)[:most]
     return {name: single[name] for name in single if name in order}
 
 
-def _chosen(
-    groups: dict[Key, pd.DataFrame], run: Run, protocol: str, metrics: dict[str, MetricDefinition]
-) -> list[Key]:
+def _chosen(groups: dict[Key, pd.DataFrame], run: Run, protocol: str) -> list[Key]:
     if len(groups) <= MOST_IMAGES:
         return list(groups)
     keep = [key for key in groups if _picture_path(run, protocol, key).exists()][:_MOST_PICTURES]
@@ -81,7 +82,7 @@ def _chosen(
     rest = {key: group for key, group in groups.items() if key not in pictured}
     failed = [key for key, group in rest.items() if not group["status"].str.startswith(("ok", "constant")).all()]
     bad = [*failed, *(key for key, group in rest.items() if (group["status"] != "ok").any())][:few]
-    column = next((m.columns[0] for name, m in metrics.items() if name == run.main_metric), None)
+    column = next((m.columns[0] for name, m in _single(run, 1).items() if name == run.main_metric), None)
     extremes: list[Key] = []
     if column is not None and rest:
         of_image = pd.DataFrame({key: group[column].agg(["min", "max"]) for key, group in rest.items()}).T

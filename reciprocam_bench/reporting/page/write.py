@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reciprocam_bench.config import dump_config
+from reciprocam_bench.reporting.claims import judged_under
 from reciprocam_bench.reporting.page.card import card
 from reciprocam_bench.reporting.page.cells import Table, from_readable, summary_table
 from reciprocam_bench.reporting.page.collect import Claims, Run, claims_of, read_runs
@@ -63,7 +64,7 @@ def render(runs: Sequence[Run]) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
         notes=[(run.name, run.notes) for run in runs if run.notes],
         summary=summary_table(runs) if any(len(run.summary) for run in runs) else None,
-        claims=[(c.citation, list(_claims(c)), c.notes) for c in claims_of(runs)],
+        claims=[(c.citation + judged_under(c.table), list(_claims(c)), c.notes) for c in claims_of(runs)],
         runs=[_of_run(run, place) for place, run in enumerate(runs)],
         several=len(runs) > 1,
         galleries=galleries,

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from reciprocam_bench.reporting.plots.style import INK, Plot, new_figure, styled
+from reciprocam_bench.reporting.plots.style import INK, Plot, names_beside, new_figure, room_for, styled
 
 
 def agreement_plot(agreement: pd.DataFrame) -> Plot | None:
@@ -19,15 +19,17 @@ def agreement_plot(agreement: pd.DataFrame) -> Plot | None:
         a, b = place[str(row.method)], place[str(row.against)]
         matrix[a, b] = matrix[b, a] = row.correlation
     side = 0.5 * len(names)
+    shown = names_beside(names)
+    room = room_for(shown)
     with styled():
-        figure = new_figure(side + 3.4, side + 1.9)
+        figure = new_figure(side + 3.4 + room, side + 1.9 + room / 2)
         axes = figure.subplots()
         image = axes.imshow(matrix, cmap="cividis", vmin=-1, vmax=1)
         axes.grid(visible=False)
         axes.set_xticks(range(len(names)))
-        axes.set_xticklabels(names, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
+        axes.set_xticklabels(shown, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
         axes.set_yticks(range(len(names)))
-        axes.set_yticklabels(names, parse_math=False)
+        axes.set_yticklabels(shown, parse_math=False)
         for (y, x), value in np.ndenumerate(matrix):
             if not np.isnan(value):
                 colour = "#ffffff" if value < 0.2 else "#000000"

@@ -7,7 +7,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from reciprocam_bench.reporting.compare import UNTOLD
-from reciprocam_bench.reporting.plots.style import BLUE, GREY, INK, ORANGE, Plot, new_figure, panels, styled
+from reciprocam_bench.reporting.plots.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    Plot,
+    names_beside,
+    new_figure,
+    panels,
+    room_for,
+    styled,
+)
 from reciprocam_bench.reporting.tables import NO_INTERVAL
 from reciprocam_bench.runfolder.schema import MetricDefinition
 from reciprocam_bench.titles import with_arrow
@@ -80,11 +91,13 @@ def differences_plot(comparison: pd.DataFrame, metric: str, definition: MetricDe
         best = _best(part, definition.higher_is_better is not False)
         part = _seen_from(best, part[(part["method"] == best) | (part["against"] == best)])
         caption = f"Only pairs with {best}, which has the best value. "
-    labels = [f"{a} \N{MINUS SIGN} {b}" for a, b in zip(part["method"], part["against"], strict=True)]
+    known = list(dict.fromkeys([*part["method"], *part["against"]]))
+    short = dict(zip(known, names_beside(known), strict=True))
+    labels = [f"{short[a]} \N{MINUS SIGN} {short[b]}" for a, b in zip(part["method"], part["against"], strict=True)]
     told = (part["verdict"] != UNTOLD).to_numpy()
     value, low, high = (part[key].to_numpy(float) for key in ("difference", "low", "high"))
     with styled():
-        figure = new_figure(7.2, 0.9 + 0.26 * max(len(part), 2))
+        figure = new_figure(7.2 + room_for(labels, 50), 0.9 + 0.26 * max(len(part), 2))
         axes = figure.subplots()
         axes.axvline(0, color=INK, linewidth=1)
         for mask, colour, fill in ((told, BLUE, BLUE), (~told, GREY, "none")):

@@ -43,6 +43,7 @@ _STYLE: Any = {
 }
 _MANY = 14  # methods: beyond, panels stand in one line, as wide as the page
 _WIDE = 8.0  # inches
+_LETTERS, _LETTER = 56, 0.07  # of a name at most, and the inches of one
 _SIZE = re.compile(r' (?:width|height)="[\d.]+pt"')
 _IDS = re.compile(r'(\bid="|url\(#|href="#)')
 
@@ -84,7 +85,8 @@ def panels(count: int, methods: Sequence[str]) -> tuple[Figure, list[Axes]]:
     """Axes side by side whose rows are the methods, the first on top; names stand at the left alone."""
     columns = min(count, 2 if len(methods) <= _MANY else 5)
     lines = -(-count // columns)
-    figure = new_figure(2.4 + 2.3 * columns, lines * (0.26 * max(len(methods), 2) + 0.75))
+    names = names_beside(methods)
+    figure = new_figure(2.4 + 2.3 * columns + room_for(names), lines * (0.26 * max(len(methods), 2) + 0.75))
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
     axes = list(grid.ravel())
     for spare in axes[count:]:
@@ -92,16 +94,29 @@ def panels(count: int, methods: Sequence[str]) -> tuple[Figure, list[Axes]]:
     rows = range(len(methods))
     axes[0].set_ylim(len(methods) - 0.5, -0.5)
     axes[0].set_yticks(rows)
-    axes[0].set_yticklabels(methods, parse_math=False)
+    axes[0].set_yticklabels(names, parse_math=False)
     for one in axes:
         one.tick_params(axis="y", length=0)
         one.grid(visible=False, axis="y")
     return figure, axes[:count]
 
 
+def names_beside(names: Sequence[str]) -> list[str]:
+    """Names as they stand beside an axis: of a long one the beginning and the end, numbered where two are alike."""
+    cut = [n if len(n) <= _LETTERS else f"{n[: _LETTERS * 2 // 3]}\u2026{n[-_LETTERS // 3 :]}" for n in names]
+    return [f"{name} ({place + 1})" if cut.count(name) > 1 else name for place, name in enumerate(cut)]
+
+
+def room_for(names: Sequence[str], usual: int = 28) -> float:
+    """Inches that names need beside what is there for those of a usual number of letters."""
+    return _LETTER * max([0, *(len(name) - usual for name in names)])
+
+
 def look(place: int) -> dict[str, Any]:
-    """Colour and marker of the method at a place of a list: 42 before one comes again."""
-    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+    """Colour, marker and its filling of the method at a place of a list: 14 that differ without colour, 42 with it."""
+    colour = COLOURS[place % len(COLOURS)]
+    fill = "none" if place // len(MARKERS) % 2 else colour
+    return {"color": colour, "marker": MARKERS[place % len(MARKERS)], "markerfacecolor": fill}
 
 
 def save(plot: Plot, folder: Path, name: str) -> None:

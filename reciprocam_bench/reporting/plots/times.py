@@ -5,7 +5,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 
-from reciprocam_bench.reporting.plots.style import BLUE, GREY, ORANGE, Plot, look, new_figure, panels, styled
+from reciprocam_bench.reporting.plots.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    Plot,
+    look,
+    names_beside,
+    new_figure,
+    panels,
+    room_for,
+    styled,
+)
 from reciprocam_bench.runfolder.schema import FORWARD, SCOPES, MetricDefinition
 
 _END_TO_END = SCOPES[1]
@@ -61,7 +72,7 @@ def rounds_plot(rounds: pd.DataFrame) -> Plot | None:
     methods = list(dict.fromkeys(part["method"]))
     with styled():
         figure, (axes,) = panels(1, methods)
-        figure.set_figwidth(7.2)
+        figure.set_figwidth(7.2 + room_for(names_beside(methods)))
         for place, method in enumerate(methods):
             calls = part.loc[part["method"] == method, "wall_ms"].to_numpy(float)
             shift = np.linspace(-0.28, 0.28, len(calls)) if len(calls) > 1 else np.zeros(1)

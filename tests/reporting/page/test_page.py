@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from small_runs import calls, rows, time, values, write
 
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.reporting.page import gallery as page_gallery
 from reciprocam_bench.reporting.page.gallery import _called, packed
 from reciprocam_bench.reporting.page.write import write_page
 from reciprocam_bench.reporting.summary import write_tables
@@ -161,6 +162,22 @@ def test_the_gallery_holds_every_map_and_score(run: Path, page: str) -> None:
             row = table[(table["image"] == image["id"]) & (table["method"] == method)].iloc[0]
             assert of["status"] == row["status"]
             assert of["values"][gallery["main"]] == pytest.approx(100 * row["adcc"], abs=0.005)
+
+
+def test_the_gallery_orders_by_more_metrics_than_a_card_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = write(tmp_path / "run", rows({name: values(9, seed) for seed, name in enumerate(("cam", "gradcam"))}))
+    write_tables(run)
+    monkeypatch.setattr(page_gallery, "_FEW_METRICS", 2)
+    for most, held in (
+        (1000, ["Drop", "Increase", "Coherency", "Complexity", "ADCC"]),
+        (9 * 2 * 3, ["Drop", "Increase", "ADCC"]),
+    ):
+        monkeypatch.setattr(page_gallery, "_MOST_VALUES", most)
+        (gallery,) = data(write_page([run]).read_text("utf-8"))["galleries"]
+        titles = [metric["title"].partition(" ")[0] for metric in gallery["metrics"]]
+        assert titles == held and [titles[place] for place in gallery["few"]] == ["Drop", "ADCC"]
+        assert titles[gallery["main"]] == "ADCC"
+        assert all(len(of["values"]) == len(held) for image in gallery["images"] for of in image["of"])
 
 
 def test_the_gallery_calls_classes_by_name() -> None:

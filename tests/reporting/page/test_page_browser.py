@@ -44,7 +44,16 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tiny_runs.draw_classes(place / "pictures")
     timing = {"repeats": 2, "warmup": 0}
     methods = ["gradcam", "reciprocam", "center"]
-    tiny_runs.run(tiny_runs.config(root, methods=methods, maps=6, save_maps=True, timing=timing), place / "run")
+    metrics = ["average_drop", "increase", "average_gain", "coherency", "complexity", "adcc", "gini", "entropy"]
+    settings = {
+        "metrics": metrics,
+        "methods": methods,
+        "classes": "label",
+        "maps": 6,
+        "save_maps": True,
+        "timing": timing,
+    }
+    tiny_runs.run(tiny_runs.config(root, **settings), place / "run")
     return write_page([place / "run"])
 
 
@@ -116,10 +125,15 @@ def test_the_gallery_filters_and_orders(opened: Any) -> None:
     choose(opened, "g-order", "best first")
     again = [float(t.split()[-1]) for t in texts(opened, ".maps div div") if t.startswith("ADCC")]
     assert again == found[::-1]
-    name = texts(opened, "#g-class option")[1]
+    assert not any(t.startswith("Entropy") for t in texts(opened, ".maps div div")), "two scores too many for a card"
+    choose(opened, "g-metric", "Entropy ↓")
+    found = [float(t.split()[-1]) for t in texts(opened, ".maps div div") if t.startswith("Entropy")]
+    assert len(found) == 6 and found == sorted(found)
+    _all, name, *others = texts(opened, "#g-class option")
+    assert others, "of one class alone nothing could be filtered"
     choose(opened, "g-class", name)
     shown = texts(opened, ".image > p")
-    assert 0 < len(shown) <= 6 and all(f"explained: {name}" in text for text in shown)
+    assert 0 < len(shown) < 6 and all(f"explained: {name}" in text for text in shown)
     choose(opened, "g-order", "failed maps")
     assert texts(opened, ".image") == [] and texts(opened, "#g-count")[0].startswith("0 of 6")
 

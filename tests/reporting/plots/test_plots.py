@@ -1,6 +1,7 @@
 """Plots of run folders: what they draw, and how they stand in a page."""
 
 import re
+import warnings
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from reciprocam_bench.reporting.plots.curves import curves_plot, mean_curve
 from reciprocam_bench.reporting.plots.quality import differences_plot, metrics_plot
-from reciprocam_bench.reporting.plots.style import inline, look
+from reciprocam_bench.reporting.plots.style import inline, look, names_beside
 from reciprocam_bench.reporting.plots.times import front_of, rounds_plot
 from reciprocam_bench.runfolder.schema import MetricDefinition
 
@@ -144,3 +145,30 @@ def test_nothing_to_draw_is_no_plot() -> None:
     assert metrics_plot(summary(2).assign(adcc=np.nan), {"adcc": ADCC}) is None
     rounds = pd.DataFrame({"method": ["a"], "scope": ["explainer"], "batch_size": [1], "wall_ms": [1.0]})
     assert rounds_plot(rounds) is None
+
+
+def test_long_names_have_room_are_cut_in_their_middle_and_stay_apart() -> None:
+    names = ["m" * 40, "a" + "x" * 98 + "b", "a" + "y" * 98 + "b", "a" + "x" * 99 + "b", "short"]
+    shown = names_beside(names)
+    assert (shown[0], shown[4]) == (names[0], "short") and max(map(len, shown)) <= 61
+    assert len(set(shown)) == 5 and shown[1].endswith("xb (2)") and shown[3].endswith("xb (4)")
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
+    table = pd.DataFrame(pairs, columns=["method", "against"])
+    table = table.assign(
+        metric="adcc", value=1.0, against_value=0.0, difference=1.0, low=0.5, high=1.5, verdict="better"
+    )
+    rows = pd.DataFrame({"method": names, "adcc": 50.0, "adcc_low": 45.0, "adcc_high": 55.0, "adcc_published": np.nan})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of axes that have no room left
+        for plot in (differences_plot(table, "adcc", ADCC), metrics_plot(rows, {"adcc": ADCC})):
+            assert plot is not None
+            plot.figure.draw_without_rendering()
+            axes = plot.figure.axes[0]
+            assert axes.get_window_extent().width > 1.5 * plot.figure.dpi
+            assert all(label.get_window_extent().x0 >= 0 for label in axes.get_yticklabels())
+
+
+def test_fourteen_methods_are_told_apart_without_colour() -> None:
+    looks = [look(place) for place in range(42)]
+    assert len({(one["marker"], one["markerfacecolor"] == "none") for one in looks[:14]}) == 14
+    assert len({(one["marker"], one["color"]) for one in looks}) == 42

@@ -136,8 +136,9 @@
       cell.append(source, make("b", "image"));
       maps.append(cell);
     }
-    const places = methodsShown(g), best = bestOf(g, image, places);
-    for (const i of places) if (image.of[i]) maps.append(ofMethod(g, g.methods[i], image.of[i], source, bare, best));
+    const places = methodsShown(g), best = bestOf(g, image, places), chosen = Number(input("metric").value);
+    const metrics = g.metrics.map((_, m) => m).filter((m) => m === chosen || g.few.includes(m));
+    for (const i of places) if (image.of[i]) maps.append(ofMethod(g, i, image.of[i], source, bare, best, metrics));
     box.append(maps);
     return box;
   };
@@ -149,8 +150,8 @@
     return metric.up === null || low === high ? null : metric.up ? high : low;
   });
 
-  const ofMethod = (g, method, of, source, bare, best) => {
-    const cell = make("div");
+  const ofMethod = (g, place, of, source, bare, best, metrics) => {
+    const cell = make("div"), method = g.methods[place];
     if (of.map) {
       const canvas = make("canvas");
       canvas.width = canvas.height = SIDE;
@@ -165,13 +166,13 @@
     }
     cell.append(titled(method));
     if (of.status !== "ok") cell.append(make("div", of.status));
-    g.metrics.forEach((metric, i) => {
-      if (of.values[i] === null) return;
-      const title = metric.title.replace(/ (?=.$)/, "\u00a0"); // no arrow on a line of its own
+    for (const i of metrics) {
+      if (of.values[i] === null) continue;
+      const metric = g.metrics[i], title = metric.title.replace(/ (?=.$)/, "\u00a0"); // no arrow on a line of its own
       const score = make("div", `${title} `, "score");
       score.append(make("span", of.values[i].toFixed(metric.digits), of.values[i] === best[i] ? "top" : undefined));
       cell.append(score);
-    });
+    }
     return cell;
   };
 
