@@ -3,6 +3,7 @@
 import email
 import os
 import re
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -34,6 +35,18 @@ def test_the_wheel_holds_configs_data_files_and_the_marker_of_types(wheel: Path)
         "reciprocam_bench/protocols/poppi-2021.yaml",
         "reciprocam_bench/protocols/papers/recipro-2024.yaml",
     } <= names
+
+
+def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    builders = pytest.importorskip("hatchling.builders.wheel")
+    sources = pytest.importorskip("hatchling.builders.sdist")
+    (sdist,) = sources.SdistBuilder(str(ROOT)).build(directory=str(tmp_path))
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (root,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    (again,) = builders.WheelBuilder(str(root)).build(directory=str(tmp_path), versions=["standard"])
+    first, second = (zipfile.ZipFile(path) for path in (wheel, again))
+    assert {i.filename: i.CRC for i in first.infolist()} == {i.filename: i.CRC for i in second.infolist()}
 
 
 def test_the_readme_is_legible_on_a_package_index(wheel: Path) -> None:

@@ -43,7 +43,7 @@ _STYLE: Any = {
 }
 _MANY = 14  # methods: beyond, panels stand in one line, as wide as the page
 _WIDE = 8.0  # inches
-_LETTERS, _LETTER = 56, 0.07  # of a name at most, and the inches of one
+_LETTERS, _LETTER = 56, 0.085  # of a name at most, and the inches of one
 _SIZE = re.compile(r' (?:width|height)="[\d.]+pt"')
 _IDS = re.compile(r'(\bid="|url\(#|href="#)')
 
