@@ -10,7 +10,7 @@ from reciprocam_bench.reporting.marks import BEST, SECOND, marked
 from reciprocam_bench.runfolder.schema import Definitions, MetricDefinition
 from reciprocam_bench.titles import with_arrow
 
-_NAMES = {"claim", "detail", "method", "run", "against", "against run", "over"}
+_NAMES = {"claim", "detail", "method", "run", "against", "against run", "over", "image", "reason", "protocol"}
 _NUMERIC = re.compile(r"[+-]?\d")
 # What ends a cell, begins a tag, or makes a link of a title's brackets; "<0.0001" begins none.
 _MARKUP = re.compile(r"\||<(?=[A-Za-z/!?])|(?<=\])\(")

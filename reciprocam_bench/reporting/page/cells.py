@@ -13,7 +13,7 @@ from reciprocam_bench.reporting.tables import digits_of, is_numeric
 from reciprocam_bench.titles import with_arrow
 
 _MINUS = "\N{MINUS SIGN}"
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _MOST_IN_ORDER = 8
 _COUNTS = ("trials", "constant", "nan", "errors")
 

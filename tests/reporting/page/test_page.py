@@ -16,6 +16,7 @@ from small_runs import calls, rows, time, values, write
 
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.reporting.page import gallery as page_gallery
+from reciprocam_bench.reporting.page.cells import from_readable
 from reciprocam_bench.reporting.page.gallery import _called, packed
 from reciprocam_bench.reporting.page.write import write_page
 from reciprocam_bench.reporting.summary import write_tables
@@ -269,3 +270,12 @@ def test_what_stands_in_the_way_is_told(tmp_path: Path, place: str) -> None:
         (run / place).mkdir(parents=True)
     with pytest.raises(UserError, match=f"{place}.* cannot be written: .*; free the disk, or copy the run folder"):
         write_page([run])
+
+
+def test_cells_sort_by_their_number_and_names_by_their_letters() -> None:
+    table = pd.DataFrame(
+        {"image": ["2007_000027.jpg", "b.jpg"], "p": ["5e-05", "<0.0001"], "x": ["-.5 to 1", "1. of 3"]}
+    )
+    made = from_readable(table, "")
+    assert made.numeric == [False, True, True]
+    assert [[cell.value for cell in row[1:]] for row in made.rows] == [[5e-05, -0.5], [0.0001, 1.0]]
