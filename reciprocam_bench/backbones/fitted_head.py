@@ -40,9 +40,15 @@ class _PooledLinear(nn.Sequential):
 
 
 def save_linear_head(path: Path, weight: Tensor, bias: Tensor, about: dict[str, str]) -> None:
-    """Write a head as safetensors; ``about`` (strings) says what it was fitted on and for which features."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"weight": weight.contiguous(), "bias": bias.contiguous()}, str(path), metadata=about)
+    """Write a head as safetensors; ``about`` (strings) says what it was fitted on and for which features.
+
+    Raises ``UserError`` where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"weight": weight.contiguous(), "bias": bias.contiguous()}, str(path), metadata=about)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be written ({error}); give --output another file") from None
 
 
 def load_linear_head(backbone: Backbone, path: Path) -> Backbone:

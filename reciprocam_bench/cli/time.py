@@ -25,8 +25,9 @@ def command(
     settings = options.read_experiments(name, limit, device, set)
     folder = options.run_folder(name, output, set)
     from reciprocam_bench.engine.complete import only_time
+    from reciprocam_bench.reporting.summary import write_tables
 
     def one(config: Config, path: Path, screen: "Screen") -> None:
-        only_time(config, path, fresh=fresh, screen=screen)
+        only_time(config, path, fresh=fresh, screen=screen, summarise=write_tables)
 
     options.run_each(settings, folder, quiet, one, ("timing",))

@@ -11,6 +11,7 @@ from reciprocam_bench.engine.environment import kept_threads
 from reciprocam_bench.engine.experiment import set_up
 from reciprocam_bench.engine.plan import plan
 from reciprocam_bench.engine.ranks import Rank, this_rank
+from reciprocam_bench.engine.resume import changed_conditions, check_conditions
 from reciprocam_bench.engine.run import Run, Screen, open_run
 from reciprocam_bench.engine.shards import complete_shard
 from reciprocam_bench.engine.steps import Summarise
@@ -63,36 +64,49 @@ def _complete(run: Run, summarise: Summarise) -> None:
     steps.finish(run, timed)
 
 
-def only_time(config: Config, path: Path, *, fresh: bool, screen: Screen) -> None:
-    """Time the methods into the run folder, anew each time; of several processes the first alone does."""
+def only_time(config: Config, path: Path, *, fresh: bool, screen: Screen, summarise: Summarise) -> None:
+    """Time the methods into the run folder, anew each time; of several processes the first alone does.
+
+    Where the folder holds rows, under the conditions that these were made under.
+    """
     keep_freed_memory()
     if config.timing is None:
         raise UserError("the config has no 'timing:' part; add one, for example --set timing.repeats=10")
     if not this_rank().leads:
         return
-    with open_run(set_up(config), path, fresh, screen) as run:
+    with open_run(set_up(config, None if fresh else kept_threads(path)), path, fresh, screen) as run:
         experiment = run.experiment
+        judged = run.before is not None and run.before.judged
+        check_conditions(experiment, run.before if judged else None)
         whole = run.before is not None and run.before.environment.finished is not None
         finished = whole and not plan(experiment, run.done)
         steps.describe(experiment, screen)
         run.folder.remove(TIMING, TIMING_ROUNDS)
+        asks_the_same = run.folder.holds(experiment.config_text)
         run.begin()
         compare_with_float32(run)
         steps.time(run)
         run.record(finished=finished)
+        if judged and not asks_the_same:
+            summarise(path)
         screen.say(f"written to {path}")
 
 
 def _show(run: Run, summarise: Summarise) -> None:
-    """Say that all is there; a config that asks for less than before gets tables of its own."""
+    """Say that all is there; a config that asks for less than before gets tables of its own.
+
+    Nothing is computed, so the record keeps the conditions under which all was.
+    """
     path = run.folder.path
     steps.judge(run, [])  # a table that an editor or a kill left in disorder is put in order
     asks_the_same = run.folder.holds(run.experiment.config_text)
+    other = changed_conditions(run.experiment, run.before)
     if not asks_the_same:
-        run.begin()
-        run.record(finished=True)
+        run.begin(as_before=True)
+        run.record(finished=True, as_before=True)
     if not asks_the_same or not (path / SUMMARY).is_file():
         summarise(path)
     if not asks_the_same or (run.experiment.drawn and not is_drawn(path)):
         steps.draw(run)
-    run.screen.say(f"{path} holds this run, finished; --fresh runs it anew")
+    made = f", made under other conditions ({other})" if other else ""
+    run.screen.say(f"{path} holds this run, finished{made}; --fresh runs it anew")

@@ -80,6 +80,13 @@ def kept_threads(folder: Path) -> int | None:
     return threads if isinstance(threads, int) and threads > 0 else None
 
 
+# What `describe` and `fingerprint` say of versions, machine and arithmetic.
+CONDITIONS = (
+    *("rcam-bench", "commit", "python", "packages", "platform", "device", "cpu_cores", "threads", "precision", "tf32"),
+    *("compile", "deterministic", "fingerprint"),
+)
+
+
 def fingerprint(backbone: Backbone) -> dict[str, Any]:
     """What must be the same for two halves of one run to be one run."""
     return {

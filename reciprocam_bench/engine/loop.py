@@ -4,6 +4,7 @@ import itertools
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -139,11 +140,25 @@ def _read(run: Run, todo: list[Work], take: Callable[[Work], bool]) -> Iterator[
         taken: list[Work] = []
         read = iter(_loader(run.experiment, protocol, mine, _indices(mine, take, taken)))
         for number in itertools.count():
-            with run.phases("read images"):
+            with run.phases("read images"), _readers_that_end():
                 found = next(read, None)
             if found is None:
                 break
             yield taken[number], found
+
+
+@contextmanager
+def _readers_that_end() -> Iterator[None]:
+    """Say in a line that a reading process was ended from outside."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            "a process that reads images was ended from outside, for want of memory or of shared memory (/dev/shm) "
+            "perhaps; set fewer workers (workers: 0 starts none), and run the same command again"
+        ) from None
 
 
 def _indices(todo: list[Work], take: Callable[[Work], bool], taken: list[Work]) -> Iterator[list[int]]:

@@ -12,6 +12,7 @@ from reciprocam_bench.config import dump_config
 from reciprocam_bench.engine import steps
 from reciprocam_bench.engine.experiment import set_up
 from reciprocam_bench.engine.plan import plan
+from reciprocam_bench.engine.record import class_names_of
 from reciprocam_bench.engine.run import Screen, open_run
 from reciprocam_bench.engine.steps import Summarise
 from reciprocam_bench.errors import UserError
@@ -53,6 +54,7 @@ def merge(folders: Sequence[Path], output: Path, screen: Screen, summarise: Summ
         whole["seconds"] = {
             name: round(s, 3) for name, s in sum(map(Counter, map(_seconds, records)), Counter()).items()
         }
+        whole["class_names"] = class_names_of(experiment, run.folder.classes())
         if config.timing is None:  # shards are not timed: with a timing part the run is not at its end
             whole["finished"] = whole["date"]
         run.folder.write_environment(whole)

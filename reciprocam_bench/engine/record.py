@@ -1,13 +1,15 @@
 """What ``environment.json`` says of a run."""
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from reciprocam_bench.engine.environment import describe, fingerprint
+from reciprocam_bench.engine.environment import CONDITIONS, describe, fingerprint
 from reciprocam_bench.engine.experiment import Experiment
 from reciprocam_bench.runfolder.record import RunRecord
-from reciprocam_bench.runfolder.schema import Definitions
+from reciprocam_bench.runfolder.schema import ENVIRONMENT, Definitions
 
 
 def environment_of(
@@ -48,10 +50,16 @@ def environment_of(
         "metrics": list(experiment.metrics),
         "definitions": definitions.model_dump(exclude_defaults=True),
     }
-    return content | ({} if classes is None else {"finished": now, "class_names": _names(experiment, classes)})
+    return content | ({} if classes is None else {"finished": now, "class_names": class_names_of(experiment, classes)})
 
 
-def _names(experiment: Experiment, classes: Iterable[int]) -> dict[str, str]:
+def conditions_of(folder: Path) -> dict[str, Any]:
+    """What ``environment.json`` of a folder says of versions, machine and arithmetic: under what its rows were made."""
+    then = json.loads((folder / ENVIRONMENT).read_text("utf-8"))
+    return {key: then[key] for key in CONDITIONS if key in then}
+
+
+def class_names_of(experiment: Experiment, classes: Iterable[int]) -> dict[str, str]:
     """What classes are called, by index, where they have names."""
     short = experiment.names.short
     return {str(i): short[i] for i in classes if 0 <= i < len(short) and short[i] != f"class {i}"}

@@ -10,7 +10,7 @@ from reciprocam_bench.engine.done import Done, read_done
 from reciprocam_bench.engine.experiment import Experiment
 from reciprocam_bench.engine.phases import Phases
 from reciprocam_bench.engine.progress import Progress
-from reciprocam_bench.engine.record import environment_of
+from reciprocam_bench.engine.record import conditions_of, environment_of
 from reciprocam_bench.engine.resume import check_before
 from reciprocam_bench.engine.settle import settled
 from reciprocam_bench.runfolder.folder import RunFolder, opened
@@ -56,13 +56,13 @@ class Run:
     processes: int = 1
     known: bool = False
 
-    def begin(self) -> None:
+    def begin(self, *, as_before: bool = False) -> None:
         """Make the folder a run of this config."""
-        self.folder.begin(self.experiment.config_text, self._environment(finished=False))
+        self.folder.begin(self.experiment.config_text, self._environment(finished=False, as_before=as_before))
 
-    def record(self, *, finished: bool) -> None:
-        """Write ``environment.json``."""
-        self.folder.write_environment(self._environment(finished=finished))
+    def record(self, *, finished: bool, as_before: bool = False) -> None:
+        """Write ``environment.json``; with the conditions of the run before where this start computes nothing."""
+        self.folder.write_environment(self._environment(finished=finished, as_before=as_before))
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -72,11 +72,12 @@ class Run:
         finally:
             self.record(finished=False)
 
-    def _environment(self, *, finished: bool) -> dict[str, Any]:
+    def _environment(self, *, finished: bool, as_before: bool = False) -> dict[str, Any]:
         noted = (self.phases.seconds, self.machine, self.against_float32)
         new_start = None if self.known else self.processes
         classes = self.folder.classes() if finished else None
-        return environment_of(self.experiment, self.before, *noted, new_start, classes)
+        made = environment_of(self.experiment, self.before, *noted, new_start, classes)
+        return made | conditions_of(self.folder.path) if as_before else made
 
 
 @contextmanager

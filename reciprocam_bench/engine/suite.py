@@ -1,14 +1,18 @@
 """One experiment on several backbones, one after another, in a folder of run folders."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from reciprocam_bench.config import Config
+from reciprocam_bench.config_backbone import BackboneConfig
 from reciprocam_bench.engine.ranks import this_rank
 from reciprocam_bench.engine.run import Screen
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.suite import begin_suite, folder_names
+from reciprocam_bench.runfolder.record import read_record
+from reciprocam_bench.runfolder.schema import CONFIG
+from reciprocam_bench.runfolder.suite import begin_suite, folder_names, is_suite, listed
 
 
 def each_backbone(
@@ -19,7 +23,7 @@ def each_backbone(
     A backbone that cannot be run is told and left out, so that a night's work does not end at the second of six; the
     others are run, and a ``UserError`` at the end says what is missing.
     """
-    names = folder_names([config.backbone for config in configs])
+    names = folder_names([config.backbone for config in configs], _begun(path))
     if this_rank().leads:
         begin_suite(path, names)
     failed: dict[str, list[str]] = {}
@@ -36,3 +40,13 @@ def each_backbone(
         reasons = "; ".join(f"{', '.join(those)}: {reason}" for reason, those in failed.items())
         others = "; the others are done, and the same command goes on" if count < len(names) else ""
         raise UserError(f"{count} of {len(names)} backbones could not be run: {reasons}{others}")
+
+
+def _begun(path: Path) -> dict[str, BackboneConfig]:
+    """The backbones of the runs that a suite holds; what is wrong with a run is said when it is its turn."""
+    found = {}
+    for name in listed(path) if is_suite(path) else ():
+        if (path / name / CONFIG).is_file():
+            with suppress(UserError):
+                found[name] = read_record(path / name).config.backbone
+    return found

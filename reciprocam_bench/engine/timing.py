@@ -44,8 +44,11 @@ class Timing:
 
 def is_timed(run: Run) -> bool:
     """Whether the folder holds the times that the config asks for."""
-    timing, table = run.experiment.config.timing, run.before.timing() if run.before else None
-    if timing is None or table is None or run.before is None or run.before.config.timing != timing:
+    timing = run.experiment.config.timing
+    if timing is None or run.before is None or run.before.config.timing != timing:
+        return False
+    table, rounds = run.before.timing(), run.before.timing_rounds()
+    if table is None or rounds is None:
         return False
     return {m.title for m in run.experiment.timed} <= set(table["method"])
 

@@ -30,7 +30,10 @@ class OtherTimer:
 
     def block(self, block: int, rounds: range) -> list[Call]:
         """As `Timer.block`."""
-        self.connection.send((block, rounds))
+        try:
+            self.connection.send((block, rounds))
+        except BrokenPipeError:
+            raise _stopped() from None
         answer = self._answer()
         self.on_block(len(rounds))
         return answer
@@ -42,11 +45,15 @@ class OtherTimer:
     def _answer(self) -> list[Call]:
         try:
             answer = self.connection.recv()
-        except EOFError:
-            raise UserError("a process that timed was stopped from outside; run the same command again") from None
+        except (EOFError, ConnectionError):
+            raise _stopped() from None
         if isinstance(answer, str):
             raise UserError(f"timing in another process failed: {answer}; set timing.processes to 1")
         return answer
+
+
+def _stopped() -> UserError:
+    return UserError("a process that timed was stopped from outside; run the same command again")
 
 
 @contextmanager

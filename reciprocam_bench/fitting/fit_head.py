@@ -124,11 +124,21 @@ def _training_set(config: Config) -> Dataset:
 
 
 def _key(backbone: Backbone, dataset: Dataset, prepare: Preparation) -> str:
-    images = hashlib.sha256("\n".join(s.id for s in dataset.samples).encode()).hexdigest()
+    files = "\n".join(f"{s.id} {_state(s.path)}" for s in dataset.samples)
+    images = hashlib.sha256(files.encode("utf-8", "surrogateescape")).hexdigest()
     weights = backbone.weights.get("sha256", backbone.weights.get("source", ""))
     precision = backbone.arithmetic.precision
     other = [] if precision == "float32" else [precision]
     return json.dumps([backbone.name, backbone.layer, weights, str(prepare), dataset.name, images, *other])
+
+
+def _state(path: Path) -> str:
+    """Size and time of change of a file, which tell it from another of its name."""
+    try:
+        found = path.stat()
+    except OSError:
+        return "none"
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _compute_part(
@@ -154,8 +164,13 @@ def _read_part(path: Path) -> dict[str, Tensor] | None:
 
 def _write_part(path: Path, part: dict[str, Tensor]) -> None:
     partial = path.with_suffix(".part")
-    save_file(part, str(partial))
-    partial.replace(path)
+    try:
+        save_file(part, str(partial))
+        partial.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{partial} cannot be written ({error}); free the disk, or give --output another file"
+        ) from None
 
 
 def _describe(fitted: Fitted, categories: tuple[str, ...], say: Callable[..., None]) -> None:

@@ -61,7 +61,10 @@ def fit_linear(features: Tensor, labels: Tensor, settings: FitHeadConfig, seed: 
         for epoch in range(1, settings.epochs + 1):
             _train_epoch(layer, optimiser, x, labels, train[torch.randperm(len(train), generator=generator)])
             with torch.no_grad():
-                ap = average_precision(layer(x[test]), labels[test])
+                scores = layer(x[test])
+            if not scores.isfinite().all():
+                raise UserError("fit-head: the fit ran off to infinity; lower fit_head.learning_rate or weight_decay")
+            ap = average_precision(scores, labels[test])
             if not np.isfinite(ap).any():
                 raise UserError("fit-head: no category has a positive among the held-out images; use more images")
             if np.nanmean(ap) > best.mean_ap:

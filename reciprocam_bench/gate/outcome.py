@@ -14,7 +14,7 @@ from reciprocam_bench.gate.table import to_text
 from reciprocam_bench.gate.update import update
 from reciprocam_bench.reporting.text import check_format
 from reciprocam_bench.runfolder.disk import write_whole
-from reciprocam_bench.runfolder.suite import is_suite, run_folders
+from reciprocam_bench.runfolder.suite import is_suite, listed, run_folders
 
 
 def check_against(
@@ -23,11 +23,13 @@ def check_against(
     """The text of a check in a format of `report`, and whether it failed; ``files`` are paths by format."""
     check_format(form)
     pairs = _pairs(folder, path)
+    _check_whole(folder, path)
     findings = [finding for run, file in pairs for finding in _named(check(run, file), run, folder)]
     for name, target in files.items():
         write_whole(target, FORMATS[name](findings, strict), f"give --{name} another file")
     title = f"{folder} against {path}: {_counted(findings)}"
     notes = list(dict.fromkeys(note for run, file in pairs for note in notes_of(run, file)))
+    notes += _without_a_run(folder, path)
     commands = tell_github(findings, to_text(findings, title, notes, "markdown"), strict)
     text = to_text(findings, title, notes, form, width)
     return "\n".join([text, *commands]), any(f.fails(strict) for f in findings)
@@ -51,6 +53,22 @@ def _pairs(folder: Path, path: Path) -> list[tuple[Path, Path]]:
     if path.is_file():
         raise UserError(f"{folder} is a suite of runs; give --against a folder, for a baseline of each")
     return [(run, path / f"{run.name}.json") for run in run_folders(folder)]
+
+
+def _check_whole(folder: Path, path: Path) -> None:
+    """Refuse a suite of which a run was not begun: the network that broke would be passed over."""
+    runs = {run.name for run in run_folders(folder)} if is_suite(folder) else set()
+    missing = [name for name in (listed(folder) if runs else ()) if name not in runs]
+    if missing:
+        raise UserError(f"{folder}: {', '.join(missing)} was not run, so it cannot be checked against {path}; run it")
+
+
+def _without_a_run(folder: Path, path: Path) -> list[str]:
+    """What is told of baselines of a suite that no run stands beside."""
+    if not is_suite(folder):
+        return []
+    names = sorted({file.stem for file in path.glob("*.json")} - set(listed(folder)))
+    return [f"{path} holds baselines of runs that {folder} does not list: {', '.join(names)}"] if names else []
 
 
 def _named(findings: Sequence[Finding], run: Path, folder: Path) -> list[Finding]:

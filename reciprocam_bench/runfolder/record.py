@@ -42,6 +42,7 @@ from reciprocam_bench.yaml_file import read_yaml
 _CURE = "restore the file, or run with --fresh"
 ROWS_CURE = "correct it, or delete the file and run again to have its rows made anew"
 _TABLE_CURE = "delete the file and run again, which makes it anew from the rows"
+_TIME_CURE = "delete the file and run again, which times anew"
 
 # A stored config holds every key, this one last; keys have defaults, so that the end is missed where it is not there.
 _LAST_KEY = "seed"
@@ -175,12 +176,18 @@ class RunRecord:
     def timing(self) -> pd.DataFrame | None:
         """``timing.csv``, None where there is none; a damaged one is a ``UserError``."""
         known = [*_TIMING_NUMBERS, *_TIMING_LATER]
-        return self._timed(TIMING, self._made(TIMING, _TIMING_NEEDED, _TIMING_TEXT, known))
+        return self._timed(TIMING, self._made(TIMING, _TIMING_NEEDED, _TIMING_TEXT, known, _TIME_CURE))
 
     def timing_rounds(self) -> pd.DataFrame | None:
         """``timing_rounds.csv``, None where there is none; a damaged one is a ``UserError``."""
         needed = ("method", "scope", *_ROUNDS_NUMBERS)
-        return self._timed(TIMING_ROUNDS, self._made(TIMING_ROUNDS, needed, needed[:2], _ROUNDS_NUMBERS))
+        made = self._made(TIMING_ROUNDS, needed, needed[:2], _ROUNDS_NUMBERS, _TIME_CURE)
+        table = self._timed(TIMING_ROUNDS, made)
+        impossible = [] if table is None else (~(table["wall_ms"] > 0)).tolist()
+        if any(impossible):
+            place = f"{self.path / TIMING_ROUNDS}, line {line_of(self.path / TIMING_ROUNDS, impossible.index(True))}"
+            raise UserError(f"{place}: 'wall_ms' is no time of a call; {_TIME_CURE}")
+        return table
 
     def skipped(self) -> pd.DataFrame:
         """``skipped.csv``: what was left out, under which protocol, and why; empty where there is none."""
@@ -199,10 +206,10 @@ class RunRecord:
     def _timed(self, name: str, table: pd.DataFrame | None) -> pd.DataFrame | None:
         if table is None:
             return None
-        one_of(self.path / name, table, "scope", SCOPES.__contains__, _TABLE_CURE)
+        one_of(self.path / name, table, "scope", SCOPES.__contains__, _TIME_CURE)
         if self.config.timing:
             titles = {FORWARD, *(m.title for m in self.config.timing.methods or ())} | self.definitions.methods.keys()
-            one_of(self.path / name, table, "method", titles.__contains__, _TABLE_CURE)
+            one_of(self.path / name, table, "method", titles.__contains__, _TIME_CURE)
         return table
 
     def _summed(self, metric: str, subset: str = "") -> list[str]:
@@ -211,16 +218,16 @@ class RunRecord:
         return [f"{metric}{subset}{end}" for end in ends]
 
     def _made(
-        self, name: str, needed: Sequence[str], text: Sequence[str], values: Sequence[str]
+        self, name: str, needed: Sequence[str], text: Sequence[str], values: Sequence[str], cure: str = _TABLE_CURE
     ) -> pd.DataFrame | None:
         """A table that is made whole, of known columns."""
         path = self.path / name
         try:
-            table = read_table(path, _TABLE_CURE)
+            table = read_table(path, cure)
         except FileNotFoundError:
             return None
-        check_columns(path, table, needed, {*text, *values}.__contains__, _TABLE_CURE)
-        return numbers(path, table, [c for c in table.columns if c not in text], _TABLE_CURE)
+        check_columns(path, table, needed, {*text, *values}.__contains__, cure)
+        return numbers(path, table, [c for c in table.columns if c not in text], cure)
 
     def _check_whole(self, path: Path, summary: pd.DataFrame) -> None:
         there = set(zip(summary["protocol"], summary["method"], strict=True))

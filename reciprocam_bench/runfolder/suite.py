@@ -1,6 +1,6 @@
 """A suite on disk: a folder with a run folder for each backbone, and the list of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -16,19 +16,25 @@ SUITE = "suite.yaml"
 _CURE = "correct it, or run the suite again, which writes it anew"
 
 
-def folder_names(backbones: Sequence[BackboneConfig]) -> list[str]:
-    """A name for the run folder of each backbone: its model's, and what else tells it from the others of that model."""
-    names = []
-    for backbone in backbones:
-        alike = [other for other in backbones if other.model == backbone.model]
-        differing = [
-            str(value) for key, value in backbone if any(getattr(other, key) != value for other in alike) and value
-        ]
-        names.append(file_name("-".join([backbone.model.replace("/", "-"), *map(_last, differing)])))
+def folder_names(backbones: Sequence[BackboneConfig], begun: Mapping[str, BackboneConfig] | None = None) -> list[str]:
+    """A name for the run folder of each backbone: its model's, and what else tells it from the others of that model.
+
+    A backbone that was ``begun`` under a name, in a shorter list perhaps, keeps it.
+    """
+    short, whole = ([_name(backbone, backbones, cut) for backbone in backbones] for cut in (_last, str))
+    names = [long if short.count(name) > 1 else name for name, long in zip(short, whole, strict=True)]
+    kept = {i: n for i, backbone in enumerate(backbones) for n, other in (begun or {}).items() if other == backbone}
+    names = [kept.get(place, name) for place, name in enumerate(names)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise UserError(f"backbone: two of the list are the same, '{twice}'; give each once")
     return names
+
+
+def _name(backbone: BackboneConfig, backbones: Sequence[BackboneConfig], cut: Callable[[str], str]) -> str:
+    alike = [other for other in backbones if other.model == backbone.model]
+    differing = [str(value) for key, value in backbone if any(getattr(o, key) != value for o in alike) and value]
+    return file_name("-".join([backbone.model.replace("/", "-"), *map(cut, differing)]))
 
 
 def begin_suite(path: Path, names: Sequence[str]) -> None:
@@ -57,11 +63,15 @@ def run_folders(path: Path) -> list[Path]:
     """The run folders of a suite that were begun, in its order; a folder that is no suite stands for itself."""
     if not is_suite(path):
         return [path]
-    found = [path / name for name in _names(path / SUITE)]
-    begun = [folder for folder in found if (folder / CONFIG).exists()]
+    begun = [path / name for name in listed(path) if (path / name / CONFIG).exists()]
     if not begun:
         raise UserError(f"{path} holds no run yet; run the suite first")
     return begun
+
+
+def listed(path: Path) -> list[str]:
+    """The names of a suite's run folders, begun or not."""
+    return list(_names(path / SUITE))
 
 
 def all_run_folders(paths: Sequence[Path]) -> list[Path]:

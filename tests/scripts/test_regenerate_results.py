@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reciprocam_bench.config_file import load_experiments
+from reciprocam_bench.config_file import Suite, load_experiments
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ("IMAGENET_ROOT", "IMAGENET_BOXES", "VOC_ROOT", "COCO_ROOT")
@@ -35,8 +35,9 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
         command = ["bash", "scripts/regenerate_results.sh", str(place / "results")]
         done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
-        packed = list((place / "results" / "networks").rglob("per_image.csv*"))
-        assert [path.name for path in packed] == ["per_image.csv.gz"]
+        for suite in ("networks", "networks_metrics"):
+            packed = list((place / "results" / suite).rglob("per_image.csv*"))
+            assert [path.name for path in packed] == ["per_image.csv.gz"]
     return [line.split("\037")[:-1] for line in (place / "calls").read_text().splitlines()]
 
 
@@ -60,6 +61,18 @@ def test_it_makes_the_committed_runs(calls: list[list[str]]) -> None:
     committed = {path.parent.name for path in (ROOT / "results").glob("*/config.yaml")}
     committed |= {path.parent.name for path in (ROOT / "results").glob("*/suite.yaml")}
     assert committed <= made
+
+
+def test_every_metric_is_asked_of_the_networks_of_the_other_suite(
+    calls: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in DATA:
+        monkeypatch.setenv(name, "/data")
+    words = next(words for words in calls if any(word.endswith("networks_metrics") for word in words))
+    found = load_experiments(options(words, "--config")[0], tuple(options(words, "--set")))
+    wanted = load_experiments("networks")
+    assert isinstance(found, Suite) and isinstance(wanted, Suite)
+    assert [config.backbone for config in found.configs] == [config.backbone for config in wanted.configs]
 
 
 def test_limits_are_those_of_the_committed_runs(calls: list[list[str]]) -> None:
