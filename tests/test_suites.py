@@ -50,6 +50,23 @@ def test_folders_are_named_after_models_and_what_else_differs() -> None:
         folder_names([network(), network()])
 
 
+def test_checkpoints_of_one_file_name_are_told_apart_by_their_folders() -> None:
+    names = folder_names([network(weights=f"runs/seed{seed}/best.pth") for seed in range(2)])
+    assert names == ["torchvision-resnet18-runs-seed0-best.pth", "torchvision-resnet18-runs-seed1-best.pth"]
+
+
+def test_a_longer_list_goes_on_with_the_runs_that_are_there(tmp_path: Path) -> None:
+    first = {"model": "timm/test_resnet", "weights": "none"}
+    assert call("run", config(tmp_path / "one.yaml", [first]), "--output", tmp_path / "suite", "--quiet") == 0
+    rows = tmp_path / "suite/timm-test_resnet/per_image.csv"
+    before = rows.stat().st_mtime_ns
+    longer = config(tmp_path / "two.yaml", [first, {**first, "layer": "layer3"}])
+    assert call("run", longer, "--output", tmp_path / "suite", "--quiet") == 0
+    names = [folder.name for folder in run_folders(tmp_path / "suite")]
+    assert names[0] == "timm-test_resnet" and names[1].endswith("layer3")
+    assert rows.stat().st_mtime_ns == before and len(names) == 2
+
+
 def test_a_list_makes_a_config_for_each_and_overrides_are_of_each(tmp_path: Path) -> None:
     path = config(tmp_path / "suite.yaml", TWO)
     found = load_experiments(str(path), ("backbone.weights=none", "seed=3"), limit=2)
@@ -196,6 +213,17 @@ def test_check_has_a_baseline_for_each(tmp_path: Path) -> None:
     assert failed and found[found["verdict"] == "worse"]["checked"].str.startswith("b: ").all()
     with pytest.raises(UserError, match="is a suite of runs; give --against a folder"):
         check_against(suite, tmp_path / "baselines/a.json", "csv", 100, False, {})
+
+
+def test_a_suite_of_which_a_run_is_missing_does_not_pass(tmp_path: Path) -> None:
+    suite = small(tmp_path / "suite")
+    write_update(suite, tmp_path / "baselines")
+    (tmp_path / "baselines/gone.json").write_text((tmp_path / "baselines/b.json").read_text())
+    text, _ = check_against(suite, tmp_path / "baselines", "markdown", 100, False, {})
+    assert f"{tmp_path / 'baselines'} holds baselines of runs that {suite} does not list: gone" in text
+    shutil.rmtree(suite / "b")
+    with pytest.raises(UserError, match="b was not run, so it cannot be checked against"):
+        check_against(suite, tmp_path / "baselines", "markdown", 100, False, {})
 
 
 def test_a_suite_and_a_run_do_not_share_a_folder(tmp_path: Path) -> None:

@@ -136,6 +136,22 @@ def test_a_finished_run_is_shown_under_any_conditions(seven: Path, whole: Path, 
         run(config(seven, methods=["gradcam", "reciprocam", "cam"]), folder)
 
 
+def test_what_is_only_shown_keeps_the_conditions_it_was_made_under(seven: Path, whole: Path, tmp_path: Path) -> None:
+    folder = copy_of(whole, tmp_path / "run")
+    then = environment(folder)
+    then |= {"threads": 64, "device": "cpu: old"}
+    then["fingerprint"] |= {"threads": 64, "device": "cpu: old"}
+    write_environment(folder, then)
+    less = config(seven, methods=["gradcam"], threads=1)  # asks for less, so that nothing is computed
+    assert "made under other conditions (device was cpu: old, is cpu" in run(less, folder)
+    now = environment(folder)
+    assert {key: now[key] for key in ("threads", "device", "fingerprint", "packages", "commit")} == {
+        key: then[key] for key in ("threads", "device", "fingerprint", "packages", "commit")
+    }
+    with pytest.raises(UserError, match="device was cpu: old, is cpu"):
+        run(config(seven, methods=["gradcam", "reciprocam", "cam"], threads=1), folder)
+
+
 def test_seconds_of_earlier_starts_are_added_up(seven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_at(patch, 1, "before")

@@ -95,6 +95,7 @@ def test_merged_shards_are_the_run_made_whole(alone: Path, shards: Path, tmp_pat
     assert tables(tmp_path / "whole") == tables(alone) and contents(shards) == before
     about, first = environment(tmp_path / "whole"), environment(shards / "s1")
     assert len(about["starts"]) == 3 and about["fingerprint"] == first["fingerprint"] and about["finished"]
+    assert about["class_names"] == environment(alone)["class_names"] != {}
     assert about["seconds"]["explain"] > first["seconds"].get("explain", 0)
     assert sorted(p.name for p in (tmp_path / "whole/maps").iterdir()) == sorted(
         p.name for p in (alone / "maps").iterdir()

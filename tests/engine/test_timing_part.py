@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from processes import FORKED
-from tiny_runs import config, environment, run, table, time_only
+from tiny_runs import config, contents, environment, run, table, time_only, write_environment
 
 from reciprocam_bench.config import TimingConfig
 from reciprocam_bench.engine import timing_processes
@@ -189,6 +189,48 @@ def test_timing_a_finished_run_leaves_it_finished(pictures: Path, tmp_path: Path
     time_only(settings, tmp_path / "run")
     assert (tmp_path / "run/per_image.csv").read_bytes() == rows
     assert "finished" in environment(tmp_path / "run")
+
+
+def test_timing_fewer_methods_gives_the_rows_tables_of_their_own(pictures: Path, tmp_path: Path) -> None:
+    timing = {"repeats": 1, "warmup": 0}
+    run(config(pictures, timing=timing, limit=2), tmp_path / "run")
+    time_only(config(pictures, timing=timing, limit=1, methods=["gradcam"]), tmp_path / "run")
+    summary = table(tmp_path / "run", "summary")
+    assert (summary["method"].tolist(), summary["images"].tolist()) == (["gradcam"], [1])
+    assert "gradcam" in report(tmp_path / "run", "markdown")
+
+
+def test_times_are_not_put_beside_rows_of_other_conditions(pictures: Path, tmp_path: Path) -> None:
+    settings = config(pictures, timing={"repeats": 1, "warmup": 0}, limit=1)
+    run(settings, tmp_path / "run")
+    content = environment(tmp_path / "run")
+    content["fingerprint"]["device"] = "cpu: old"
+    write_environment(tmp_path / "run", content)
+    before = contents(tmp_path / "run")
+    with pytest.raises(UserError, match=r"begun under other conditions .device was cpu: old"):
+        time_only(settings, tmp_path / "run")
+    assert contents(tmp_path / "run") == before
+
+
+def test_rounds_that_were_lost_are_measured_again(pictures: Path, tmp_path: Path) -> None:
+    settings = config(pictures, timing={"repeats": 1, "warmup": 0}, limit=1)
+    run(settings, tmp_path / "run")
+    rounds = tmp_path / "run/timing_rounds.csv"
+    rounds.write_text(rounds.read_text().replace("\n", "\n", 1).rpartition(",")[0])
+    with pytest.raises(
+        UserError, match=r"timing_rounds\.csv, line \d+: .*; delete the file and run again, which times anew"
+    ):
+        run(settings, tmp_path / "run")
+    rounds.unlink()
+    run(settings, tmp_path / "run")
+    assert rounds.is_file() and "finished" in environment(tmp_path / "run")
+
+
+def test_a_timing_process_that_is_killed_while_it_waits_is_told() -> None:
+    mine, other = multiprocessing.Pipe()
+    other.close()
+    with pytest.raises(UserError, match="a process that timed was stopped from outside"):
+        timing_processes.OtherTimer(mine, lambda rounds: None).block(0, range(1))
 
 
 def test_timing_with_fewer_images_than_a_call_takes(pictures: Path, tmp_path: Path) -> None:

@@ -152,3 +152,24 @@ def test_features_of_another_precision_are_not_read_again(tiny, pictures):
     backbones = [tiny, replace(tiny, arithmetic=Arithmetic("tf32")), replace(tiny, arithmetic=Arithmetic("bfloat16"))]
     dataset = load_dataset(DatasetConfig.model_validate({"name": "folder", "root": str(pictures)}), None, 0)
     assert len({module._key(backbone, dataset, None) for backbone in backbones}) == 3
+
+
+def test_features_of_pictures_that_changed_are_not_read_again(tiny, pictures):
+    dataset = load_dataset(DatasetConfig.model_validate({"name": "folder", "root": str(pictures)}), None, 0)
+    before = module._key(tiny, dataset, None)
+    assert module._key(tiny, dataset, None) == before
+    picture = dataset.samples[0].path
+    picture.write_bytes(picture.read_bytes() + b"more")
+    assert module._key(tiny, dataset, None) != before
+
+
+def test_a_head_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "head").mkdir()
+    with pytest.raises(UserError, match=r"head cannot be written .*; give --output another file"):
+        save_linear_head(tmp_path / "head", torch.zeros(2, 3), torch.zeros(2), {})
+
+
+def test_a_fit_that_runs_off_is_told():
+    settings = FitHeadConfig(weight_decay=10000)
+    with pytest.raises(UserError, match=r"fit-head: the fit ran off to infinity; lower fit_head.learning_rate"):
+        fit_linear(torch.randn(40, 3), torch.randint(0, 2, (40, 2)).float(), settings, 0, True)
