@@ -62,8 +62,8 @@ def explain(
         >>> rb.explain(backbone, torch.zeros(2, 3, 224, 224), classes=[3, 7]).shape
         torch.Size([2, 7, 7])
     """
-    chosen = _method(method, options, backbone)
     _check_images(backbone, images)
+    chosen = _method(method, options, backbone)
     if isinstance(classes, str):
         if classes != "all" or chosen.spec.class_maps is None:
             raise UserError(f"classes='{classes}': {method} gives maps of one class an image; name the classes")
@@ -107,12 +107,18 @@ def evaluate(
         >>> list(scores), scores["adcc"].shape
         (['average_drop', 'increase', 'coherency', 'complexity', 'adcc'], torch.Size([2]))
     """
+    _check_images(backbone, images)
+    if not isinstance(maps, Tensor):
+        raise UserError(f"maps must be a tensor (N, h, w); they are a {type(maps).__name__}")
     if maps.ndim != 3 or len(maps) != len(images):
         raise UserError(f"maps must be (N, h, w) with one map an image; they are {tuple(maps.shape)}")
     if method is None and options:
         raise UserError(f"options {', '.join(options)} are of a method; name it with method=")
     again = _method(method, options, backbone) if method else None
     chosen = make_metrics(NamedConfig.model_validate(parse_title(m) if isinstance(m, str) else m) for m in metrics)
+    localised = next((name for name, metric in chosen.items() if metric.localised), None)
+    if localised:
+        raise UserError(f"{localised} needs annotated objects; rcam-bench run measures it")
     explains = [name for name, m in chosen.items() if again is None and m.needs("masked_explanation", "explain")]
     if explains:
         raise UserError(f"{explains[0]} explains changed images; name the method the maps were made with (method=)")
@@ -126,6 +132,9 @@ def _method(title: str, options: dict[str, Any], backbone: Backbone) -> Method:
 
 
 def _check_images(backbone: Backbone, images: Tensor) -> None:
+    if not isinstance(backbone, Backbone):
+        what = type(backbone).__name__
+        raise UserError(f"a {what} is no backbone; make one with load_backbone, or split_backbone of your module")
     wanted = f"(N, {len(backbone.preprocessing.mean)}, H, W)"
     if not isinstance(images, Tensor):
         raise UserError(f"images must be a tensor {wanted}; they are a {type(images).__name__}")

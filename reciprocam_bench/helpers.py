@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.datasets import images as files
-from reciprocam_bench.datasets.images import Picture, Preparation, preparation
+from reciprocam_bench.datasets.images import Preparation, picture_of, preparation
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.pictures import COLORMAP, STRENGTH, check_colormap
 from reciprocam_bench.pictures import overlay as lay_over
@@ -31,10 +31,22 @@ def read_picture(path: str | PathLike[str]) -> Image.Image:
 def preprocess(backbone: Backbone, pictures: Sequence[Image.Image], protocol: str | None = None) -> Tensor:
     """Pictures as inputs ``(N, C, H, W)`` on the backbone's device: resized, cropped and normalised.
 
-    As the model wants them, or as a protocol cuts them (with the model's own mean and standard deviation).
+    As the model wants them, or as a protocol cuts them (with the model's own mean and standard deviation). Pictures of
+    any of Pillow's modes are taken by the rules of `read_picture`. Raises ``UserError`` for pictures that cannot be
+    prepared, or do not come to one size.
     """
+    if isinstance(pictures, Image.Image) or not pictures:
+        raise UserError("preprocess takes a list of pictures, one at least: [picture]")
     prepare = _preparation(backbone, protocol)
-    inputs = [prepare.tensor(prepare.picture(Picture(picture.convert("RGB")))) for picture in pictures]
+    try:
+        inputs = [prepare.tensor(prepare.picture(picture_of(picture))) for picture in pictures]
+    except ValueError as error:
+        raise UserError(f"a picture cannot be prepared: {error}") from None
+    sizes = {tuple(one.shape[1:]) for one in inputs}
+    if len(sizes) > 1:
+        raise UserError(
+            f"the pictures come to {len(sizes)} sizes under {protocol}, which does not crop; give them one by one"
+        )
     return backbone.prepare(torch.stack(inputs))
 
 
@@ -67,7 +79,7 @@ def overlay(
     check_colormap(colormap, "colormap")
     view = _preparation(backbone, protocol).geometry.view(*picture.size)
     heat = on_picture(backbone, picture, cam, protocol).cpu().numpy()
-    return lay_over(picture, heat, strength, colormap, view)
+    return lay_over(picture_of(picture).image, heat, strength, colormap, view)
 
 
 def _preparation(backbone: Backbone, protocol: str | None) -> Preparation:

@@ -43,10 +43,14 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class LinearHead:
-    """A head that is global average pooling and one linear layer: ``logits = mean(A) @ weight.T + bias``."""
+    """A head that is global average pooling and one linear layer: ``logits = mean(A) @ weight.T + bias``.
+
+    ``size``: the only map size, (h, w), of which that is known to be so; None: it is so of any.
+    """
 
     weight: Tensor  # (K, C)
     bias: Tensor  # (K,)
+    size: tuple[int, int] | None = None
 
 
 class Cuts(Protocol):

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import timm.layers
-from torch import nn
+from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -11,17 +11,22 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 _CONVOLUTIONS = (nn.Conv2d, timm.layers.Conv2dSame)
 
 
-def fold_batch_norms(*halves: GraphModule) -> int:
+# The weights and bias that a convolution and a batch norm were folded into, by the convolution's and the norm's own.
+Folded = dict[tuple[Tensor, Tensor | None, Tensor], tuple[nn.Parameter, nn.Parameter]]
+
+
+def fold_batch_norms(*halves: GraphModule, shared: Folded | None = None) -> int:
     """Fold every 2-d batch norm right behind a plain convolution that nothing else uses; return how many were folded.
 
     Exact up to rounding, because ``eval`` batch norm is a fixed affine map per channel. The convolutions and batch
-    norms are changed in place: give it modules of its own, and all graphs that share them.
+    norms are changed in place: give it modules of its own, and all graphs that share them. What is in ``shared`` is not
+    folded anew, so that other cuts of the same weights stay cuts of the same weights.
     """
     calls = Counter(node.target for half in halves for node in half.graph.nodes if node.op == "call_module")
-    return sum(_fold(half, calls) for half in halves)
+    return sum(_fold(half, calls, {} if shared is None else shared) for half in halves)
 
 
-def _fold(module: GraphModule, calls: Counter) -> int:
+def _fold(module: GraphModule, calls: Counter, shared: Folded) -> int:
     folded = 0
     for node in module.graph.nodes:
         pair = _foldable(module, node, calls)
@@ -30,9 +35,10 @@ def _fold(module: GraphModule, calls: Counter) -> int:
         conv, norm = pair
         mean, variance = norm.running_mean, norm.running_var
         assert mean is not None and variance is not None  # _foldable has seen to it
-        conv.weight, conv.bias = fuse_conv_bn_weights(
-            conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
-        )
+        key = (conv.weight, conv.bias, mean)
+        if key not in shared:
+            shared[key] = fuse_conv_bn_weights(conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias)
+        conv.weight, conv.bias = shared[key]
         module.set_submodule(str(node.target), _rest_of(norm))
         folded += 1
     return folded

@@ -66,6 +66,8 @@ def freeze(module: Any, info: ModelInfo, example_input: Any, layer: str, device:
     if not isinstance(example_input, Tensor):
         raise UserError(f"{name}: example_input must be images (N, 3, H, W); it is a {type(example_input).__name__}")
     channels = len(info.preprocessing.mean)
+    if not len(example_input):
+        raise UserError(f"{name}: example_input holds no image; give one at least, (N, 3, H, W)")
     if example_input.ndim == 4 and example_input.shape[1] != channels:
         raise UserError(f"{name}: example_input has {example_input.shape[1]} channels, its preprocessing {channels}")
     module = _frozen(module, layer, name, place)
@@ -139,7 +141,7 @@ class _AsItIs(nn.Module):
 
 
 def _logits(sizes: "_OutputSizes", example: Tensor, name: str) -> Tensor:
-    before = example.clone()
+    before = example._version  # values alone may stay as they are on these images
     try:
         with torch.no_grad():
             logits = sizes.run(example)
@@ -155,7 +157,7 @@ def _logits(sizes: "_OutputSizes", example: Tensor, name: str) -> Tensor:
         raise UserError(f"{name}: the model must return {wanted}; it returns {_describe(logits)}")
     if not logits.is_floating_point():
         raise UserError(f"{name}: the model must return logits as floating-point numbers, not {logits.dtype}")
-    if not torch.equal(example.nan_to_num(), before.nan_to_num()):
+    if example._version != before:
         raise UserError(f"{name}: the model changes its input in place; let it work on a copy (images.clone())")
     return logits
 

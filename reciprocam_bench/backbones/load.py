@@ -1,6 +1,7 @@
 """Load a torchvision or timm classifier with its weights, and split it."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +72,9 @@ def split_loaded(
     module: nn.Module, info: ModelInfo, layer: str, device: str | torch.device, *, image_size: int | None, fold: bool
 ) -> Backbone:
     """Split a loaded module for images of ``image_size`` pixels (the model's own if None)."""
-    size = image_size or info.preprocessing.crop
+    size = info.preprocessing.crop if image_size is None else image_size
+    if size < 1:
+        raise UserError(f"image_size: {size} is no side of images; give pixels")
     example = torch.randn(2, len(info.preprocessing.mean), size, size, generator=torch.Generator().manual_seed(0))
     return split_backbone(module, example, layer, device=device, fold=fold, **vars(info))
 
@@ -148,7 +151,7 @@ def timm_preprocessing(module: nn.Module) -> Preprocessing:
     """How a model of timm's wants its images."""
     c = resolve_data_config({}, model=module)
     crop = c["input_size"][-1]
-    resize = round(crop / c["crop_pct"])
+    resize = math.floor(crop / c["crop_pct"])  # as timm's own transforms do
     squash = c["crop_mode"] == "squash"
     return Preprocessing(tuple(c["mean"]), tuple(c["std"]), resize, crop, c["interpolation"], squash)
 

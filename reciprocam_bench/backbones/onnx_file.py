@@ -51,7 +51,7 @@ def load_onnx(
     """
     path = Path(model.removeprefix(PREFIX)).expanduser()
     name = f"{PREFIX}{path.name}"
-    if torch.device(device).type != "cpu":
+    if str(device).partition(":")[0] != "cpu":
         raise UserError(f"{name}: ONNX Runtime is used on the CPU here; set device: cpu")
     if weights not in ("default", "none"):
         raise UserError(f"{name}: an ONNX file holds its weights; leave backbone.weights out")

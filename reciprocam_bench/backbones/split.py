@@ -1,7 +1,7 @@
 """Split a classifier into features and head, by the first way that works."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch.fx import GraphModule
 
 from reciprocam_bench.backbones.backbone import Backbone, Preprocessing, SplitKind
 from reciprocam_bench.backbones.cuts import NetworkCuts
-from reciprocam_bench.backbones.fold import fold_batch_norms
+from reciprocam_bench.backbones.fold import Folded, fold_batch_norms
 from reciprocam_bench.backbones.freeze import IMAGE, FrozenNetwork, ModelInfo, freeze
 from reciprocam_bench.backbones.layout import FromMap, Halves, Layout, OnACopy, ToMap
 from reciprocam_bench.backbones.recognised_head import find_linear_head
@@ -85,6 +85,7 @@ class _Splitter:
 
     network: FrozenNetwork
     fold: bool
+    folded: Folded = field(default_factory=dict)
 
     @torch.inference_mode(False)
     def split(self, layer: str) -> Backbone:
@@ -98,7 +99,7 @@ class _Splitter:
         network, (features, head, layer, layout) = self.network, halves
         folded = 0
         if self.fold and isinstance(features, GraphModule) and isinstance(head, GraphModule):
-            folded = fold_batch_norms(features, head)
+            folded = fold_batch_norms(features, head, shared=self.folded)
         if layout.kind != "channels-first":
             features, head = ToMap(features, layout), FromMap(head, layout)
         _to_channels_last(features, head)
@@ -135,11 +136,11 @@ def _tried(
     with torch.no_grad():
         output = features(network.example)
         maps, *context = output if isinstance(output, tuple) else (output,)
-        before = maps.clone()
+        before = maps._version  # values alone may stay as they are on these images
         logits = head(maps, *context)
     _check_precision(network, maps=maps, logits=logits)
     error = difference(logits, network.logits)
-    safe = head if torch.equal(maps, before) else OnACopy(head)
+    safe = head if maps._version == before else OnACopy(head)
     return safe, (maps.shape[1], maps.shape[2], maps.shape[3]), error
 
 

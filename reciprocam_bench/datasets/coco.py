@@ -98,34 +98,32 @@ def _sample(
             of_category[index[annotation["category_id"]]].append(annotation)
     targets = []
     for i, found in sorted(of_category.items()):
-        try:
-            target = _target(api, found, i, names[i], size)
-        except Exception as error:  # pycocotools raises bare ones
-            reasons.append(f"'{names[i]}': its segmentation cannot be read ({error})")
-            continue
-        if target is None:
-            reasons.append(f"'{names[i]}': its objects have no area inside the image")
-        else:
-            targets.append(target)
-    return Sample(str(record["file_name"]), path, None, tuple(targets)), reasons
+        boxes, segments = [], []
+        for annotation in found:
+            try:
+                box, segment = _object(api, annotation, size)
+            except Exception as error:  # pycocotools raises bare ones
+                reasons.append(f"'{names[i]}': its segmentation cannot be read ({error})")
+            else:
+                boxes += [box] if box else []
+                segments += [segment] if segment else []
+                if not (box and segment):
+                    reasons.append(f"'{names[i]}': its objects have no area inside the image")
+        if boxes and segments:
+            targets.append(Target(names[i], i, tuple(boxes), size, tuple(segments)))
+    return Sample(str(record["file_name"]), path, None, tuple(targets)), list(dict.fromkeys(reasons))
 
 
-def _target(api: COCO, found: list[dict], i: int, name: str, size: tuple[int, int]) -> Target | None:
-    for a in found:
-        if isinstance(a["segmentation"], dict):
-            check_run_lengths(a["segmentation"], *size)
-    segments = [api.annToRLE(a) for a in found]
-    if any(tuple(s["size"]) != (size[1], size[0]) for s in segments):
+def _object(api: COCO, annotation: dict[str, Any], size: tuple[int, int]) -> tuple[Box | None, dict[str, Any] | None]:
+    """Box and run lengths of an object, None for what has no area; one with a box alone is its box."""
+    x, y, w, h = annotation["bbox"]
+    given = annotation.get("segmentation") or [[x, y, x + w, y, x + w, y + h, x, y + h]]
+    if isinstance(given, dict):
+        check_run_lengths(given, *size)
+    segment = api.annToRLE(annotation | {"segmentation": given})
+    if tuple(segment["size"]) != (size[1], size[0]):
         raise ValueError("its run lengths are of another image size")
-    boxes = []
-    for x, y, w, h in (a["bbox"] for a in found):
-        box = Box(max(x, 0), max(y, 0), min(x + w, size[0]), min(y + h, size[1]))
-        if box.right > box.left and box.bottom > box.top:
-            boxes.append(box)
-    target = Target(name, i, tuple(boxes), size, tuple(segments))
-    return target if boxes and _has_area(segments) else None
-
-
-def _has_area(segments: list[dict]) -> bool:
+    box = Box(max(x, 0), max(y, 0), min(x + w, size[0]), min(y + h, size[1]))
+    area = box.right > box.left and box.bottom > box.top
     # Decoded once here, because run lengths that are broken show only then.
-    return bool(coco_mask.decode(coco_mask.merge(segments)).any())
+    return box if area else None, segment if coco_mask.decode(segment).any() else None

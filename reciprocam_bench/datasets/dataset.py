@@ -131,11 +131,18 @@ def _walked(folder: Path, base: Path, deep: bool) -> tuple[list[Path], list[tupl
         name = Path(error.filename).relative_to(base).as_posix()
         unread.append((name, f"the folder cannot be read: {error.strerror}"))
 
-    for place, folders, files in os.walk(folder, onerror=note):
+    for place, folders, files in os.walk(folder, onerror=note, followlinks=True):
         found += [Path(place) / name for name in (*folders, *files)]
         if not deep:
             break
+        folders[:] = [name for name in folders if not _leads_back(Path(place) / name, folder)]
     return found, unread
+
+
+def _leads_back(path: Path, top: Path) -> bool:
+    """Whether a folder is a link to one that it lies in, so that there would be no end to it."""
+    above = [place for place in path.parents if place == top or top in place.parents]
+    return path.is_symlink() and os.path.realpath(path) in map(os.path.realpath, above)
 
 
 def leaves(name: object) -> bool:

@@ -1,6 +1,7 @@
 """A plain folder of images, with or without labels."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from reciprocam_bench.datasets.dataset import Dataset, Sample, existing_folder, list_images
 from reciprocam_bench.datasets.labels import find_label, read_label_file
@@ -17,7 +18,7 @@ def folder(*, root: str, labels: str | None = None) -> Dataset:
     base = existing_folder(root)
     images, skipped = list_images(base)
     if labels == OF_FOLDERS:
-        known, lacking = _of_folders(name for name, _ in images), "in no class folder"
+        known, lacking = _of_folders(base, [name for name, _ in images]), "in no class folder"
         if not known:
             raise UserError(f"dataset.labels: {base} has no class folders with images; give a label file, or none")
     else:
@@ -32,8 +33,12 @@ def folder(*, root: str, labels: str | None = None) -> Dataset:
     return Dataset("folder", samples, skipped)
 
 
-def _of_folders(names: Iterable[str]) -> dict[str, int]:
-    """The class of each image in a folder of ``root``: the place of its name, as torchvision numbers them."""
+def _of_folders(base: Path, names: Iterable[str]) -> dict[str, int]:
+    """The class of each image in a folder of ``root``: the place of its name, as torchvision numbers them.
+
+    A folder without images has a number, too: it is a class of the network.
+    """
+    there = sorted(path.name for path in base.iterdir() if path.is_dir() and not path.name.startswith("."))
+    order = {found: index for index, found in enumerate(there)}
     classes = {name: name.partition("/")[0] for name in names if "/" in name}
-    order = {found: index for index, found in enumerate(sorted(set(classes.values())))}
-    return {name: order[found] for name, found in classes.items()}
+    return {name: order[found] for name, found in classes.items() if found in order}

@@ -100,11 +100,7 @@ def read_picture(path: str, *, upright: bool = False) -> Picture:
     try:
         with _silently(), Image.open(path) as opened:
             turned = upright and _lies(opened)
-            image = ImageOps.exif_transpose(opened) if turned else opened
-            if image.mode.startswith(("I", "F")):
-                return Picture(_stretch(np.asarray(image)), image.mode, turned)
-            seen = _on_the_page(image) if image.has_transparency_data else image.convert("RGB")
-            return Picture(seen, turned=turned)
+            return picture_of(ImageOps.exif_transpose(opened) if turned else opened)._replace(turned=turned)
     except UnidentifiedImageError:
         raise ValueError("unreadable image: of no format that Pillow knows") from None
     except Exception as error:  # what is no whole image breaks Pillow's readers in every way there is
@@ -132,6 +128,13 @@ def _silently() -> Iterator[None]:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def picture_of(image: Image.Image) -> Picture:
+    """An image of any of Pillow's modes as 8-bit RGB, by the rules of `read_picture`; ``ValueError`` for NaN in it."""
+    if image.mode.startswith(("I", "F")):
+        return Picture(_stretch(np.asarray(image)), image.mode)
+    return Picture(_on_the_page(image) if image.has_transparency_data else image.convert("RGB"))
 
 
 def _lies(image: Image.Image) -> bool:

@@ -64,7 +64,7 @@ def _columns(path: Path, lines: list[tuple[int, str]], classes: int) -> dict[str
     comma = "," in lines[0][1]
     labels: dict[str, int] = {}
     for position, (number, line) in enumerate(lines):
-        row = next(csv.reader([line])) if comma else re.split(r"[\s;]+", line)
+        row = next(csv.reader([line])) if comma else _split(line)
         if len(row) < 2:
             raise UserError(f"{path}, line {number}: write 'image label'; found '{' '.join(row)[:60]}'")
         # A CSV may have more columns: the wnid or index is the first one that reads as one.
@@ -76,13 +76,20 @@ def _columns(path: Path, lines: list[tuple[int, str]], classes: int) -> dict[str
             raise UserError(
                 f"{path}, line {number}: '{row[1].strip()[:60]}' is neither a wnid nor a class index 0 to {classes - 1}"
             )
-        labels[row[0].strip()] = label
+        name = row[0].strip()
+        if labels.setdefault(name, label) != label:
+            raise UserError(f"{path}, line {number}: '{name[:60]}' is of class {label} here, of {labels[name]} before")
     short: dict[str, set[int]] = {}
     for name, label in labels.items():
         outer = [_OUTER + key for tail in _tails(name)[1:] for key in (tail, _bare(tail))]
         for key in (_bare(name), *outer):
             short.setdefault(key, set()).add(label)
     return {key: min(found) for key, found in short.items() if len(found) == 1} | labels
+
+
+def _split(line: str) -> list[str]:
+    """Columns at tabs or semicolons where there are some, as names may hold spaces; else at spaces."""
+    return re.split(r"\s*[\t;]\s*" if re.search(r"[\t;]", line) else r"\s+", line)
 
 
 def _class(word: str, classes: int) -> int | None:

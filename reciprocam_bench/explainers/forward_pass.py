@@ -83,7 +83,7 @@ class ForwardPass:
         backbone = self.backbone.at(layer)
         with torch.no_grad():
             features, context = backbone.encode(self.images)
-        return replace(self, backbone=backbone, features=features, context=context)
+        return replace(self, backbone=_for_maps(backbone, features), features=features, context=context)
 
     def select(self, images: Tensor, classes: Tensor) -> "ForwardPass":
         """The same pass seen as one for the given images (indices, ``(M,)``; repeats allowed) and classes ``(M,)``.
@@ -114,7 +114,14 @@ def forward_pass(
         features, context = backbone.encode(images)
         logits = backbone.classify(features, context)
     classes = logits.argmax(1) if classes is None else classes.to(logits.device, torch.int64)
-    return ForwardPass(backbone, images, features, logits, classes, progress, context)
+    return ForwardPass(_for_maps(backbone, features), images, features, logits, classes, progress, context)
+
+
+def _for_maps(backbone: Backbone, features: Tensor) -> Backbone:
+    """The backbone without the closed form of its head, where that holds for another size of maps alone."""
+    linear = backbone.linear
+    holds = linear is None or linear.size is None or linear.size == tuple(features.shape[2:])
+    return backbone if holds else replace(backbone, linear=None)
 
 
 def head_gradients(fp: ForwardPass) -> Tensor:
