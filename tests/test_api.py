@@ -309,3 +309,18 @@ def test_classes_of_no_kind_are_refused(tiny, images, classes):
 @pytest.mark.parametrize("device", ["gpu", "", None, "CPU"])
 def test_a_device_that_does_not_exist_is_named(tiny_net, images, device):
     assert "is unknown; use cpu, cuda or mps" in message_of(rb.split_backbone, tiny_net, images, device=device)
+
+
+def test_what_is_no_map_no_backbone_or_needs_objects_is_told(tiny: rb.Backbone) -> None:
+    images = torch.rand(2, 3, 16, 16)
+    maps = rb.explain(tiny, images, method="gradcam")
+    with pytest.raises(rb.UserError, match=r"maps must be a tensor \(N, h, w\); they are a ndarray"):
+        rb.evaluate(tiny, images, maps.numpy(), metrics=["complexity"])
+    with pytest.raises(rb.UserError, match="pointing_game needs annotated objects; rcam-bench run measures it"):
+        rb.evaluate(tiny, images, maps, metrics=["pointing_game"])
+    with pytest.raises(rb.UserError, match="a Linear is no backbone; make one with load_backbone"):
+        rb.explain(torch.nn.Linear(2, 2), images)
+    with pytest.raises(rb.UserError, match="example_input holds no image"):
+        rb.split_backbone(torch.nn.Identity(), torch.randn(0, 3, 16, 16))
+    with pytest.raises(rb.UserError, match="image_size: -3 is no side of images"):
+        rb.load_backbone("torchvision/resnet18", weights="none", image_size=-3)

@@ -1,5 +1,7 @@
 """Small steps around `explain`: a map on the picture it was made of."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -21,3 +23,26 @@ def test_an_overlay_leaves_plain_what_the_crop_cut_off(tiny: rb.Backbone) -> Non
 def test_an_overlay_in_colours_that_there_are_not_is_a_mistake(tiny: rb.Backbone) -> None:
     with pytest.raises(rb.UserError, match=r"colormap: unknown colour map 'jett'; did you mean 'jet'\?"):
         rb.overlay(tiny, Image.new("RGB", (320, 256)), torch.eye(4), colormap="jett")
+
+
+def test_pictures_of_any_mode_are_prepared_as_files_are(tiny: rb.Backbone, tmp_path: Path) -> None:
+    deep = Image.fromarray(np.linspace(0, 4000, 256 * 256, dtype=np.uint16).reshape(256, 256))
+    clear = Image.new("RGBA", (256, 256), (0, 0, 0, 0))
+    for name, picture in (("deep.png", deep), ("clear.png", clear)):
+        picture.save(tmp_path / name)
+        with Image.open(tmp_path / name) as opened:
+            mine = rb.preprocess(tiny, [opened])
+            assert torch.equal(mine, rb.preprocess(tiny, [rb.read_picture(tmp_path / name)]))
+            shown = rb.overlay(tiny, opened, torch.eye(4), strength=0)
+        assert np.array_equal(np.asarray(shown), np.asarray(rb.read_picture(tmp_path / name)))
+
+
+def test_pictures_that_cannot_be_prepared_are_told(tiny: rb.Backbone) -> None:
+    picture = Image.new("RGB", (320, 256))
+    for given in ([], picture):
+        with pytest.raises(rb.UserError, match="preprocess takes a list of pictures"):
+            rb.preprocess(tiny, given)
+    with pytest.raises(rb.UserError, match="a picture cannot be prepared: extreme sides"):
+        rb.preprocess(tiny, [Image.new("L", (1, 30000))])
+    with pytest.raises(rb.UserError, match="come to 2 sizes under torchray-2019"):
+        rb.preprocess(tiny, [picture, picture.rotate(90, expand=True)], protocol="torchray-2019")

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 import reciprocam_bench as rb
 from reciprocam_bench.backbones import load as load_module
 from reciprocam_bench.backbones.backbone import Preprocessing
-from reciprocam_bench.backbones.load import known_models
+from reciprocam_bench.backbones.load import known_models, timm_preprocessing
 from reciprocam_bench.backbones.weights import read_state
 from reciprocam_bench.datasets.imagenet import imagenet
 from reciprocam_bench.datasets.images import preparation, read_picture
@@ -256,3 +256,11 @@ def test_a_checkpoint_of_another_class_count_is_loaded_by_naming_the_count(no_we
     images = torch.randn(1, 3, 64, 64)
     torch.testing.assert_close(backbone(images), net.eval()(images).detach(), rtol=0, atol=1e-4)
     assert "size mismatch for fc.weight" in message_of(SMALL, weights=options["weights"])
+
+
+@pytest.mark.parametrize(("crop", "share"), [(224, 0.95), (224, 0.9), (224, 0.875), (160, 0.95), (299, 0.8975)])
+def test_a_model_of_timms_is_cut_as_timm_cuts_it(crop: int, share: float) -> None:
+    module = timm.create_model("test_resnet")
+    module.pretrained_cfg = module.pretrained_cfg | {"input_size": (3, crop, crop), "crop_pct": share}
+    wanted = timm.data.create_transform(**timm.data.resolve_data_config({}, model=module)).transforms[0].size
+    assert timm_preprocessing(module).resize == wanted

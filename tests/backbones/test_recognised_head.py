@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+import reciprocam_bench as rb
 from reciprocam_bench.backbones.recognised_head import find_linear_head
 
 SHAPE, CLASSES = (6, 3, 4), 5
@@ -75,3 +76,20 @@ NOT_LINEAR = {
 @pytest.mark.parametrize("kind", NOT_LINEAR)
 def test_other_heads_are_not_taken_for_linear_ones(kind):
     assert find(NOT_LINEAR[kind].eval()) is None
+
+
+def test_a_window_of_fixed_size_is_pooled_linear_at_that_size_alone():
+    torch.manual_seed(0)
+    head = nn.Sequential(nn.AvgPool2d((3, 4)), nn.Flatten(), nn.Linear(6, 5))
+    assert find(head).size == (3, 4) and find(pooled(nn.Linear(6, 5))).size is None
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.ReLU(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(8, 3)
+    )
+    backbone = rb.split_backbone(net, torch.randn(2, 3, 16, 16), layer="1")
+    assert backbone.linear is not None and backbone.linear.size == (4, 4)
+    for side in (16, 28):  # of 28 pixels the head leaves a border of the map out
+        images = torch.randn(2, 3, side, side)
+        maps = [rb.explain(backbone, images, [0, 1], "reciprocam", path=path) for path in ("auto", "reference")]
+        torch.testing.assert_close(*maps)
+    with pytest.raises(rb.UserError, match="needs a head of global average pooling and one linear layer"):
+        rb.explain(backbone, torch.randn(2, 3, 28, 28), method="cam")

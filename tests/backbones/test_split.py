@@ -12,6 +12,7 @@ from torch import nn
 
 import reciprocam_bench as rb
 from reciprocam_bench.backbones.graph import TracedNetwork
+from reciprocam_bench.explainers.forward_pass import forward_pass
 
 pytestmark = pytest.mark.slow
 
@@ -372,3 +373,27 @@ def test_prepare_gives_channels_last_on_the_device(tiny, images):
     assert prepared.is_contiguous(memory_format=torch.channels_last)
     assert prepared.device == tiny.device
     torch.testing.assert_close(prepared, images, rtol=0, atol=0)
+
+
+def test_a_head_that_works_in_place_on_other_images_alone_leaves_the_map_alone():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.ReLU())
+            self.act, self.fc = nn.ReLU6(inplace=True), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.fc(self.act(self.stem(x)).mean((2, 3)))
+
+    torch.manual_seed(0)
+    net = Net()
+    backbone = rb.split_backbone(net, torch.rand(2, 3, 32, 32), layer="stem")  # too dark for ReLU6 to change a thing
+    bright = 100 * torch.rand(2, 3, 32, 32)
+    assert rb.explain(backbone, bright, [0, 1], "gradcam").isfinite().all()
+    assert forward_pass(backbone, bright).features.max() == net.stem(bright).max() > 6
+
+
+def test_a_function_that_would_change_other_images_in_place_is_refused():
+    weight = torch.randn(3, 3)
+    with pytest.raises(rb.UserError, match="changes its input in place"):
+        rb.split_backbone(lambda x: x.clamp_(-1, 1).mean((2, 3)) @ weight, torch.rand(2, 3, 8, 8), layer="image")

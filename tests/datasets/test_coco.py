@@ -140,3 +140,22 @@ def test_an_image_that_is_listed_twice_counts_once(root):
     found = load_dataset(DatasetConfig(name="coco", root=str(root.root)))
     assert [s.id for s in found.samples] == ["a.jpg"] and found.samples[0].targets
     assert found.skipped == [("a.jpg", "listed again; only its first entry counts")]
+
+
+@pytest.mark.parametrize("lacking", [{}, {"segmentation": []}])
+def test_an_object_with_a_box_alone_is_its_box(root, lacking):
+    dataset = root([{"category_id": 18, **lacking, "bbox": [10, 10, 20, 10]}])
+    (target,) = dataset.samples[0].targets
+    mask = object_mask(target, 60, 40)
+    assert dataset.skipped == [] and mask.sum() == 200 and mask[10:20, 10:30].all()
+
+
+def test_one_bad_object_costs_no_other_of_its_category(root):
+    good = {"category_id": 1, "segmentation": SQUARE, "bbox": [10, 10, 20, 10]}
+    broken = {"category_id": 1, "segmentation": [[1, 2]], "bbox": [1, 1, 9, 9]}
+    flat = {"category_id": 1, "segmentation": SQUARE, "bbox": [5, 5, 0, 0]}
+    dataset = root([broken, good, flat])
+    (target,) = dataset.samples[0].targets
+    assert [(box.left, box.top) for box in target.boxes] == [(10, 10)] and object_mask(target, 60, 40).sum() == 200
+    reasons = [reason for _, reason in dataset.skipped]
+    assert len(reasons) == 2 and "cannot be read" in reasons[0] and "no area" in reasons[1]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torchvision
 from PIL import Image
 
 from reciprocam_bench.config import DatasetConfig
@@ -150,3 +151,23 @@ def test_folders_may_be_the_classes(tmp_path: Path) -> None:
     assert dict(found.skipped) == {"loose.png": "in no class folder"}
     with pytest.raises(UserError, match=r"flat has no class folders with images; give a label file, or none$"):
         load(pictures(tmp_path / "flat", "a.png"), labels="folders")
+
+
+def test_every_class_folder_counts_as_torchvision_counts_them(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "scans", "b/1.png", "d/1.png")
+    (root / "a").mkdir()  # a class that the selection has no image of
+    (root / "c").symlink_to(pictures(tmp_path / "elsewhere", "1.png").resolve())
+    assert labels(load(root, labels="folders")) == {"b/1.png": 1, "c/1.png": 2, "d/1.png": 3}
+    theirs = torchvision.datasets.ImageFolder(str(root), allow_empty=True)
+    assert {Path(path).relative_to(root).as_posix(): index for path, index in theirs.samples} == labels(
+        load(root, labels="folders")
+    )
+
+
+def test_links_in_a_circle_have_an_end(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "root", "a/1.png", "b/2.png")
+    (root / "a/up").symlink_to(root)
+    (root / "a/b").symlink_to(root / "b")
+    (root / "b/a").symlink_to(root / "a")
+    found = {sample.id for sample in load(root).samples}
+    assert found == {"a/1.png", "b/2.png", "a/b/2.png", "b/a/1.png"}

@@ -80,6 +80,11 @@ def test_byte_order_mark_windows_line_ends_and_blank_lines(tmp_path: Path) -> No
     assert {"a": 1, "b": 2}.items() <= read(tmp_path, b"\xef\xbb\xbfa.png 1\r\n\r\nb.png 2\r\n\r\n").items()
 
 
+@pytest.mark.parametrize("separator", ["\t", ";", " ; ", "\t\t"])
+def test_names_may_hold_spaces_where_tabs_or_semicolons_part_the_columns(tmp_path: Path, separator: str) -> None:
+    assert read(tmp_path, f"ward 3/001.png{separator}1\n")["ward 3/001.png"] == 1
+
+
 def test_csv_with_quotes_and_spaces_in_names(tmp_path: Path) -> None:
     assert read(tmp_path, 'image,label\n"my, photo 1.png",3\n')["my, photo 1"] == 3
 
@@ -97,6 +102,7 @@ def test_csv_with_quotes_and_spaces_in_names(tmp_path: Path) -> None:
         ("a.png 1\n\n\nb.png cat\n", "labels.txt, line 4: 'cat' is neither"),
         ("65\n1000\n", "labels.txt, line 2: 1000 is no class index 0 to 999; the devkit's own numbers need"),
         ("65\n\n1000\n", "labels.txt, line 3: 1000 is no class index"),
+        ("a.png 1\nb.png 2\na.png 3\n", "labels.txt, line 3: 'a.png' is of class 3 here, of 1 before"),
         ("", "label file labels.txt is empty"),
         ("\n \n", "label file labels.txt is empty"),
         (b"\xff\xfea\x00", "label file labels.txt cannot be read"),

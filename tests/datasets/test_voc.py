@@ -38,6 +38,14 @@ def devkit(tmp_path):
     return add
 
 
+def test_a_byte_order_mark_costs_no_image(devkit):
+    devkit("000001", _object("dog", (1, 1, 10, 20)))
+    split = devkit.base / "ImageSets/Main/test.txt"
+    split.write_bytes(b"\xef\xbb\xbf" + split.read_bytes())
+    found = voc(root=str(devkit.root))
+    assert [sample.id for sample in found.samples] == ["000001.jpg"] and found.skipped == []
+
+
 def test_boxes_are_one_based_inclusive_in_the_file(devkit):
     devkit("000001", _object("dog", (1, 1, 10, 20)))
     (sample,) = voc(root=str(devkit.root)).samples

@@ -64,6 +64,23 @@ def test_explaining_again_counts_towards_the_progress(tiny: rb.Backbone, images:
     assert shares == [0.5, 1.0]
 
 
+def test_fresh_weights_reach_the_other_cuts_of_a_network_whose_batch_norms_are_folded() -> None:
+    backbone = rb.load_backbone("torchvision/resnet18", weights="none", image_size=64)
+    images = torch.rand(1, 3, 64, 64)
+    known = backbone.at("layer2")
+    before, after = known.encode(images)[0], backbone.encode(images)[0]
+    assert backbone.folded_batch_norms and known.folded_batch_norms
+    with fresh_weights(backbone, 1.0):
+        changed = [
+            not torch.allclose(cut.encode(images)[0], then) for cut, then in ((known, before), (backbone, after))
+        ]
+        assert changed == [True, True]
+        torch.testing.assert_close(
+            known.classify(known.encode(images)[0]), backbone.classify(backbone.encode(images)[0])
+        )
+    torch.testing.assert_close(known.encode(images)[0], before, rtol=0, atol=0)
+
+
 def test_fresh_weights_come_from_the_last_layer_on_and_are_put_back(tiny: rb.Backbone) -> None:
     before, layers = weights(tiny), fresh_layers(tiny)
     assert [type(layer).__name__ for layer in layers] == ["Conv2d", "Linear"]
