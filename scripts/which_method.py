@@ -14,7 +14,7 @@ from reciprocam_bench.reporting.pairing import judged_of, matches
 from reciprocam_bench.reporting.tables import to_markdown
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import CONFIG, SUMMARY, TIMING
-from reciprocam_bench.runfolder.suite import run_folders
+from reciprocam_bench.runfolder.suite import is_suite, run_folders
 
 BLACK_BOX = ("rise", "blackboxreciprocam")  # they only call the network
 NOT_MEASURED = "not measured"
@@ -171,7 +171,7 @@ def _found(record: RunRecord, protocol: str, rows: pd.DataFrame, metric: str, ba
     values = {row["method"]: f"{row['method']} {row[metric]:.2f}" for _, row in table.iloc[1:].iterrows()}
     subset = ", difficult" if metric != base else ""
     return Found(
-        run=record.path.name,
+        run=_run_name(record),
         what=f"{record.config.backbone.model}, {record.dataset}, {protocol}",
         images=rows.loc[(rows["protocol"] == protocol) & (rows["method"] == best["method"]), "image"].nunique(),
         by=f"{definition.title}{subset} {_ARROWS[definition.higher_is_better]}".rstrip(),
@@ -204,7 +204,7 @@ def quickest(runs: list[Run]) -> pd.DataFrame:
             network = run.record.config.backbone.model
             where = {"network": network, "device": _device(run.record), "quickest": first["method"]}
             time = {"median ms": _ms(first["median_ms"]), "passes": _passes(first)}
-            rows.append(where | time | {"then": _listed(others), "run": run.record.path.name})
+            rows.append(where | time | {"then": _listed(others), "run": _run_name(run.record)})
     return pd.DataFrame(rows)
 
 
@@ -216,6 +216,12 @@ def _timed(run: Run) -> pd.DataFrame:
     table = timing[(timing["scope"] == "end-to-end") & (timing["batch_size"] == timing["batch_size"].min())]
     table = table[[_fits(run.record, title, lambda spec: True) for title in table["method"]]]
     return table.dropna(subset=["median_ms"]).sort_values("median_ms", kind="stable")
+
+
+def _run_name(record: RunRecord) -> str:
+    """Its folder's name, behind that of its suite if it is of one."""
+    suite = record.path.parent
+    return f"{suite.name}/{record.path.name}" if is_suite(suite) else record.path.name
 
 
 def _device(record: RunRecord) -> str:
