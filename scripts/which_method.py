@@ -15,6 +15,7 @@ from reciprocam_bench.reporting.tables import to_markdown
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import CONFIG, SUMMARY, TIMING
 from reciprocam_bench.runfolder.suite import is_suite, run_folders
+from reciprocam_bench.speedup import speedup_of_calls
 
 BLACK_BOX = ("rise", "blackboxreciprocam")  # they only call the network
 NOT_MEASURED = "not measured"
@@ -173,12 +174,18 @@ def _found(record: RunRecord, protocol: str, rows: pd.DataFrame, metric: str, ba
     return Found(
         run=_run_name(record),
         what=f"{record.config.backbone.model}, {record.dataset}, {protocol}",
-        images=rows.loc[(rows["protocol"] == protocol) & (rows["method"] == best["method"]), "image"].nunique(),
+        images=_judged(rows, protocol, str(best["method"]), definition.columns[0]),
         by=f"{definition.title}{subset} {_ARROWS[definition.higher_is_better]}".rstrip(),
         best=f"{best['method']} {best[metric]:.2f} ({best[f'{metric}_low']:.2f} to {best[f'{metric}_high']:.2f})",
         untold=[text for method, text in values.items() if method in equal],
         worse=[text for method, text in values.items() if method not in equal],
     )
+
+
+def _judged(rows: pd.DataFrame, protocol: str, method: str, column: str) -> int:
+    """How many images a value is made of: without annotated objects an image has none of localisation."""
+    mine = rows[(rows["protocol"] == protocol) & (rows["method"] == method)]
+    return int(mine.loc[mine[column].notna(), "image"].nunique())
 
 
 def untold(record: RunRecord, rows: pd.DataFrame, protocol: str, metric: str, methods: list[str]) -> set[str]:
@@ -246,34 +253,53 @@ def _fits(record: RunRecord, title: str, fits: Callable[[ExplainerSpec], bool]) 
 
 
 def _counted(rows: list[Found]) -> dict[str, str]:
-    """The row of the short table: how often each method is the best as far as can be told, where there is a choice."""
-    rows = [row for row in rows if len(row.judged) > 1]
+    """The row of the short table: how often each method is the best as far as can be told, where there is a choice.
+
+    Of several runs that asked a method the same, that of most images counts.
+    """
+    rows = sorted((row for row in rows if len(row.judged) > 1), key=lambda row: -row.images)
     if not rows:
         return _short(NOT_MEASURED)
-    judged = Counter(method for row in rows for method in row.judged)
-    best = Counter(method for row in rows for method in row.among_best)
+    judged: Counter[str] = Counter()
+    best: Counter[str] = Counter()
+    asked: set[tuple[str, str]] = set()
+    for row in rows:
+        fresh = [method for method in row.judged if (row.what, method) not in asked]
+        asked |= {(row.what, method) for method in fresh}
+        judged.update(fresh)
+        best.update(method for method in fresh if method in row.among_best)
     ranked = sorted(best, key=lambda method: (-best[method] / judged[method], -judged[method]))
-    images = sorted({row.images for row in rows})
-    compared = f"{len(rows)} of {' to '.join(f'{n}' for n in dict.fromkeys([images[0], images[-1]]))} images"
+    images = " to ".join(f"{n}" for n in dict.fromkeys([rows[-1].images, rows[0].images]))
+    compared = f"{len({row.what for row in rows})} of {images} images"
     return _short(_listed([f"{method} {best[method]} of {judged[method]}" for method in ranked]), rows[0].by, compared)
 
 
 def _quick(runs: list[Run], where: str) -> dict[str, str]:
-    """The row of the short table: whose passes cannot be told from the quickest's in a run on such a device."""
+    """The row of the short table: what cannot be told from the quickest, round by round, in runs on such a device."""
     judged: Counter[str] = Counter()
     best: Counter[str] = Counter()
     compared = 0
     for run in runs:
         table = _timed(run)
-        if len(table) < 2 or "forwards_low" not in table or _device(run.record).startswith("cpu") != (where == "CPU"):
+        rounds = run.record.timing_rounds()
+        if len(table) < 2 or rounds is None or _device(run.record).startswith("cpu") != (where == "CPU"):
             continue
+        calls = rounds[(rounds["scope"] == "end-to-end") & (rounds["batch_size"] == rounds["batch_size"].min())]
+        of_method = dict(iter(calls.groupby("method")))
         compared += 1
         judged.update(table["method"])
-        best.update(table["method"][table["forwards_low"] <= table["forwards_high"].iloc[0]])
+        first = str(table["method"].iloc[0])
+        best.update(m for m in table["method"] if m == first or not _slower(of_method.get(m), of_method.get(first)))
     if not compared:
         return _short(NOT_MEASURED)
     ranked = sorted(best, key=lambda method: (-best[method] / judged[method], -judged[method]))
-    return _short(_listed([f"{m} {best[m]} of {judged[m]}" for m in ranked]), "passes", f"{compared} timed")
+    return _short(_listed([f"{m} {best[m]} of {judged[m]}" for m in ranked]), "time", f"{compared} timed")
+
+
+def _slower(calls: pd.DataFrame | None, of_first: pd.DataFrame | None) -> bool:
+    """Whether rounds of one process tell that a method is slower than the quickest."""
+    found = None if calls is None or of_first is None else speedup_of_calls(calls, of_first)
+    return found is not None and found[1] is not None and found[1] > 1
 
 
 def _short(best: str, by: str = "", compared: str = "") -> dict[str, str]:

@@ -112,12 +112,14 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def on_grid(maps: np.ndarray, height: int, width: int) -> np.ndarray:
     """Maps ``(N, h, w)`` averaged over the cells of a grid no finer than they are, ``(N, height, width)``."""
+    flat = maps.max(axis=(1, 2)) == maps.min(axis=(1, 2))  # means of equal values may differ in their last digits
+    value = maps[:, :1, :1]
     for axis, cells in ((1, height), (2, width)):
         size = maps.shape[axis]
         if size != cells:
             spans = (slice(i * size // cells, -(-(i + 1) * size // cells)) for i in range(cells))
             maps = np.stack([maps[(slice(None),) * axis + (s,)].mean(axis=axis) for s in spans], axis=axis)
-    return maps
+    return np.where(flat[:, None, None], value, maps)
 
 
 def coarse(maps: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ from reciprocam_bench.reporting.estimate import Sample, resample
 # Holm multiplies the smallest p-value by the number of tests: it must be able to reach 0.025 after that.
 _FEWEST_SWAPS, _SWAPS_A_TEST, _AT_ONCE = 10_000, 40, 2_000
 _BUNDLES = 2_000
-# Values are float32 with seven digits: data set values that are closer are equal, but for rounding.
+# Values are float32 with seven digits: data set values that are closer are equal, but for rounding. Of values that are
+# small themselves, as a thousandth, so much of their size.
 _EQUAL = 1e-6
 
 Pair = tuple[Sample, Sample]
@@ -111,6 +112,7 @@ def _p_values(pairs: Sequence[Pair], samples: Sequence[Sample], swaps: int, seed
     place = {id(s): i for i, s in enumerate(samples)}
     exact = 2 ** len(bundles) <= swaps
     extreme = [0 if exact else 1] * len(pairs)
+    slack = [_EQUAL * min(1.0, float(np.abs(np.concatenate([a.values, b.values])).mean())) for a, b in pairs]
     for chosen in _subsets(len(bundles)) if exact else _coins(len(bundles), swaps - 1, rng):
         moved = np.split(chosen.astype(np.float64) @ bundles, cuts, axis=1)
         for test, (a, b) in enumerate(pairs):
@@ -118,7 +120,7 @@ def _p_values(pairs: Sequence[Pair], samples: Sequence[Sample], swaps: int, seed
             step = moved[j] - moved[i]
             observed = abs(_gap(a, totals[i], totals[j]))
             found = abs(_gap(a, totals[i] + step, totals[j] - step))
-            extreme[test] += int(np.count_nonzero(found >= observed - _EQUAL))
+            extreme[test] += int(np.count_nonzero(found >= observed - slack[test]))
     return [count / (2 ** len(bundles) if exact else swaps) for count in extreme]
 
 

@@ -203,11 +203,13 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 
 def _signed(value: float | None) -> str:
-    """A difference with its sign; what rounds to nothing has none."""
+    """A difference with its sign, of a small one the first digit; what is none but for rounding has no sign."""
     if value is None or pd.isna(value):
         return ""
     text = f"{value:+.2f}"
-    return "0.00" if float(text) == 0 else text
+    if float(text) == 0:
+        return "0.00" if abs(value) < _SMALLEST else f"{value:+.1g}"
+    return text
 
 
 def _word(value: object) -> str:

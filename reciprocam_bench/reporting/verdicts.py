@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 
-from reciprocam_bench.reporting.compare import UNTOLD, verdict
+from reciprocam_bench.reporting.compare import LEVEL, UNTOLD, verdict
 from reciprocam_bench.reporting.paired import Difference
 
 HOLDS, FAILS, MISSING = "holds", "does not hold", "not measured"
 
 
 def of_difference(result: Difference | None, higher_is_better: bool) -> str:
-    """Whether a method is better: by the paired 95 % interval, which must lie on one side of 0."""
+    """Whether a method is better: by the paired 95 % interval, which must lie on one side of 0.
+
+    Of a few images that all differ alike the interval has no width, which is not how sure they are: p decides.
+    """
     if result is None:
         return MISSING
-    if result.low is None or result.high is None:
+    if result.low is None or result.high is None or (result.low == result.high and result.p > LEVEL):
         return UNTOLD
     low, high = (result.low, result.high) if higher_is_better else (-result.high, -result.low)
     return HOLDS if low > 0 else FAILS if high < 0 else UNTOLD

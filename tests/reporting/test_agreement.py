@@ -118,3 +118,11 @@ def test_a_run_that_kept_no_maps_is_told_what_to_do(run: Path) -> None:
     with pytest.raises(UserError, match="keeps no raw maps of two methods"):
         agree(run, "csv")
     assert not (run / "agreement.csv").exists()
+
+
+def test_a_constant_map_has_no_order_on_any_grid() -> None:
+    values = np.random.default_rng(0).uniform(0, 1, (50, 1, 1)).astype(np.float32)
+    flat = np.broadcast_to(values, (50, 14, 14)).copy()
+    for height in (8, 9, 14):
+        gridded = on_grid(flat, height, height)
+        assert (gridded == values).all()

@@ -150,3 +150,18 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([0.2]) == [0.2] and holm([]) == []
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6, 1e-9])
+def test_values_of_any_size_have_the_same_p_value(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    first, second = (sample(scale * rng.uniform(0.4 + shift, 0.6 + shift, 12)) for shift in (0.0, 0.03))
+    (found,) = differences([(first, second)])
+    wanted = enumerated(sample(first.values / scale), sample(second.values / scale), mean)
+    assert found.p == pytest.approx(wanted, abs=1 / 2**12)
+
+
+def test_rounding_is_no_difference() -> None:
+    values = np.random.default_rng(0).uniform(0.3, 0.6, 30)
+    (found,) = differences([(sample(values), sample(values * (1 + 1e-8)))])
+    assert found.p == 1

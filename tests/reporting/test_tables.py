@@ -1,7 +1,9 @@
 """Tables for readers."""
 
 import pandas as pd
+import pytest
 
+from reciprocam_bench.reporting import tables
 from reciprocam_bench.reporting.latex import to_latex
 from reciprocam_bench.reporting.tables import digits_of, readable_summary, readable_timing, to_markdown, top1_words
 from reciprocam_bench.reporting.terminal import to_terminal
@@ -162,3 +164,19 @@ def test_readable_timing_keeps_three_digits():
         "scorecam",
         "torchcam:ScoreCAM",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, "+1.00"),
+        (-0.5, "-0.50"),
+        (0.004, "+0.004"),
+        (-0.0021, "-0.002"),
+        (0.00004, "0.00"),
+        (0.0, "0.00"),
+        (None, ""),
+    ],
+)
+def test_a_small_difference_keeps_its_sign_and_first_digit(value: float | None, text: str) -> None:
+    assert tables._signed(value) == text

@@ -66,3 +66,8 @@ def test_what_holds_of_all_holds_of_each(words: list[str], whole: str) -> None:
 
 def test_inside_says_nothing_without_an_interval() -> None:
     assert [inside(1.0, 0.5, 1.0), inside(1.1, 0.5, 1.0), inside(1.0, None, None)] == ["yes", "no", ""]
+
+
+def test_a_few_images_that_differ_alike_tell_nothing_yet() -> None:
+    assert of_difference(Difference(4, 100, 0, 100, 100, 100, 0.125), True) == "cannot be told"
+    assert of_difference(Difference(9, 100, 0, 100, 100, 100, 0.004), True) == "holds"

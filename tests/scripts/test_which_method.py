@@ -90,16 +90,18 @@ def test_what_no_run_holds_is_not_measured(text):
 
 
 def test_the_short_table_counts_where_a_method_is_among_the_best(script):
-    def run(best: str, untold: list[str], worse: list[str], images: int) -> object:
-        return script.Found("run", "net", images, "ADCC ↑", f"{best} 9.00 (8.00 to 9.50)", untold, worse)
+    def run(what: str, best: str, untold: list[str], worse: list[str], images: int) -> object:
+        return script.Found("run", what, images, "ADCC ↑", f"{best} 9.00 (8.00 to 9.50)", untold, worse)
 
-    rows = [run("a[x=1]", ["b 8.00"], ["c 1.00"], 20), run("b", [], ["a[x=1] 2.00"], 500), run("c", [], [], 900)]
-    assert script._counted(rows) == {
+    rows = [run("n", "a[x=1]", ["b 8.00"], ["c 1.00"], 20), run("m", "b", [], ["a[x=1] 2.00"], 500)]
+    rows += [run("m", "a[x=1]", ["b 1.00"], ["d 0.00"], 300)]  # again with fewer images: d alone is asked anew
+    alone = run("k", "c", [], [], 900)
+    assert script._counted([*rows, alone]) == {
         "the best, as far as can be told": "b 2 of 2, a[x=1] 1 of 2",
         "by": "ADCC ↑",
         "comparisons": "2 of 20 to 500 images",
     }
-    assert script._counted(rows[2:]) == script._short("not measured"), "one method alone is no choice"
+    assert script._counted([alone]) == script._short("not measured"), "one method alone is no choice"
 
 
 def test_a_run_that_is_added_is_in_the_table(script, tmp_path):
