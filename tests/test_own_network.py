@@ -190,3 +190,25 @@ def test_a_latex_table_compiles_whatever_a_label_holds(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
     assert done.returncode == 0, done.stdout[-800:]
     assert (tmp_path / "t.pdf").stat().st_size > 0 and "Overfull" not in (tmp_path / "t.log").read_text("latin-1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocols", ["torchray-2019", "[poppi-2021, torchray-2019]"])
+def test_a_protocol_whose_images_a_network_cannot_take_is_refused_before_anything_is_judged(
+    place: Path, protocols: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "from torch import nn\ndef make():\n    convolution = nn.Conv2d(1, 2, 8, stride=8)\n"
+    code += "    return nn.Sequential(convolution, nn.ReLU(), nn.Flatten(), nn.Linear(2 * 28 * 28, 2))\n"
+    (place / "own_fixed_nets.py").write_text(code)  # it takes 224 x 224 pixels alone
+    text = (
+        CONFIG.replace("own_grey_nets", "own_fixed_nets").replace(", size: 32", "").replace("cam, gradcam", "gradcam")
+    )
+    (place / "fixed.yaml").write_text(text + f"protocol: {protocols}\n")
+    for verb in ("validate", "run"):
+        monkeypatch.setattr(sys, "argv", ["rcam-bench", verb, "fixed.yaml"])
+        with pytest.raises(SystemExit) as end:
+            main()
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert end.value.code == 2
+        assert error.startswith("rcam-bench: protocol torchray-2019: ") and "cannot take images of" in error
+    assert not (place / "runs").exists()

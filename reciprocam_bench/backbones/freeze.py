@@ -73,6 +73,10 @@ def freeze(module: Any, info: ModelInfo, example_input: Any, layer: str, device:
     module = _frozen(module, layer, name, place)
     _check_weights(module, name)
     example = example_input.detach().to(place, copy=True)
+    if example.is_floating_point() and example.min() == example.max():
+        # Of a constant picture all that is wrong with a cut may be right: noise of its shape stands for it.
+        noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+        example += noise.to(example)
     sizes = _OutputSizes(module)
     logits = _logits(sizes, example, name)
     if layer != IMAGE and not logits.isfinite().all():

@@ -86,6 +86,17 @@ def known_models(library: str) -> list[str]:
     return torchvision.models.list_models(module=torchvision.models)
 
 
+def is_headless(model: str) -> bool:
+    """Whether a model of timm's was published without a classifier: what it returns are features, not classes."""
+    library, _, name = model.partition("/")
+    try:
+        config = timm.get_pretrained_cfg(name) if library == "timm" else None
+    except RuntimeError:  # a name that there is not is told where it is loaded
+        return False
+    return config is not None and config.num_classes == 0
+
+
+_TRANSFORMING = ("googlenet", "inception_v3")
 _Loaded = tuple[nn.Module, ModelInfo]
 
 
@@ -95,7 +106,9 @@ def _load_torchvision(name: str, weights: str, num_classes: int | None) -> _Load
     sets = {entry.name: entry for entry in torchvision.models.get_model_weights(name)}
     path = _weights_path("torchvision", name, weights, sets, num_classes)
     if weights == "none" or path is not None:
-        module = torchvision.models.get_model(name, weights=None, **_outputs(num_classes))
+        # As torchvision's own builders do it with weights: these were trained on images normalised otherwise.
+        options = {"transform_input": True} if name in _TRANSFORMING and path is not None else {}
+        module = torchvision.models.get_model(name, weights=None, **options, **_outputs(num_classes))
         record = {"source": "none (random)"} if path is None else load_file_into(module, path, f"torchvision/{name}")
         # A local file does not say which preprocessing it was trained with; the first published set's is common.
         entry = sets.get(weights) or next(iter(sets.values()), None)
@@ -128,7 +141,7 @@ def _load_timm(name: str, weights: str, num_classes: int | None) -> _Loaded:
     if tag and tag not in tags:
         raise UserError(f"timm/{base} has no weights '{tag}'{did_you_mean(tag, tags)}")
     path = _weights_path("timm", name, weights, tags, num_classes)
-    chosen = name if weights in ("default", "none") or path is not None else f"{base}.{weights}"
+    chosen = f"{base}.{weights}" if weights in tags else name  # a set has its own preprocessing, from a file too
     download = weights != "none" and path is None
     hub = logging.getLogger("huggingface_hub")
     level = hub.level

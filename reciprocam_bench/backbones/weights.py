@@ -5,6 +5,8 @@ import os
 import re
 import warnings
 import zipfile
+from collections import OrderedDict
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -53,21 +55,26 @@ def load_file_into(module: nn.Module, path: Path, name: str) -> dict[str, str]:
 
     Raises ``UserError`` for a file that is absent, unreadable, or of another network.
     """
-    state = {_plain(key): value for key, value in read_state(path).items()}
+    own, given = module.state_dict(), read_state(path)
+    plain = str if any(key.startswith(_PARALLEL) for key in own) else _plain
+    state = {_renamed(plain(key), own): value for key, value in given.items()}
     if is_lite(state):  # the one foreign naming scheme we know
         stages = blocks_per_stage(module)
         state = {lite_name(key, stages): value for key, value in state.items()}
     # Half-precision files are widened by the copy; num_batches_tracked is bookkeeping that old files lack.
-    own = module.state_dict()
     tracked = {k for k in own if k.endswith("num_batches_tracked")}
     state |= {k: torch.tensor(0) for k in tracked - state.keys()}
     other = [k for k, v in state.items() if k in own and v.is_floating_point() != own[k].is_floating_point()]
     if other:
         kinds = f"'{other[0]}' is {_dtype(state[other[0]])}, the network's {_dtype(own[other[0]])}"
         raise UserError(f"{path}: these are not the weights of {name}: {kinds}; give the right file")
+    whole = OrderedDict(state)
+    # The versions of modules, by which some read older files otherwise; what says none is taken for today's.
+    versions = getattr(given, "_metadata", None)
+    whole._metadata = own._metadata if versions is None else {plain(key): v for key, v in versions.items()}  # type: ignore[attr-defined]
     try:
-        module.load_state_dict(state, strict=True)
-    except RuntimeError as error:
+        module.load_state_dict(whole, strict=True)
+    except (RuntimeError, ValueError) as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]]
         reason = " ".join(lines[0].split())[:200] if lines else str(error)[:200]
         raise UserError(f"{path}: these are not the weights of {name}: {reason}; give the right file") from None
@@ -126,6 +133,15 @@ def _reason(error: Exception) -> str:
     return f"{in_words(error, 160)}; give another file"
 
 
+_PARALLEL = "module."
+# Published DenseNets have names that torch no longer allows for modules; torchvision renames them so, too.
+_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
+
+
 def _plain(key: str) -> str:
     """Drop the prefix that DataParallel adds to every name."""
-    return key.removeprefix("module.")
+    return key.removeprefix(_PARALLEL)
+
+
+def _renamed(key: str, own: Collection[str]) -> str:
+    return key if key in own else _OLD_DENSENET.sub(r"\1\2", key)

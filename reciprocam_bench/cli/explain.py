@@ -61,11 +61,12 @@ def command(
         "device": device,
     }
     asked = Asked(config, model, factory, tuple(method or ()), tuple(classes or ()), values, tuple(set or ()))
+    images = [options.expanded(image) for image in images]
     several = len(images) > 1 or images[0].is_dir()
     outcome = explain_pictures(
         images,
         asked,
-        output,
+        options.expanded(output),
         maps=maps,
         tell=lambda r: None if as_json else print(*[f"{r['image']}:"] * several, *lines_of(r), sep="\n", flush=True),
         warn=lambda note: print(f"note: {note}", file=sys.stderr),

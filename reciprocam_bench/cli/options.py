@@ -1,5 +1,6 @@
 """Options that several verbs share."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -92,11 +93,16 @@ def _tell(notes: Sequence[str]) -> None:
 def run_folder(config: str, output: Path | None, overrides: list[str] | None = None) -> Path:
     """The folder asked for, or ``runs/`` and the config's name, with what ``--set`` makes another experiment of it."""
     if output:
-        return output
+        return expanded(output)
     split = [override.partition("=") for override in overrides or ()]
     others = [(key, value) for key, _, value in split if key.partition(".")[0] in OF_VALUES]
     parts = [f"{key.rpartition('.')[2]}-{file_name(Path(value).name or value)}" for key, value in others]
     return Path("runs") / "_".join([find_config(config).stem, *parts])[:120]
+
+
+def expanded(path: Path) -> Path:
+    """With ``~`` as the home folder, which a shell leaves as it is behind ``--output=``."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - a user that there is not is a name like any other
 
 
 def screen(quiet: bool) -> "Screen":

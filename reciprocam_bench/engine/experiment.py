@@ -11,7 +11,7 @@ from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.backbones.compute import computing
 from reciprocam_bench.backbones.factory import load_factory
 from reciprocam_bench.backbones.fitted_head import load_linear_head
-from reciprocam_bench.backbones.load import load_backbone
+from reciprocam_bench.backbones.load import is_headless, load_backbone
 from reciprocam_bench.backbones.names_file import read_class_names
 from reciprocam_bench.backbones.onnx_file import load_onnx
 from reciprocam_bench.config import Config, NamedConfig, dump_config
@@ -22,7 +22,8 @@ from reciprocam_bench.datasets.registry import load_dataset
 from reciprocam_bench.engine.drawing import chosen_samples, metrics_shown, samples_on_page
 from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.trials import ClassChoice, choose_classes
-from reciprocam_bench.errors import UserError
+from reciprocam_bench.errors import UserError, in_words
+from reciprocam_bench.explainers.forward_pass import forward_pass
 from reciprocam_bench.explainers.registry import Method, make_method
 from reciprocam_bench.metrics.lookup import check_options_of, make_metrics
 from reciprocam_bench.metrics.metric import Metric
@@ -104,6 +105,7 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
     make_methods(config.methods, None)
     if config.timing and config.timing.methods:
         make_methods(config.timing.methods, None)
+    check_classifier(config)
     metrics = make_metrics(config.metrics)
     check_columns(metrics)
     protocols = make_protocols(config)
@@ -113,6 +115,7 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
     dataset = load_dataset(config.dataset, config.limit, config.seed)
     drawn, on_page = chosen_samples(config, dataset), samples_on_page(config, dataset)
     backbone = set_up_backbone(config, protocols[0], device)
+    _check_shapes(config, backbone, protocols)
     methods = make_methods(config.methods, backbone)
     _check_annotated(methods, dataset)
     timing = config.timing
@@ -164,6 +167,16 @@ def names_of(backbone: Backbone, dataset: Dataset | None) -> ClassNames:
     return class_names(backbone.num_classes, given)
 
 
+def check_classifier(config: Config) -> None:
+    """Refuse a network that was published without a classifier: what it returns would be taken for classes."""
+    c = config.backbone
+    if not c.head and c.num_classes is None and is_headless(c.model):
+        raise UserError(
+            f"{c.model} has no classifier, so there are no classes to explain; give backbone.head (rcam-bench fit-head "
+            "makes one), or backbone.num_classes and weights of your own"
+        )
+
+
 def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) -> Backbone:
     """Load the network a config names, with its head and arithmetic, split for images of the protocol's size."""
     c, geometry = config.backbone, protocol.preprocess
@@ -185,6 +198,26 @@ def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) ->
     if config.memory_mb:
         backbone = replace(backbone, memory_budget=config.memory_mb << 20)
     return computing(backbone, config.precision, config.compile, size)
+
+
+def _check_shapes(config: Config, backbone: Backbone, protocols: Sequence[Protocol]) -> None:
+    """Refuse a protocol whose images the network cannot take; it was split on those of the first, and square ones."""
+    channels, tried = len(backbone.preprocessing.mean), set()
+    for place, protocol in enumerate(protocols):
+        geometry = preparation(protocol.preprocess, backbone.preprocessing, config.preprocess == "model").geometry
+        side = geometry.crop or geometry.size
+        tried |= {(side, side)} if place == 0 else set()
+        shape = (side, side if geometry.crop else side * 3 // 2)
+        if shape in tried:
+            continue
+        tried.add(shape)
+        try:
+            forward_pass(backbone.uncompiled, torch.zeros(1, channels, *shape))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"protocol {protocol.name}: {backbone.name} cannot take images of {shape[0]} x {shape[1]} pixels: "
+                f"{in_words(error, 160)}; leave the protocol out, or set preprocess=model"
+            ) from None
 
 
 def make_methods(configs: Sequence[NamedConfig], backbone: Backbone | None) -> list[Method]:

@@ -11,7 +11,7 @@ from reciprocam_bench.datasets.class_names import ClassNames
 from reciprocam_bench.datasets.images import Preparation, preparation
 from reciprocam_bench.datasets.registry import load_dataset
 from reciprocam_bench.engine.environment import set_up_torch
-from reciprocam_bench.engine.experiment import names_of, set_up_backbone
+from reciprocam_bench.engine.experiment import check_classifier, names_of, set_up_backbone
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.registry import EXPLAINERS, Method, make_method
 from reciprocam_bench.metrics.lookup import make_metrics
@@ -122,6 +122,7 @@ def set_up_subject(asked: Asked) -> Subject:
     for method in config.methods:
         if not asked.is_optional(method):
             make_method(method.name, method.options, method.title)
+    check_classifier(config)
     metrics = make_metrics(config.metrics)
     for metric in metrics.values():
         if metric.localised:

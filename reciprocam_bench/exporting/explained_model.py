@@ -92,7 +92,10 @@ class ExplainedModel(nn.Module):
         transformer = self.method.spec.name == "vitreciprocam"
         self.norm = number_of_norm(backbone) if transformer else None
         self.path = "batched-head" if transformer else closed_form_or_head(backbone, self.method.options)
+        if backbone.linear is not None and backbone.linear.size and self._options.get("path") == "auto":
+            self.path = "batched-head"  # which holds for maps of any size
         linear = backbone.linear if self.path == "closed-form" else None
+        self.only_size = None if linear is None else linear.size
         self.weight: Tensor | None
         self.bias: Tensor | None
         self.register_buffer("weight", None if linear is None else linear.weight, persistent=False)
@@ -102,6 +105,11 @@ class ExplainedModel(nn.Module):
         """``(N, 3, H, W)``, and ``(N,)`` classes where they are not chosen yet, to logits, maps (and features)."""
         output = self.features(images)
         features, *context = output if isinstance(output, tuple) else (output,)
+        if self.only_size is not None and tuple(features.shape[2:]) != self.only_size:
+            raise UserError(
+                f"the head pools maps of {self.only_size} as a whole, not of {tuple(features.shape[2:])}: give images "
+                "of the size that the network was split for, or method reciprocam with path=batched-head"
+            )
         logits = self.head(features, *context)
         maps = self._maps(features, context, self._wanted(logits, classes))
         if self.form.resolution == "image":

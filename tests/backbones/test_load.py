@@ -264,3 +264,34 @@ def test_a_model_of_timms_is_cut_as_timm_cuts_it(crop: int, share: float) -> Non
     module.pretrained_cfg = module.pretrained_cfg | {"input_size": (3, crop, crop), "crop_pct": share}
     wanted = timm.data.create_transform(**timm.data.resolve_data_config({}, model=module)).transforms[0].size
     assert timm_preprocessing(module).resize == wanted
+
+
+@pytest.mark.parametrize(("weights", "transforms"), [("none", False), ("file", True)])
+def test_weights_that_want_images_normalised_otherwise_get_them(monkeypatch, tmp_path, weights, transforms) -> None:
+    asked = []
+    monkeypatch.setattr(
+        torchvision.models, "get_model", lambda name, **about: asked.append(about) or torch.nn.Identity()
+    )
+    monkeypatch.setattr(load_module, "load_file_into", lambda *args: {})
+    if weights == "file":
+        (tmp_path / "torchvision").mkdir()
+        (tmp_path / "torchvision/googlenet.pth").write_bytes(b"")
+        monkeypatch.setenv("RCAM_WEIGHTS_DIR", str(tmp_path))
+    load_module._load_torchvision("googlenet", "none" if weights == "none" else "default", None)
+    assert asked[0].get("transform_input", False) is transforms
+
+
+def test_a_named_set_of_timms_keeps_its_preprocessing_with_a_local_file(monkeypatch, tmp_path) -> None:
+    (tmp_path / "timm").mkdir()
+    state = timm.create_model("mobilenetv3_large_100").state_dict()
+    save_file(state, tmp_path / "timm/mobilenetv3_large_100.safetensors")
+    monkeypatch.setenv("RCAM_WEIGHTS_DIR", str(tmp_path))
+    backbone = rb.load_backbone("timm/mobilenetv3_large_100", weights="miil_in21k_ft_in1k", image_size=64)
+    assert (backbone.preprocessing.mean, backbone.preprocessing.std) == ((0.0,) * 3, (1.0,) * 3)
+    assert backbone.weights["source"] == "mobilenetv3_large_100.safetensors"
+
+
+def test_networks_that_were_published_without_a_classifier_are_known() -> None:
+    assert load_module.is_headless("timm/vit_small_patch16_224.dino")
+    known = ("timm/resnet18", "torchvision/resnet18", SMALL, "onnx:a.onnx", "my_nets:make", "timm/no_such_model")
+    assert not any(load_module.is_headless(name) for name in known)

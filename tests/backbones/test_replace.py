@@ -120,3 +120,22 @@ def test_one_black_image_stands_for_all_maps_unless_the_network_counts_its_image
     many = head(torch.cat([maps, maps, maps]))
     assert head.model.batches == ([6] if early else [1])
     torch.testing.assert_close(many, net(IMAGES).repeat(3, 1))
+
+
+def test_a_black_example_does_not_make_a_cut_of_what_is_none(residual):
+    with pytest.raises(rb.UserError, match=r"layer 'inner\.block' is no cut"):
+        rb.split_backbone(_Untraceable(residual), torch.zeros(1, 3, 8, 8), layer="inner.block")
+    backbone = rb.split_backbone(_Untraceable(residual), torch.zeros(1, 3, 8, 8))
+    assert (backbone.layer, backbone.split) == ("inner.act", "replace")
+    torch.testing.assert_close(backbone(IMAGES), residual(IMAGES))
+
+
+class _Untraceable(nn.Module):
+    """Python decides by values, which no graph can hold."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x) if float(x.sum()) > -1e9 else self.inner(-x)

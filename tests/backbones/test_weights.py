@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import pytest
 import timm
 import torch
+import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
@@ -342,3 +343,38 @@ def test_weights_of_one_lite_do_not_go_into_another_or_another_network(tmp_path)
     for model in ("tf_efficientnet_lite1", "resnet18"):
         message = message_of(load_file_into, timm.create_model(model), path, model)
         assert "not a tensor of this EfficientNet-Lite" in message or "these are not the weights of" in message
+
+
+def test_a_network_that_asks_for_versions_gets_those_of_its_file(tmp_path):
+    network = torchvision.models.mnasnet0_5(weights=None)
+    torch.save(network.state_dict(), tmp_path / "a.pth")
+    save_file(network.state_dict(), tmp_path / "a.safetensors")
+    for name in ("a.pth", "a.safetensors"):
+        other = torchvision.models.mnasnet0_5(weights=None)
+        load_file_into(other, tmp_path / name, "torchvision/mnasnet0_5")
+        assert torch.equal(other.classifier[1].weight, network.classifier[1].weight)
+
+
+def test_published_densenets_have_names_that_torch_no_longer_allows(tmp_path):
+    network = torchvision.models.DenseNet(8, (1, 1), 8)
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12]\.)", r"\1.\2", k): v for k, v in network.state_dict().items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    torch.save(old, tmp_path / "densenet.pth")
+    other = torchvision.models.DenseNet(8, (1, 1), 8)
+    load_file_into(other, tmp_path / "densenet.pth", "torchvision/densenet")
+    assert all(
+        torch.equal(a, b) for a, b in zip(other.state_dict().values(), network.state_dict().values(), strict=True)
+    )
+
+
+def test_a_network_may_call_a_part_of_its_own_module(tmp_path):
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module = nn.Linear(2, 3)
+
+    network = Wrapped()
+    torch.save(network.state_dict(), tmp_path / "a.pth")
+    other = Wrapped()
+    load_file_into(other, tmp_path / "a.pth", "own")
+    assert torch.equal(other.module.weight, network.module.weight)

@@ -4,10 +4,11 @@ import ast
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from reciprocam_bench import cli
-from reciprocam_bench.cli import explain, export
+from reciprocam_bench.cli import explain, export, options
 
 OF_NETWORKS = ("model", "factory", "config", "weights", "layer", "class_names", "set")
 
@@ -31,3 +32,9 @@ def test_explain_and_export_ask_for_a_network_in_the_same_words() -> None:
 def test_help_keeps_what_stands_in_brackets() -> None:
     text = " ".join(CliRunner().invoke(cli.app, ["explain", "--help"]).output.split())
     assert "[default: jet]" in text and "'reciprocam[mask=gaussian]'" in text
+
+
+def test_the_home_folder_may_be_written_as_a_shell_leaves_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert options.run_folder("quickstart", Path("~/x")) == tmp_path / "x"
+    assert options.expanded(Path("~no such user/x")) == Path("~no such user/x")

@@ -195,3 +195,19 @@ def test_cam_needs_its_head():
 def test_given_classes_are_asked_for():
     with pytest.raises(UserError, match="call model"):
         rb.ExplainedModel(small(), classes="input")(images())
+
+
+def test_a_head_that_pools_a_window_is_run_as_it_is():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.ReLU(), nn.AvgPool2d(4), nn.Flatten(), nn.Linear(8, 3)
+    )
+    backbone = rb.split_backbone(net, torch.randn(2, 3, 16, 16), layer="1")
+    model = rb.ExplainedModel(backbone)
+    assert model.path == "batched-head"
+    for side in (16, 28):
+        pictures = torch.randn(2, 3, side, side)
+        with torch.no_grad():
+            torch.testing.assert_close(model(pictures)[1], rb.explain(backbone, pictures))
+    with pytest.raises(UserError, match=r"the head pools maps of \(4, 4\) as a whole, not of \(7, 7\)"):
+        rb.ExplainedModel(backbone, "cam")(torch.randn(2, 3, 28, 28))
