@@ -51,10 +51,12 @@ if [ -n "${IMAGENET_ROOT:-}" ]; then
       run lite0_scorecam resnet50_imagenet "${lite0[@]}" --limit "${LITE0_LIMIT:-500}" "${whole[@]}"
       run resnet50_scorecam resnet50_imagenet --limit "${RESNET50_LIMIT:-20}" "${whole[@]}"
     done
+    run resnet18_scorecam_2024 resnet18_imagenet --limit "${RESNET18_2024_LIMIT:-100}" --set threads=2 --set "$paper" \
+      --set timing=null --set protocol=recipro-2024 # the paper's own protocol
     rcam-bench time --config recipro_speed --set backbone.model=torchvision/resnet18 \
       --set 'methods=["torchcam:ScoreCAM", {name: reciprocam, path: reference}, {name: reciprocam, path: batched-head}]' \
       --output "$output/recipro_speed_resnet18"
-    for name in resnet18_scorecam lite0_scorecam resnet50_scorecam; do
+    for name in resnet18_scorecam resnet18_scorecam_2024 lite0_scorecam resnet50_scorecam; do
       rcam-bench compare "$output/$name" --metric adcc --format csv > /dev/null
     done
   fi
