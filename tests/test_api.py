@@ -322,5 +322,9 @@ def test_what_is_no_map_no_backbone_or_needs_objects_is_told(tiny: rb.Backbone) 
         rb.explain(torch.nn.Linear(2, 2), images)
     with pytest.raises(rb.UserError, match="example_input holds no image"):
         rb.split_backbone(torch.nn.Identity(), torch.randn(0, 3, 16, 16))
+    with pytest.raises(rb.UserError, match="example_input holds no image"):
+        rb.split_backbone(torch.nn.Identity(), torch.zeros(2, 3, 0, 0))
+    with pytest.raises(rb.UserError, match="cannot take images"):
+        rb.split_backbone(torch.nn.Linear(3, 2), torch.tensor(1.0))
     with pytest.raises(rb.UserError, match="image_size: -3 is no side of images"):
         rb.load_backbone("torchvision/resnet18", weights="none", image_size=-3)

@@ -55,6 +55,22 @@ def test_checkpoints_of_one_file_name_are_told_apart_by_their_folders() -> None:
     assert names == ["torchvision-resnet18-runs-seed0-best.pth", "torchvision-resnet18-runs-seed1-best.pth"]
 
 
+def test_a_name_that_a_run_has_is_given_to_no_other() -> None:
+    plain, headed, other = network(), network(head="h.safetensors"), network(model="torchvision/resnet50")
+    begun = dict(zip(folder_names([other, headed]), [other, headed], strict=True))
+    names = folder_names([other, headed, plain], begun)
+    assert names[:2] == list(begun) and names[2] not in begun and len(set(names)) == 3
+
+
+def test_a_damaged_list_is_written_anew_by_a_run(tmp_path: Path) -> None:
+    first = {"model": "timm/test_resnet", "weights": "none"}
+    path = config(tmp_path / "one.yaml", [first])
+    (tmp_path / "suite").mkdir()
+    (tmp_path / "suite" / SUITE).write_text("runs: []\n")
+    assert call("run", path, "--output", tmp_path / "suite", "--quiet") == 0
+    assert [folder.name for folder in run_folders(tmp_path / "suite")] == ["timm-test_resnet"]
+
+
 def test_a_longer_list_goes_on_with_the_runs_that_are_there(tmp_path: Path) -> None:
     first = {"model": "timm/test_resnet", "weights": "none"}
     assert call("run", config(tmp_path / "one.yaml", [first]), "--output", tmp_path / "suite", "--quiet") == 0

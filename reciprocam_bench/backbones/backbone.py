@@ -45,12 +45,14 @@ class Preprocessing:
 class LinearHead:
     """A head that is global average pooling and one linear layer: ``logits = mean(A) @ weight.T + bias``.
 
-    ``size``: the only map size, (h, w), of which that is known to be so; None: it is so of any.
+    ``size``: the only map size, (h, w), of which that is known to be so; None: it is so of any. ``holds``: whether it
+    is so of the maps at hand; if not, the weights are still those of the classes.
     """
 
     weight: Tensor  # (K, C)
     bias: Tensor  # (K,)
     size: tuple[int, int] | None = None
+    holds: bool = True
 
 
 class Cuts(Protocol):

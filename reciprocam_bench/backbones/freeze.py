@@ -66,7 +66,7 @@ def freeze(module: Any, info: ModelInfo, example_input: Any, layer: str, device:
     if not isinstance(example_input, Tensor):
         raise UserError(f"{name}: example_input must be images (N, 3, H, W); it is a {type(example_input).__name__}")
     channels = len(info.preprocessing.mean)
-    if not len(example_input):
+    if not example_input.numel():
         raise UserError(f"{name}: example_input holds no image; give one at least, (N, 3, H, W)")
     if example_input.ndim == 4 and example_input.shape[1] != channels:
         raise UserError(f"{name}: example_input has {example_input.shape[1]} channels, its preprocessing {channels}")

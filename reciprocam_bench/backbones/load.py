@@ -86,11 +86,18 @@ def known_models(library: str) -> list[str]:
     return torchvision.models.list_models(module=torchvision.models)
 
 
-def is_headless(model: str) -> bool:
-    """Whether a model of timm's was published without a classifier: what it returns are features, not classes."""
+def is_headless(model: str, weights: str = "default") -> bool:
+    """Whether a model of timm's was published without a classifier: what it returns are features, not classes.
+
+    ``weights`` may name a set of the model's other than its default.
+    """
     library, _, name = model.partition("/")
+    base = name.partition(".")[0]
     try:
-        config = timm.get_pretrained_cfg(name) if library == "timm" else None
+        sets = {tag.partition(".")[2] for tag in timm.list_pretrained(f"{base}.*")} if library == "timm" else set()
+        config = (
+            timm.get_pretrained_cfg(f"{base}.{weights}" if weights in sets else name) if library == "timm" else None
+        )
     except RuntimeError:  # a name that there is not is told where it is loaded
         return False
     return config is not None and config.num_classes == 0

@@ -56,8 +56,8 @@ def load_file_into(module: nn.Module, path: Path, name: str) -> dict[str, str]:
     Raises ``UserError`` for a file that is absent, unreadable, or of another network.
     """
     own, given = module.state_dict(), read_state(path)
-    plain = str if any(key.startswith(_PARALLEL) for key in own) else _plain
-    state = {_renamed(plain(key), own): value for key, value in given.items()}
+    parallel = any(key.startswith(_PARALLEL) for key in given) and not any(key.startswith(_PARALLEL) for key in own)
+    state = {_renamed(key.removeprefix(_PARALLEL) if parallel else key, own): value for key, value in given.items()}
     if is_lite(state):  # the one foreign naming scheme we know
         stages = blocks_per_stage(module)
         state = {lite_name(key, stages): value for key, value in state.items()}
@@ -70,8 +70,13 @@ def load_file_into(module: nn.Module, path: Path, name: str) -> dict[str, str]:
         raise UserError(f"{path}: these are not the weights of {name}: {kinds}; give the right file")
     whole = OrderedDict(state)
     # The versions of modules, by which some read older files otherwise; what says none is taken for today's.
-    versions = getattr(given, "_metadata", None)
-    whole._metadata = own._metadata if versions is None else {plain(key): v for key, v in versions.items()}  # type: ignore[attr-defined]
+    todays = getattr(own, "_metadata", {})
+    versions = dict(getattr(given, "_metadata", None) or todays)
+    if parallel:
+        versions = {
+            k.removeprefix("module").removeprefix("."): v for k, v in versions.items() if k.startswith("module")
+        }
+    whole._metadata = versions or todays  # type: ignore[attr-defined]
     try:
         module.load_state_dict(whole, strict=True)
     except (RuntimeError, ValueError) as error:
@@ -133,14 +138,9 @@ def _reason(error: Exception) -> str:
     return f"{in_words(error, 160)}; give another file"
 
 
-_PARALLEL = "module."
+_PARALLEL = "module."  # which DataParallel puts before every name
 # Published DenseNets have names that torch no longer allows for modules; torchvision renames them so, too.
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
-
-
-def _plain(key: str) -> str:
-    """Drop the prefix that DataParallel adds to every name."""
-    return key.removeprefix(_PARALLEL)
 
 
 def _renamed(key: str, own: Collection[str]) -> str:

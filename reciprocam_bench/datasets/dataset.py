@@ -140,9 +140,12 @@ def _walked(folder: Path, base: Path, deep: bool) -> tuple[list[Path], list[tupl
 
 
 def _leads_back(path: Path, top: Path) -> bool:
-    """Whether a folder is a link to one that it lies in, so that there would be no end to it."""
-    above = [place for place in path.parents if place == top or top in place.parents]
-    return path.is_symlink() and os.path.realpath(path) in map(os.path.realpath, above)
+    """Whether a folder is a link to one that it lies in, or to one above ``top``: there would be no end to it."""
+    if not path.is_symlink():
+        return False
+    target = Path(os.path.realpath(path))
+    inside = [place for place in path.parents if place == top or top in place.parents]
+    return any(target == above or target in above.parents for above in (Path(os.path.realpath(p)) for p in inside))
 
 
 def leaves(name: object) -> bool:

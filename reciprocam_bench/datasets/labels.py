@@ -64,7 +64,7 @@ def _columns(path: Path, lines: list[tuple[int, str]], classes: int) -> dict[str
     comma = "," in lines[0][1]
     labels: dict[str, int] = {}
     for position, (number, line) in enumerate(lines):
-        row = next(csv.reader([line])) if comma else _split(line)
+        row = next(csv.reader([line])) if comma else _split(line, classes)
         if len(row) < 2:
             raise UserError(f"{path}, line {number}: write 'image label'; found '{' '.join(row)[:60]}'")
         # A CSV may have more columns: the wnid or index is the first one that reads as one.
@@ -87,9 +87,10 @@ def _columns(path: Path, lines: list[tuple[int, str]], classes: int) -> dict[str
     return {key: min(found) for key, found in short.items() if len(found) == 1} | labels
 
 
-def _split(line: str) -> list[str]:
-    """Columns at tabs or semicolons where there are some, as names may hold spaces; else at spaces."""
-    return re.split(r"\s*[\t;]\s*" if re.search(r"[\t;]", line) else r"\s+", line)
+def _split(line: str, classes: int) -> list[str]:
+    """Columns at tabs or semicolons, as names may hold spaces, where the second is a class then; else at spaces too."""
+    columns = re.split(r"\s*[\t;]\s*", line)
+    return columns if len(columns) > 1 and _class(columns[1], classes) is not None else re.split(r"[\s;]+", line)
 
 
 def _class(word: str, classes: int) -> int | None:

@@ -19,7 +19,7 @@ from reciprocam_bench.engine.timing import is_timed
 from reciprocam_bench.engine.together import together
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.parts import Parts
-from reciprocam_bench.runfolder.schema import SUMMARY, TIMING, TIMING_ROUNDS
+from reciprocam_bench.runfolder.schema import PACKED_ROWS, PER_IMAGE, SUMMARY, TIMING, TIMING_ROUNDS
 
 
 def complete(
@@ -74,7 +74,10 @@ def only_time(config: Config, path: Path, *, fresh: bool, screen: Screen, summar
         raise UserError("the config has no 'timing:' part; add one, for example --set timing.repeats=10")
     if not this_rank().leads:
         return
-    with open_run(set_up(config, None if fresh else kept_threads(path)), path, fresh, screen) as run:
+    threads = (
+        kept_threads(path) if not fresh and any((path / name).is_file() for name in (PER_IMAGE, PACKED_ROWS)) else None
+    )
+    with open_run(set_up(config, threads), path, fresh, screen) as run:
         experiment = run.experiment
         judged = run.before is not None and run.before.judged
         check_conditions(experiment, run.before if judged else None)

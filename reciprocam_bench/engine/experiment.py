@@ -170,7 +170,7 @@ def names_of(backbone: Backbone, dataset: Dataset | None) -> ClassNames:
 def check_classifier(config: Config) -> None:
     """Refuse a network that was published without a classifier: what it returns would be taken for classes."""
     c = config.backbone
-    if not c.head and c.num_classes is None and is_headless(c.model):
+    if not c.head and c.num_classes is None and is_headless(c.model, c.weights):
         raise UserError(
             f"{c.model} has no classifier, so there are no classes to explain; give backbone.head (rcam-bench fit-head "
             "makes one), or backbone.num_classes and weights of your own"
@@ -213,7 +213,7 @@ def _check_shapes(config: Config, backbone: Backbone, protocols: Sequence[Protoc
         tried.add(shape)
         try:
             forward_pass(backbone.uncompiled, torch.zeros(1, channels, *shape))
-        except (AssertionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # a network can refuse its images in every way there is
             raise UserError(
                 f"protocol {protocol.name}: {backbone.name} cannot take images of {shape[0]} x {shape[1]} pixels: "
                 f"{in_words(error, 160)}; leave the protocol out, or set preprocess=model"

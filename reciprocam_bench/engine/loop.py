@@ -153,7 +153,7 @@ def _readers_that_end() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if not str(error).startswith("DataLoader worker (pid"):  # what a worker itself raises begins otherwise
             raise
         raise UserError(
             "a process that reads images was ended from outside, for want of memory or of shared memory (/dev/shm) "

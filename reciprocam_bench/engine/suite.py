@@ -43,9 +43,15 @@ def each_backbone(
 
 
 def _begun(path: Path) -> dict[str, BackboneConfig]:
-    """The backbones of the runs that a suite holds; what is wrong with a run is said when it is its turn."""
-    found = {}
-    for name in listed(path) if is_suite(path) else ():
+    """The backbones of the runs that a suite holds; what is wrong with a run is said when it is its turn.
+
+    A damaged list of them is written anew.
+    """
+    found: dict[str, BackboneConfig] = {}
+    names: list[str] = []
+    with suppress(UserError):
+        names = listed(path) if is_suite(path) else []
+    for name in names:
         if (path / name / CONFIG).is_file():
             with suppress(UserError):
                 found[name] = read_record(path / name).config.backbone

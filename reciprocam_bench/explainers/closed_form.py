@@ -10,13 +10,20 @@ def closed_form_or_head(backbone: Backbone, options: dict[str, Any]) -> str:
     """Which path of a method with the option ``path`` will run: the closed form where it holds, or the batched head."""
     path = options.get("path", "auto")
     if path == "auto":
-        return "closed-form" if backbone.linear is not None else "batched-head"
+        return "closed-form" if backbone.linear is not None and backbone.linear.holds else "batched-head"
     return path
 
 
 def closed_form_must_hold(backbone: Backbone, options: dict[str, Any]) -> None:
     """The check of methods with an option ``path``: the closed form is only there on a pooled linear head."""
-    if closed_form_or_head(backbone, options) == "closed-form" and backbone.linear is None:
+    if closed_form_or_head(backbone, options) != "closed-form":
+        return
+    if backbone.linear is not None and not backbone.linear.holds:
+        raise UserError(
+            f"{backbone.name} pools maps of {backbone.linear.size} as a whole and no others, so there is no closed "
+            "form for these images; set path to auto or batched-head"
+        )
+    if backbone.linear is None:
         raise UserError(
             f"{backbone.name} split at '{backbone.layer}' has no pooled linear head, so there is no closed form; "
             "set path to auto or batched-head"

@@ -118,10 +118,11 @@ def forward_pass(
 
 
 def _for_maps(backbone: Backbone, features: Tensor) -> Backbone:
-    """The backbone without the closed form of its head, where that holds for another size of maps alone."""
+    """The backbone, which says of its head whether the closed form holds for maps of this size."""
     linear = backbone.linear
-    holds = linear is None or linear.size is None or linear.size == tuple(features.shape[2:])
-    return backbone if holds else replace(backbone, linear=None)
+    if linear is None or linear.size in (None, tuple(features.shape[2:])):
+        return backbone
+    return replace(backbone, linear=replace(linear, holds=False))
 
 
 def head_gradients(fp: ForwardPass) -> Tensor:

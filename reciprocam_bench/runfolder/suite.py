@@ -23,12 +23,19 @@ def folder_names(backbones: Sequence[BackboneConfig], begun: Mapping[str, Backbo
     """
     short, whole = ([_name(backbone, backbones, cut) for backbone in backbones] for cut in (_last, str))
     names = [long if short.count(name) > 1 else name for name, long in zip(short, whole, strict=True)]
-    kept = {i: n for i, backbone in enumerate(backbones) for n, other in (begun or {}).items() if other == backbone}
-    names = [kept.get(place, name) for place, name in enumerate(names)]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for place, name in enumerate(names) if backbones[place] in backbones[:place]), None)
     if twice:
         raise UserError(f"backbone: two of the list are the same, '{twice}'; give each once")
-    return names
+    kept = {i: n for i, backbone in enumerate(backbones) for n, other in (begun or {}).items() if other == backbone}
+    used = set(kept.values())
+    for place, name in enumerate(names):
+        if place not in kept:
+            number = 1
+            while (new := name if number == 1 else f"{name}-{number}") in used:
+                number += 1
+            used.add(new)
+            kept[place] = new
+    return [kept[place] for place in range(len(backbones))]
 
 
 def _name(backbone: BackboneConfig, backbones: Sequence[BackboneConfig], cut: Callable[[str], str]) -> str:

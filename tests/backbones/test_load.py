@@ -293,5 +293,7 @@ def test_a_named_set_of_timms_keeps_its_preprocessing_with_a_local_file(monkeypa
 
 def test_networks_that_were_published_without_a_classifier_are_known() -> None:
     assert load_module.is_headless("timm/vit_small_patch16_224.dino")
+    assert load_module.is_headless("timm/vit_small_patch16_224", "dino")
+    assert not load_module.is_headless("timm/vit_small_patch16_224.dino", "augreg_in21k_ft_in1k")
     known = ("timm/resnet18", "torchvision/resnet18", SMALL, "onnx:a.onnx", "my_nets:make", "timm/no_such_model")
     assert not any(load_module.is_headless(name) for name in known)

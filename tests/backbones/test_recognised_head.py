@@ -91,5 +91,8 @@ def test_a_window_of_fixed_size_is_pooled_linear_at_that_size_alone():
         images = torch.randn(2, 3, side, side)
         maps = [rb.explain(backbone, images, [0, 1], "reciprocam", path=path) for path in ("auto", "reference")]
         torch.testing.assert_close(*maps)
-    with pytest.raises(rb.UserError, match="needs a head of global average pooling and one linear layer"):
-        rb.explain(backbone, torch.randn(2, 3, 28, 28), method="cam")
+    assert rb.explain(backbone, torch.randn(2, 3, 28, 28), method="cam").shape == (2, 7, 7)
+    with pytest.raises(
+        rb.UserError, match=r"pools maps of \(4, 4\) as a whole and no others, so there is no closed form"
+    ):
+        rb.explain(backbone, torch.randn(2, 3, 28, 28), path="closed-form")

@@ -349,7 +349,8 @@ def test_a_network_that_asks_for_versions_gets_those_of_its_file(tmp_path):
     network = torchvision.models.mnasnet0_5(weights=None)
     torch.save(network.state_dict(), tmp_path / "a.pth")
     save_file(network.state_dict(), tmp_path / "a.safetensors")
-    for name in ("a.pth", "a.safetensors"):
+    torch.save(nn.DataParallel(network).state_dict(), tmp_path / "b.pth")
+    for name in ("a.pth", "a.safetensors", "b.pth"):
         other = torchvision.models.mnasnet0_5(weights=None)
         load_file_into(other, tmp_path / name, "torchvision/mnasnet0_5")
         assert torch.equal(other.classifier[1].weight, network.classifier[1].weight)

@@ -168,6 +168,7 @@ def test_links_in_a_circle_have_an_end(tmp_path: Path) -> None:
     root = pictures(tmp_path / "root", "a/1.png", "b/2.png")
     (root / "a/up").symlink_to(root)
     (root / "a/b").symlink_to(root / "b")
+    (root / "a/out").symlink_to(tmp_path)  # above the root, which lies in it
     (root / "b/a").symlink_to(root / "a")
     found = {sample.id for sample in load(root).samples}
     assert found == {"a/1.png", "b/2.png", "a/b/2.png", "b/a/1.png"}

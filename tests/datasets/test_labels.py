@@ -85,6 +85,13 @@ def test_names_may_hold_spaces_where_tabs_or_semicolons_part_the_columns(tmp_pat
     assert read(tmp_path, f"ward 3/001.png{separator}1\n")["ward 3/001.png"] == 1
 
 
+@pytest.mark.parametrize(
+    "content", ["a.png 3\tgoldfish\nb.png\t4\n", "a.png 3;\nb.png 4;\n", "a.png 3\tgold fish\nb.png 4\tx\n"]
+)
+def test_what_follows_a_label_is_no_matter(tmp_path: Path, content: str) -> None:
+    assert {"a.png": 3, "b.png": 4}.items() <= read(tmp_path, content).items()
+
+
 def test_csv_with_quotes_and_spaces_in_names(tmp_path: Path) -> None:
     assert read(tmp_path, 'image,label\n"my, photo 1.png",3\n')["my, photo 1"] == 3
 
