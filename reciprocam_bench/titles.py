@@ -51,16 +51,17 @@ def file_name(method: str) -> str:
 
 def file_names(methods: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
     """`file_name` of each title, told apart by a number where two titles come to one, or to one that is ``taken``."""
-    found: dict[str, str] = {}
     used = {name.casefold() for name in taken}
-    for title in dict.fromkeys(methods):
-        name = plain = file_name(title) or "method"
-        number = 1
-        while name.casefold() in used:
-            number += 1
-            name = f"{plain}-{number}"
-        used.add(name.casefold())
-        found[title] = name
+    return {title: not_taken(file_name(title) or "method", used) for title in dict.fromkeys(methods)}
+
+
+def not_taken(name: str, used: set[str]) -> str:
+    """The name, with a number behind it where it is ``used`` in whatever case; it is used then."""
+    found, number = name, 1
+    while found.casefold() in used:
+        number += 1
+        found = f"{name}-{number}"
+    used.add(found.casefold())
     return found
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Make every run under results/ anew, in one call, on the GPU if there is one:
 #   RCAM_WEIGHTS_DIR=… IMAGENET_ROOT=… IMAGENET_BOXES=… VOC_ROOT=… COCO_ROOT=… bash scripts/regenerate_results.sh [OUTPUT]
-# A stopped call continues where it was. Runs whose data is not given are left out. On two CPU cores three hours without
-# Score-CAM; with SCORECAM=1 it is judged whole, too, and the paper's own pair is timed: minutes on a GPU, and three hours
+# A stopped call continues where it was. Runs whose data is not given are left out. On two CPU cores four hours without
+# Score-CAM; with SCORECAM=1 it is judged whole, too, and the paper's own pair is timed: minutes on a GPU, and four hours
 # more on two cores. Begin early, under nice; time (`recipro_speed_resnet18`, and the last lines) on a machine that does nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -219,10 +219,14 @@ def _timed(run: Run) -> pd.DataFrame:
     """The methods of a run that were timed from images to maps at its smallest batch, the quickest first."""
     if run.timing is None:
         return pd.DataFrame()
-    timing = run.timing
-    table = timing[(timing["scope"] == "end-to-end") & (timing["batch_size"] == timing["batch_size"].min())]
+    table = _end_to_end(run.timing)
     table = table[[_fits(run.record, title, lambda spec: True) for title in table["method"]]]
     return table.dropna(subset=["median_ms"]).sort_values("median_ms", kind="stable")
+
+
+def _end_to_end(times: pd.DataFrame) -> pd.DataFrame:
+    """Times from images to maps at the smallest batch."""
+    return times[(times["scope"] == "end-to-end") & (times["batch_size"] == times["batch_size"].min())]
 
 
 def _run_name(record: RunRecord) -> str:
@@ -268,10 +272,9 @@ def _counted(rows: list[Found]) -> dict[str, str]:
         asked |= {(row.what, method) for method in fresh}
         judged.update(fresh)
         best.update(method for method in fresh if method in row.among_best)
-    ranked = sorted(best, key=lambda method: (-best[method] / judged[method], -judged[method]))
     images = " to ".join(f"{n}" for n in dict.fromkeys([rows[-1].images, rows[0].images]))
     compared = f"{len({row.what for row in rows})} of {images} images"
-    return _short(_listed([f"{method} {best[method]} of {judged[method]}" for method in ranked]), rows[0].by, compared)
+    return _short(_ranked(best, judged), rows[0].by, compared)
 
 
 def _quick(runs: list[Run], where: str) -> dict[str, str]:
@@ -284,16 +287,20 @@ def _quick(runs: list[Run], where: str) -> dict[str, str]:
         rounds = run.record.timing_rounds()
         if len(table) < 2 or rounds is None or _device(run.record).startswith("cpu") != (where == "CPU"):
             continue
-        calls = rounds[(rounds["scope"] == "end-to-end") & (rounds["batch_size"] == rounds["batch_size"].min())]
-        of_method = dict(iter(calls.groupby("method")))
+        of_method = dict(iter(_end_to_end(rounds).groupby("method")))
         compared += 1
         judged.update(table["method"])
         first = str(table["method"].iloc[0])
         best.update(m for m in table["method"] if m == first or not _slower(of_method.get(m), of_method.get(first)))
     if not compared:
         return _short(NOT_MEASURED)
-    ranked = sorted(best, key=lambda method: (-best[method] / judged[method], -judged[method]))
-    return _short(_listed([f"{m} {best[m]} of {judged[m]}" for m in ranked]), "time", f"{compared} timed")
+    return _short(_ranked(best, judged), "time", f"{compared} timed")
+
+
+def _ranked(best: Counter[str], judged: Counter[str]) -> str:
+    """``cam 4 of 6, …``: those that are among the best most often first."""
+    methods = sorted(best, key=lambda method: (-best[method] / judged[method], -judged[method]))
+    return _listed([f"{method} {best[method]} of {judged[method]}" for method in methods])
 
 
 def _slower(calls: pd.DataFrame | None, of_first: pd.DataFrame | None) -> bool:

@@ -10,7 +10,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 # Exact classes: a subclass may compute its weight anew in every forward (weight standardisation).
 _CONVOLUTIONS = (nn.Conv2d, timm.layers.Conv2dSame)
 
-
 # The weights and bias that a convolution and a batch norm were folded into, by the convolution's and the norm's own.
 Folded = dict[tuple[Tensor, Tensor | None, Tensor], tuple[nn.Parameter, nn.Parameter]]
 

@@ -92,19 +92,18 @@ def is_headless(model: str, weights: str = "default") -> bool:
     ``weights`` may name a set of the model's other than its default.
     """
     library, _, name = model.partition("/")
+    if library != "timm":
+        return False
     base = name.partition(".")[0]
     try:
-        sets = {tag.partition(".")[2] for tag in timm.list_pretrained(f"{base}.*")} if library == "timm" else set()
-        config = (
-            timm.get_pretrained_cfg(f"{base}.{weights}" if weights in sets else name) if library == "timm" else None
-        )
+        config = timm.get_pretrained_cfg(f"{base}.{weights}" if weights in _timm_sets(base) else name)
     except RuntimeError:  # a name that there is not is told where it is loaded
         return False
     return config is not None and config.num_classes == 0
 
 
-_TRANSFORMING = ("googlenet", "inception_v3")
 _Loaded = tuple[nn.Module, ModelInfo]
+_TRANSFORMING = ("googlenet", "inception_v3")  # their published weights want images normalised otherwise
 
 
 def _load_torchvision(name: str, weights: str, num_classes: int | None) -> _Loaded:
@@ -113,7 +112,6 @@ def _load_torchvision(name: str, weights: str, num_classes: int | None) -> _Load
     sets = {entry.name: entry for entry in torchvision.models.get_model_weights(name)}
     path = _weights_path("torchvision", name, weights, sets, num_classes)
     if weights == "none" or path is not None:
-        # As torchvision's own builders do it with weights: these were trained on images normalised otherwise.
         options = {"transform_input": True} if name in _TRANSFORMING and path is not None else {}
         module = torchvision.models.get_model(name, weights=None, **options, **_outputs(num_classes))
         record = {"source": "none (random)"} if path is None else load_file_into(module, path, f"torchvision/{name}")
@@ -144,7 +142,7 @@ def _load_timm(name: str, weights: str, num_classes: int | None) -> _Loaded:
     base, _, tag = name.partition(".")
     if not timm.is_model(base):
         raise UserError(f"timm has no model '{base}'{did_you_mean(base, timm.list_models())}")
-    tags = {m.partition(".")[2] for m in timm.list_pretrained(f"{base}.*")}
+    tags = _timm_sets(base)
     if tag and tag not in tags:
         raise UserError(f"timm/{base} has no weights '{tag}'{did_you_mean(tag, tags)}")
     path = _weights_path("timm", name, weights, tags, num_classes)
@@ -165,6 +163,10 @@ def _load_timm(name: str, weights: str, num_classes: int | None) -> _Loaded:
     if path is not None:
         record = load_file_into(module, path, f"timm/{name}")
     return module, ModelInfo(f"timm/{name}", timm_preprocessing(module), record)
+
+
+def _timm_sets(base: str) -> set[str]:
+    return {name.partition(".")[2] for name in timm.list_pretrained(f"{base}.*")}
 
 
 def timm_preprocessing(module: nn.Module) -> Preprocessing:

@@ -99,7 +99,7 @@ def read_picture(path: str, *, upright: bool = False) -> Picture:
         raise ValueError(f"unreadable image: the file {reason}")
     try:
         with _silently(), Image.open(path) as opened:
-            turned = upright and _lies(opened)
+            turned = upright and _is_turned(opened)
             return picture_of(ImageOps.exif_transpose(opened) if turned else opened)._replace(turned=turned)
     except UnidentifiedImageError:
         raise ValueError("unreadable image: of no format that Pillow knows") from None
@@ -137,7 +137,7 @@ def picture_of(image: Image.Image) -> Picture:
     return Picture(_on_the_page(image) if image.has_transparency_data else image.convert("RGB"))
 
 
-def _lies(image: Image.Image) -> bool:
+def _is_turned(image: Image.Image) -> bool:
     """Whether EXIF says that the stored pixels are turned or mirrored; of damaged EXIF nothing is known."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)

@@ -74,9 +74,8 @@ def only_time(config: Config, path: Path, *, fresh: bool, screen: Screen, summar
         raise UserError("the config has no 'timing:' part; add one, for example --set timing.repeats=10")
     if not this_rank().leads:
         return
-    threads = (
-        kept_threads(path) if not fresh and any((path / name).is_file() for name in (PER_IMAGE, PACKED_ROWS)) else None
-    )
+    holds_rows = any((path / name).is_file() for name in (PER_IMAGE, PACKED_ROWS))
+    threads = kept_threads(path) if holds_rows and not fresh else None
     with open_run(set_up(config, threads), path, fresh, screen) as run:
         experiment = run.experiment
         judged = run.before is not None and run.before.judged

@@ -31,9 +31,10 @@ from reciprocam_bench.pictures import check_colormap
 from reciprocam_bench.protocols.protocol import Protocol, load_protocol
 from reciprocam_bench.registry import keyword_options
 from reciprocam_bench.runfolder.schema import (
-    COUNTS,
     ENDINGS,
     FIXED,
+    SUMMARY_NUMBERS,
+    SUMMARY_TEXT,
     Definitions,
     MethodDefinition,
     MetricDefinition,
@@ -107,7 +108,7 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
         make_methods(config.timing.methods, None)
     check_classifier(config)
     metrics = make_metrics(config.metrics)
-    check_columns(metrics)
+    _check_columns(metrics)
     protocols = make_protocols(config)
     shown_metrics = metrics_shown(config, metrics)
     check_colormap(config.pictures.colormap, "pictures.colormap")
@@ -135,12 +136,12 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
     )
 
 
-def check_columns(metrics: dict[str, Metric]) -> None:
+def _check_columns(metrics: dict[str, Metric]) -> None:
     """Refuse a metric that would stand in tables in the place of something else."""
     headings: dict[str, str] = {}
     for column, metric in metrics.items():
         before = next((column.removesuffix(end) for end in ENDINGS if column.endswith(end)), None)
-        if column in (*FIXED, *COUNTS) or "_difficult" in column or before in metrics:
+        if column in (*FIXED, *SUMMARY_TEXT, *SUMMARY_NUMBERS) or "_difficult" in column or before in metrics:
             raise UserError(f"metrics: '{column}' is a column that tables have for something else; give another label")
         other = headings.setdefault(metric.title.casefold(), column)
         if other != column:

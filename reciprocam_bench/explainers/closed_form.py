@@ -16,18 +16,18 @@ def closed_form_or_head(backbone: Backbone, options: dict[str, Any]) -> str:
 
 def closed_form_must_hold(backbone: Backbone, options: dict[str, Any]) -> None:
     """The check of methods with an option ``path``: the closed form is only there on a pooled linear head."""
-    if closed_form_or_head(backbone, options) != "closed-form":
+    linear = backbone.linear
+    if closed_form_or_head(backbone, options) != "closed-form" or (linear is not None and linear.holds):
         return
-    if backbone.linear is not None and not backbone.linear.holds:
-        raise UserError(
-            f"{backbone.name} pools maps of {backbone.linear.size} as a whole and no others, so there is no closed "
-            "form for these images; set path to auto or batched-head"
-        )
-    if backbone.linear is None:
+    if linear is None:
         raise UserError(
             f"{backbone.name} split at '{backbone.layer}' has no pooled linear head, so there is no closed form; "
             "set path to auto or batched-head"
         )
+    raise UserError(
+        f"{backbone.name} pools maps of {linear.size} as a whole and no others, so there is no closed form for these "
+        "images; set path to auto or batched-head"
+    )
 
 
 def needs_linear_head(backbone: Backbone, options: dict[str, Any]) -> None:

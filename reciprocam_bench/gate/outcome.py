@@ -57,8 +57,10 @@ def _pairs(folder: Path, path: Path) -> list[tuple[Path, Path]]:
 
 def _check_whole(folder: Path, path: Path) -> None:
     """Refuse a suite of which a run was not begun: the network that broke would be passed over."""
-    runs = {run.name for run in run_folders(folder)} if is_suite(folder) else set()
-    missing = [name for name in (listed(folder) if runs else ()) if name not in runs]
+    if not is_suite(folder):
+        return
+    begun = {run.name for run in run_folders(folder)}
+    missing = [name for name in listed(folder) if name not in begun]
     if missing:
         raise UserError(f"{folder}: {', '.join(missing)} was not run, so it cannot be checked against {path}; run it")
 

@@ -15,6 +15,7 @@ from reciprocam_bench.runfolder import format1
 from reciprocam_bench.runfolder.disk import read_text
 from reciprocam_bench.runfolder.schema import (
     CONFIG,
+    ENDS,
     ENVIRONMENT,
     ERROR,
     FIXED,
@@ -29,6 +30,8 @@ from reciprocam_bench.runfolder.schema import (
     SKIPPED,
     SKIPPED_COLUMNS,
     SUMMARY,
+    SUMMARY_NUMBERS,
+    SUMMARY_TEXT,
     TIMING,
     TIMING_ROUNDS,
     VERSION,
@@ -48,19 +51,6 @@ _TIME_CURE = "delete the file and run again, which times anew"
 _LAST_KEY = "seed"
 _DIGEST = re.compile("[0-9a-f]*")
 _SUMMARY_NEEDED = ("backbone", "dataset", "protocol", "method", "images", "constant", "nan", "errors", "top1")
-_SUMMARY_TEXT = ("backbone", "dataset", "protocol", "method", "classes", "difficult_by", "published_note")
-_SUMMARY_NUMBERS = (
-    VERSION,
-    "images",
-    "images_total",
-    "constant",
-    "nan",
-    "errors",
-    "top1",
-    "trials",
-    "trials_difficult",
-)
-_ENDS = ("_low", "_high", "_published")
 _ROUNDS_NUMBERS = ("batch_size", "process", "block", "round", "wall_ms", "device_ms")
 _TIMING_TEXT = ("backbone", "method", "implementation", "scope", "relative_to", "status")
 _TIMING_NUMBERS = (
@@ -161,7 +151,7 @@ class RunRecord:
     def summary(self) -> pd.DataFrame | None:
         """``summary.csv``, None where there is none; a damaged one is a ``UserError``."""
         known = [c for m in self.definitions.metrics for subset in ("", "_difficult") for c in self._summed(m, subset)]
-        table = self._made(SUMMARY, _SUMMARY_NEEDED, _SUMMARY_TEXT, [*_SUMMARY_NUMBERS, *known])
+        table = self._made(SUMMARY, _SUMMARY_NEEDED, SUMMARY_TEXT, [*SUMMARY_NUMBERS, *known])
         if table is None:
             return None
         path = self.path / SUMMARY
@@ -214,7 +204,7 @@ class RunRecord:
 
     def _summed(self, metric: str, subset: str = "") -> list[str]:
         """The columns of a metric in ``summary.csv``."""
-        ends = ("", *_ENDS, "_mean") if self.definitions.metrics[metric].terms else ("", *_ENDS)
+        ends = ("", *ENDS, "_mean") if self.definitions.metrics[metric].terms else ("", *ENDS)
         return [f"{metric}{subset}{end}" for end in ends]
 
     def _made(

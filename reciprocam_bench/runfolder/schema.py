@@ -51,23 +51,13 @@ FIXED = (
     "method",
     "status",
 )
-# The further columns of summary.csv that are no metric's, and what it puts after a metric's name.
-COUNTS = (
-    "backbone",
-    "dataset",
-    "images",
-    "images_total",
-    "constant",
-    "nan",
-    "errors",
-    "top1",
-    "classes",
-    "trials",
-    "trials_difficult",
-    "difficult_by",
-    "published_note",
+# The columns of summary.csv that are no metric's, and what it puts after a metric's name.
+SUMMARY_TEXT = ("backbone", "dataset", "protocol", "method", "classes", "difficult_by", "published_note")
+SUMMARY_NUMBERS = (
+    *(VERSION, "images", "images_total", "constant", "nan", "errors", "top1", "trials", "trials_difficult"),
 )
-ENDINGS = ("_low", "_high", "_mean", "_published", "_difficult")
+ENDS = ("_low", "_high", "_published")
+ENDINGS = (*ENDS, "_mean", "_difficult")
 SKIPPED_COLUMNS = ("protocol", "image", "reason")
 IMAGES_COLUMNS = ("image", "bytes", "modified", "sha256", "truth")
 

@@ -1,6 +1,6 @@
 """A suite on disk: a folder with a run folder for each backbone, and the list of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -9,7 +9,7 @@ from reciprocam_bench.config_backbone import BackboneConfig
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.runfolder.disk import check_place, write_into
 from reciprocam_bench.runfolder.schema import CONFIG
-from reciprocam_bench.titles import file_name
+from reciprocam_bench.titles import file_name, not_taken
 from reciprocam_bench.yaml_file import read_yaml
 
 SUITE = "suite.yaml"
@@ -27,15 +27,8 @@ def folder_names(backbones: Sequence[BackboneConfig], begun: Mapping[str, Backbo
     if twice:
         raise UserError(f"backbone: two of the list are the same, '{twice}'; give each once")
     kept = {i: n for i, backbone in enumerate(backbones) for n, other in (begun or {}).items() if other == backbone}
-    used = set(kept.values())
-    for place, name in enumerate(names):
-        if place not in kept:
-            number = 1
-            while (new := name if number == 1 else f"{name}-{number}") in used:
-                number += 1
-            used.add(new)
-            kept[place] = new
-    return [kept[place] for place in range(len(backbones))]
+    used = {name.casefold() for name in kept.values()}
+    return [kept[place] if place in kept else not_taken(name, used) for place, name in enumerate(names)]
 
 
 def _name(backbone: BackboneConfig, backbones: Sequence[BackboneConfig], cut: Callable[[str], str]) -> str:
@@ -76,11 +69,6 @@ def run_folders(path: Path) -> list[Path]:
     return begun
 
 
-def listed(path: Path) -> list[str]:
-    """The names of a suite's run folders, begun or not."""
-    return list(_names(path / SUITE))
-
-
 def all_run_folders(paths: Sequence[Path]) -> list[Path]:
     """The run folders of several folders, suites among them; ``UserError`` where one is given twice."""
     return check_once([folder for path in paths for folder in run_folders(path)])
@@ -93,7 +81,9 @@ def check_once(folders: list[Path]) -> list[Path]:
     return folders
 
 
-def _names(path: Path) -> Iterator[str]:
+def listed(suite: Path) -> list[str]:
+    """The names of a suite's run folders, begun or not; ``UserError`` for a damaged list."""
+    path = suite / SUITE
     content = read_yaml(path)
     names = content.get("runs")
     if not isinstance(names, list) or not names:
@@ -101,7 +91,7 @@ def _names(path: Path) -> Iterator[str]:
     for name in names:
         if not isinstance(name, str) or name != file_name(name):
             raise UserError(f"{path}: runs: {str(name)[:60]!r} is no name of a folder here; {_CURE}")
-        yield name
+    return names
 
 
 def _last(text: str) -> str:
