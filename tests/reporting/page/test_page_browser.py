@@ -104,6 +104,24 @@ def test_a_column_sorts_by_its_numbers_both_ways_and_by_keyboard(opened: Any) ->
     assert values() == sorted(before) and heads[place].get_attribute("aria-sort") == "ascending"
 
 
+def test_the_headings_of_a_long_table_stay_in_sight(opened: Any) -> None:
+    metrics = {"width": 1200, "height": 200, "deviceScaleFactor": 1, "mobile": False}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        scrolled, *moved = opened.execute_script("""
+            const table = document.getElementById('summary-table'), box = table.parentElement;
+            const places = () => [table.tHead.rows[0].cells[2], table.tBodies[0].rows[0]].map(
+                (e) => e.getBoundingClientRect().top - box.getBoundingClientRect().top);
+            const [head, row] = places();
+            box.scrollTop = 1000;
+            const [head_now, row_now] = places();
+            return [box.scrollTop, head_now - head, row_now - row, head_now];""")
+    finally:
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert scrolled > 40
+    assert moved[1] == -scrolled and -scrolled < moved[0] <= 0 and moved[2] == 0
+
+
 def test_the_gallery_filters_and_orders(opened: Any) -> None:
     assert len(texts(opened, ".image")) == 6
     assert opened.execute_script(
