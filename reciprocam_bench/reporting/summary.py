@@ -74,7 +74,7 @@ def summarise(record: RunRecord, rows: pd.DataFrame) -> pd.DataFrame:
 def per_class(record: RunRecord, rows: pd.DataFrame) -> pd.DataFrame | None:
     """One row per protocol, method and category: trials and the mean of every metric of localisation, in percent.
 
-    None where no such metric was measured.
+    None where no such metric was measured, and where every map failed.
     """
     columns = [c for m in record.metrics.values() if m.localised for c in m.columns]
     if not columns:
@@ -92,7 +92,7 @@ def per_class(record: RunRecord, rows: pd.DataFrame) -> pd.DataFrame | None:
                 means = {c: 100 * group[c].mean() for c in columns}
                 means |= {f"{c}_difficult": 100 * hard[c].mean() for c in columns if "@" not in c}
                 table.append({**fixed, **counts, **means})
-    return pd.DataFrame(table)
+    return pd.DataFrame(table) if table else None
 
 
 def warnings_of(folder: Path) -> list[str]:

@@ -84,6 +84,14 @@ def test_of_one_output_there_is_no_top1(tmp_path: Path) -> None:
     assert summary(path)["top1"].isna().all()
 
 
+def test_of_maps_that_all_failed_there_is_no_table_of_categories(tmp_path: Path) -> None:
+    metric = {"title": "Pointing", "higher_is_better": True, "columns": ["increase"], "localised": True}
+    definitions = ENVIRONMENT["definitions"] | {"metrics": {"increase": metric}}
+    path = folder(tmp_path / "run", ["error: a"], definitions=definitions)
+    write_tables(path)
+    assert not (path / "per_class.csv").exists() and summary(path)["errors"].tolist() == [1]
+
+
 def test_images_that_could_not_be_read_are_told(tmp_path: Path) -> None:
     path = folder(tmp_path / "run", ["ok"])
     write_tables(path)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from reciprocam_bench.aggregation import CURVE
 from reciprocam_bench.reporting.estimate import estimate, sample_of
-from reciprocam_bench.reporting.plots.style import Plot, look, new_figure, styled
+from reciprocam_bench.reporting.plots.style import Plot, in_legend, look, name_lines, new_figure, styled
 from reciprocam_bench.runfolder.schema import ERROR, MetricDefinition
 from reciprocam_bench.titles import with_arrow
 
@@ -30,15 +30,13 @@ def curves_plot(rows: pd.DataFrame, methods: Sequence[str], metrics: dict[str, M
                 value, low, high = mean_curve(rows[rows["method"] == method], metric)
                 share = np.linspace(0, 100, len(value))
                 style = look(place) | {"markersize": 4, "markevery": (0.02 * (place % 5), 0.1)}
-                axes.plot(share, value, linestyle=_LINES[place % len(_LINES)], label=method, **style)
+                axes.plot(share, value, linestyle=_LINES[place % len(_LINES)], label=in_legend(method), **style)
                 if banded:
                     axes.fill_between(share, low, high, color=style["color"], alpha=0.18, linewidth=0)
             axes.set(xlim=(0, 100), ylim=(0, None), xlabel="most salient pixels, percent")
             axes.set_title(with_arrow(metric.title, metric.higher_is_better), parse_math=False)
         grid[0][0].set_ylabel("class probability, percent")
-        legend = figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
-        for text in legend.get_texts():
-            text.set_parse_math(False)
+        name_lines(figure, grid[0][0], loc="outside lower center", ncols=3)
     caption = "Means over the images as pixels come into a blurred image (insertion) or become 0 (deletion). "
     if banded:
         caption += "Bands: 95 % intervals at each share (images resampled)."

@@ -119,6 +119,17 @@ def look(place: int) -> dict[str, Any]:
     return {"color": colour, "marker": MARKERS[place % len(MARKERS)], "markerfacecolor": fill}
 
 
+def name_lines(figure: Figure, axes: Axes, **where: Any) -> None:
+    """A legend of the axes' lines, whose labels are `in_legend`; not read as formulas."""
+    for text in figure.legend(*axes.get_legend_handles_labels(), fontsize=8, **where).get_texts():
+        text.set_parse_math(False)
+
+
+def in_legend(name: str) -> str:
+    """A method's name as a legend shows it: one that begins with ``_`` matplotlib would leave out."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def save(plot: Plot, folder: Path, name: str) -> None:
     """Write the plot as PNG and SVG. Raises ``UserError`` where it cannot be written."""
     with styled():

@@ -10,7 +10,9 @@ from reciprocam_bench.reporting.plots.style import (
     GREY,
     ORANGE,
     Plot,
+    in_legend,
     look,
+    name_lines,
     names_beside,
     new_figure,
     panels,
@@ -41,14 +43,12 @@ def trade_plot(summary: pd.DataFrame, timing: pd.DataFrame, metric: str, definit
             style = look(place)
             axes.hlines(y, row["q25_ms"], row["q75_ms"], color=style["color"], linewidth=1)
             axes.vlines(x, row[f"{metric}_low"], row[f"{metric}_high"], color=style["color"], linewidth=1)
-            axes.plot(x, y, linestyle="none", label=row["method"], markersize=6.5, alpha=0.85, **style)
+            axes.plot(x, y, linestyle="none", label=in_legend(row["method"]), markersize=6.5, alpha=0.85, **style)
         _logarithmic(axes, both["median_ms"])
         size = int(both["batch_size"].iloc[0])
         axes.set_xlabel(f"median milliseconds a call of {size} image{'s' * (size > 1)}, end to end (log)")
         axes.set_ylabel(f"{definition.title}, percent", parse_math=False)
-        legend = figure.legend(loc="outside right upper", fontsize=8)
-        for text in legend.get_texts():
-            text.set_parse_math(False)
+        name_lines(figure, axes, loc="outside right upper")
     better = "higher" if up else "lower"
     missing = [name for name in summary["method"] if name not in set(both["method"])]
     unjudged = [str(name) for name in dict.fromkeys(timed["method"]) if name not in {FORWARD, *summary["method"]}]

@@ -11,7 +11,7 @@ import pytest
 from reciprocam_bench.reporting.plots.curves import curves_plot, mean_curve
 from reciprocam_bench.reporting.plots.quality import differences_plot, metrics_plot
 from reciprocam_bench.reporting.plots.style import inline, look, names_beside
-from reciprocam_bench.reporting.plots.times import front_of, rounds_plot
+from reciprocam_bench.reporting.plots.times import front_of, rounds_plot, trade_plot
 from reciprocam_bench.runfolder.schema import MetricDefinition
 
 ADCC = MetricDefinition(title="ADCC $x$ <b>", higher_is_better=True, columns=["adcc"])
@@ -116,9 +116,23 @@ def test_curves_are_drawn_for_metrics_that_keep_them() -> None:
     assert axes.get_title() == "Insertion curve ↑" and [line.get_label() for line in axes.lines] == ["a", "b"]
     assert axes.lines[1].get_xdata().tolist() == [0, 25, 50, 75, 100]
     assert axes.lines[1].get_ydata() == pytest.approx([0, 12.5, 25, 37.5, 50])
+    (legend,) = plot.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b"]
     many = curves_plot(of_curves(5), ["a", "b", *"cdef"], {"insertion_curve": CURVE})
     assert many is not None and "Bands" not in many.caption and not many.figure.axes[0].collections
     assert curves_plot(of_curves(5), ["a"], {"adcc": ADCC}) is None
+
+
+def test_a_method_whose_label_begins_with_an_underscore_stands_in_the_legends() -> None:
+    rows = of_curves(5).replace({"method": {"a": "_a$^2$"}})
+    curves = curves_plot(rows, ["_a$^2$", "b"], {"insertion_curve": CURVE})
+    table = summary(2).assign(method=["_a$^2$", "b"])
+    times = {"scope": "end-to-end", "batch_size": 1, "median_ms": [1.0, 2.0], "q25_ms": 1.0, "q75_ms": 2.0}
+    trade = trade_plot(table, pd.DataFrame({"method": ["_a$^2$", "b"], **times}), "adcc", ADCC)
+    for plot in (curves, trade):
+        assert plot is not None
+        (legend,) = plot.figure.legends
+        assert [text.get_text().strip() for text in legend.get_texts()][-2:] == ["_a$^2$", "b"]
 
 
 @pytest.mark.parametrize(
