@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
+from reciprocam_bench.backbones.arithmetic import without_tf32
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.config import NamedConfig
 from reciprocam_bench.errors import UserError
@@ -23,16 +24,19 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _own_precision(function: Callable[P, R]) -> Callable[P, R]:
-    """The backbone's precision is what counts: a caller's autocast would change maps and metrics without a word."""
+def _own_precision(function: Callable[Concatenate[Backbone, P], R]) -> Callable[Concatenate[Backbone, P], R]:
+    """The backbone's precision is what counts: autocast, or torch's TF32, would change maps without a word."""
 
     @wraps(function)
-    def plain(*args: P.args, **kwargs: P.kwargs) -> R:
+    def plain(backbone: Backbone, *args: P.args, **kwargs: P.kwargs) -> R:
         with ExitStack() as scopes:
             for device in ("cpu", "cuda", "mps"):
                 if torch.is_autocast_enabled(device):
                     scopes.enter_context(torch.autocast(device, enabled=False))
-            return function(*args, **kwargs)
+            _check_backbone(backbone)
+            if backbone.device.type != "cpu" and backbone.arithmetic.precision != "tf32":
+                scopes.enter_context(without_tf32())
+            return function(backbone, *args, **kwargs)
 
     return plain
 
@@ -131,10 +135,13 @@ def _method(title: str, options: dict[str, Any], backbone: Backbone) -> Method:
     return make_method(named.pop("name"), named, title, backbone)
 
 
-def _check_images(backbone: Backbone, images: Tensor) -> None:
+def _check_backbone(backbone: Backbone) -> None:
     if not isinstance(backbone, Backbone):
         what = type(backbone).__name__
         raise UserError(f"a {what} is no backbone; make one with load_backbone, or split_backbone of your module")
+
+
+def _check_images(backbone: Backbone, images: Tensor) -> None:
     wanted = f"(N, {len(backbone.preprocessing.mean)}, H, W)"
     if not isinstance(images, Tensor):
         raise UserError(f"images must be a tensor {wanted}; they are a {type(images).__name__}")

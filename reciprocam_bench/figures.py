@@ -25,7 +25,7 @@ _MOST_STRIPS, _MOST_PIXELS = 20, 100_000_000  # on a page
 _FLATTEST, _TALLEST = 0.25, 2.5  # height of a panel over its width; a picture beyond that leaves room at its sides
 _FONT, _SMALLEST_FONT = 8.0, 4.0  # points
 _LETTER = 0.6  # width of a letter over its height, about
-_LETTERS = 26  # a line of a panel's text
+_LETTERS, _CAPTION = 26, 34  # a line of a panel's title, and of what stands under it
 
 # Type 42 is text that journals take and readers can select; a figure made again is the same file.
 _PRINT: Any = {"pdf.fonttype": 42, "svg.hashsalt": "rcam-bench"}
@@ -136,6 +136,20 @@ def wrapped(text: str, width: int) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _caption(text: str) -> str:
+    """A text under a panel in lines; titles become small where a word is too wide, a class's long name is broken."""
+    return wrapped(re.sub(r"\S+", lambda word: _broken(word[0]), text), _CAPTION)
+
+
+def _broken(word: str) -> str:
+    lines = []
+    while len(word) > _CAPTION:
+        cut = 1 + max(word.rfind(mark, 0, _CAPTION) for mark in ",_/-") or _CAPTION
+        lines.append(word[:cut])
+        word = word[cut:]
+    return "\n".join([*lines, word])
+
+
 def _columns(strips: Sequence[Strip]) -> int:
     return min(_MOST_COLUMNS, 1 + max(len(strip.panels) for strip in strips))
 
@@ -147,7 +161,7 @@ def _lines(strip: Strip, strips: Sequence[Strip]) -> int:
 def _height(strip: Strip) -> float:
     """Inches of the strip's panels, with the most lines that stand above and under one."""
     shape = min(max(strip.size[1] / strip.size[0], _FLATTEST), _TALLEST)
-    captions = (wrapped(text, _LETTERS + 8) for text in (strip.caption, *(panel.caption for panel in strip.panels)))
+    captions = (_caption(text) for text in (strip.caption, *(panel.caption for panel in strip.panels)))
     above = max(len(wrapped(panel.title, _LETTERS).splitlines()) for panel in strip.panels)
     return _WIDTH * shape + _LINE * (1.5 + above + max(len(caption.splitlines()) for caption in captions))
 
@@ -182,7 +196,7 @@ def _panel(axes: Axes, strip: Strip, panel: Panel, style: PicturesConfig, font: 
         mark[0].set_clip_on(False)  # whole at the border, too
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     axes.set_title(wrapped(panel.title, _LETTERS), fontsize=font, parse_math=False)
-    axes.set_xlabel(wrapped(panel.caption, _LETTERS + 8), fontsize=_FONT - 1, parse_math=False)
+    axes.set_xlabel(_caption(panel.caption), fontsize=_FONT - 1, parse_math=False)
 
 
 def _outline(axes: Axes, corners: View, line: str) -> None:

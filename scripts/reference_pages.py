@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from known_truth import LEAST
 from pydantic import TypeAdapter
 
 from reciprocam_bench.backbones.backbone import Backbone
@@ -177,7 +178,8 @@ def _metric(name: str, spec: MetricSpec, known: pd.DataFrame) -> str:
 def _cost(spec: MetricSpec) -> str:
     """What an image costs with the default options, beside the evidence that metrics share."""
     own = Metric(spec.name, spec)
-    counts = {"forward passes": own.forwards, "images explained again": own.explains}
+    masked = "masked_explanation" in spec.needs  # which several metrics share
+    counts = {"forward passes": own.forwards, "images explained again": own.explains + masked}
     told = [
         f"{count:g} {what if count > 1 else what.replace('passes', 'pass').replace('images', 'image')}"
         for what, count in counts.items()
@@ -196,8 +198,8 @@ def _judged(row: pd.Series) -> str:
         "ones last": "a map of ones is not last",
     }
     found = [words for column, words in faults.items() if not row[column]]
-    if not found and not row["trusted"]:
-        found = ["it does not order methods as the truth does"]
+    if row["tau"] < LEAST:
+        found.append("it does not order methods as the truth does")
     return f"{'; '.join(found) or 'no fault seen'}; Kendall's tau with the truth {row['tau']:+.2f}"
 
 

@@ -20,8 +20,8 @@ STYLE = PicturesConfig.model_validate({"dpi": 40})
 
 def strip(methods: list[str], size: tuple[int, int] = (60, 40), **about: object) -> Strip:
     panels = [Panel(name, np.linspace(0, 1, size[0] * size[1]).reshape(size[::-1]), f"of {name}") for name in methods]
-    about = {"view": None, "boxes": [], **about}
-    return Strip(Image.new("RGB", size, "grey"), size, "explained: tench (p = 0.980)", panels, **about)
+    about = {"view": None, "boxes": [], "caption": "explained: tench (p = 0.980)", **about}
+    return Strip(Image.new("RGB", size, "grey"), size, panels=panels, **about)
 
 
 def style(**changes: object) -> PicturesConfig:
@@ -94,6 +94,17 @@ def test_a_long_name_is_made_to_fit_its_panel() -> None:
     figure.draw_without_rendering()
     boxes = [axes.title.get_window_extent() for axes in figure.axes[:4]]
     assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
+@pytest.mark.parametrize(
+    "name", ["pneumonoultramicroscopicsilicovolcanoconiosis_of_the_lung", "e" * 70, "a_long-name/" * 6]
+)
+def test_a_long_name_of_a_class_stays_under_its_picture(name: str) -> None:
+    figure = draw([strip(["cam"], caption=f"explained: {name} (class 3)")], style(dpi=100))
+    figure.draw_without_rendering()
+    first, second = (axes.xaxis.label.get_window_extent() for axes in figure.axes[:2])
+    assert first.x0 >= 0 and first.x1 < second.x0 and first.y0 >= 0
+    assert figure.axes[0].get_xlabel().replace("\n", "").replace(" ", "") == f"explained:{name}(class3)"
 
 
 def test_a_figure_is_written_in_each_format_and_is_the_same_file_again(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 import torch
@@ -54,12 +55,34 @@ def allow_tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
 
 
+class _WithoutTf32:
+    """How many scopes are entered, in any thread, and what to put back when the last one is left."""
+
+    def __init__(self) -> None:
+        self.lock, self.entered, self.before = Lock(), 0, (False, False)
+
+    def enter(self) -> None:
+        with self.lock:
+            if not self.entered:
+                self.before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+                allow_tf32(False)
+            self.entered += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.entered -= 1
+            if not self.entered:
+                torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self.before
+
+
+_SCOPES = _WithoutTf32()
+
+
 @contextmanager
 def without_tf32() -> Iterator[None]:
-    """A scope in which products are float32 throughout."""
-    before = torch.backends.cudnn.allow_tf32
-    allow_tf32(False)
+    """A scope in which products are float32 throughout; threads may be in it side by side."""
+    _SCOPES.enter()
     try:
         yield
     finally:
-        allow_tf32(before)
+        _SCOPES.leave()

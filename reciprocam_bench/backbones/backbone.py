@@ -146,15 +146,11 @@ class Backbone:
 
     def prepare(self, images: Tensor) -> Tensor:
         """Move images to the device, channels last in memory as the weights are."""
-        return self._moved(images).contiguous(memory_format=torch.channels_last)
+        return moved(images, self.device).contiguous(memory_format=torch.channels_last)
 
     def batch(self, images: Sequence[Tensor]) -> Tensor:
         """Images ``(3, H, W)`` as a prepared batch; they are joined on the device, as what joins them is not pinned."""
-        return self.prepare(torch.stack([self._moved(image) for image in images]))
-
-    def _moved(self, images: Tensor) -> Tensor:
-        # From pinned memory without waiting, from other memory as ever. MPS may read the source too late.
-        return images.to(self.device, non_blocking=self.device.type != "mps")
+        return self.prepare(torch.stack([moved(image, self.device) for image in images]))
 
     def chunk_size(self, bytes_each: int | None = None) -> int:
         """How many inputs fit the memory budget at once: at least 1, at most 64 on a CPU and 256 elsewhere.
@@ -164,8 +160,7 @@ class Backbone:
         """
         budget = self.memory_budget
         if budget is None:
-            cuda = self.device.type == "cuda"
-            budget = torch.cuda.mem_get_info(self.device)[0] // 4 if cuda else 1 << 29
+            budget = _free_on_cuda(self.device) // 4 if self.device.type == "cuda" else 1 << 29
         largest = 64 if self.device.type == "cpu" else 256
         fit = min(largest, budget // max(1, bytes_each or self.bytes_per_image))
         return max(1, fit // self.chunking.divisor)
@@ -202,3 +197,17 @@ class Backbone:
         if self.cuts is None:
             raise UserError(f"{self.name}: this network can be cut at '{self.layer}' only")
         return self.cuts
+
+
+def moved(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """The tensor on the device: from pinned memory without waiting, from other memory as ever.
+
+    MPS may read the source too late, and is waited for.
+    """
+    return tensor.to(device, dtype, non_blocking=device.type != "mps")
+
+
+def _free_on_cuda(device: torch.device) -> int:
+    """Bytes that can be had: what the driver has, and what this process has from it and does not use."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept

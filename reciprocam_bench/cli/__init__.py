@@ -15,6 +15,8 @@ from reciprocam_bench.cli.stopping import stopped_by_signals
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.version import __version__
 
+_KEPT = "what is done is kept, the same command goes on"
+
 app = typer.Typer(
     name="rcam-bench",
     help="Benchmark class-activation-map (CAM) methods on real networks and real images.",
@@ -64,13 +66,21 @@ def _main(signals: list[Signals]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (MemoryError, OSError) as error:
-        print(f"rcam-bench: {_of_the_system(error)}; what is done is kept, the same command goes on", file=sys.stderr)
+        print(f"rcam-bench: {_of_the_system(error)}; {_KEPT}", file=sys.stderr)
         sys.exit(2)
     except Exception as error:
+        if _is_out_of_memory(error):
+            print(f"rcam-bench: {_of_the_system(MemoryError())}; {_KEPT}", file=sys.stderr)
+            sys.exit(2)
         if not hasattr(error, "format_message"):  # the mark of click's usage errors, wherever typer keeps click
             raise
         print(f"rcam-bench: {' '.join(error.format_message().split())} (rcam-bench --help)", file=sys.stderr)
         sys.exit(2)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether it is torch's word for a full GPU, or for full memory; told without torch, which may not be loaded."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _printable(text: str) -> str:

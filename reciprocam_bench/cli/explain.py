@@ -71,6 +71,6 @@ def command(
         tell=lambda r: None if as_json else print(*[f"{r['image']}:"] * several, *lines_of(r), sep="\n", flush=True),
         warn=lambda note: print(f"note: {note}", file=sys.stderr),
     )
-    for line in [json.dumps(asdict(outcome), indent=2)] if as_json else outcome.figure:
+    for line in [json.dumps(asdict(outcome), indent=2, allow_nan=False)] if as_json else outcome.figure:
         print(line)
     outcome.check(output)

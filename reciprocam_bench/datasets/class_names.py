@@ -26,13 +26,16 @@ class ClassNames:
     spellings: dict[str, list[int]]
 
     def find(self, text: str) -> int:
-        """The class of an index or a name, whatever its case; ``UserError`` for one that is unknown or ambiguous."""
-        if re.fullmatch(r"-?\d+", text):
+        """The class of a name, whatever its case, or of an index; ``UserError`` for one that is unknown or ambiguous.
+
+        Classes may be called by numbers, grades for example: a name counts before an index.
+        """
+        found = self.spellings.get(text.strip().lower(), [])
+        if not found and re.fullmatch(r"-?\d+", text):
             index = int(text) if len(text) <= _MOST_DIGITS else -1
             if not 0 <= index < len(self.short):
                 raise UserError(f"class {text[:20]}: the network has classes 0 to {len(self.short) - 1}")
             return index
-        found = self.spellings.get(text.strip().lower(), [])
         if not found:
             raise UserError(f"class '{text}': no class is called so{did_you_mean(text.lower(), self.spellings)}")
         if len(found) > 1:

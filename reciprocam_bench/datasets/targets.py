@@ -15,10 +15,15 @@ def scaled_boxes(target: Target, width: int, height: int) -> list[Box]:
 def object_mask(target: Target, width: int, height: int) -> np.ndarray:
     """The union of a target's objects, ``(height, width)`` bool: its segments if it has them, else its boxes.
 
-    A pixel belongs to a box if its centre lies inside.
+    A pixel belongs to a box if its centre lies inside; on a resized copy, to a segment if the annotated pixel that its
+    centre falls on does.
     """
-    if target.segments and target.drawn_on == (width, height):
-        return coco_mask.decode(coco_mask.merge(list(target.segments))).astype(bool)
+    if target.segments:
+        drawn = coco_mask.decode(coco_mask.merge(list(target.segments))).astype(bool)
+        rows, columns = (
+            ((np.arange(n) + 0.5) * of / n).astype(int) for n, of in zip((height, width), drawn.shape, strict=True)
+        )
+        return drawn[rows[:, None], columns]
     mask = np.zeros((height, width), dtype=bool)
     for box in scaled_boxes(target, width, height):
         left, top, right, bottom = (round_half(v) for v in (box.left, box.top, box.right, box.bottom))

@@ -112,7 +112,7 @@ def _scaled(maps: Tensor) -> Tensor:
 
 def _largest(first: Tensor, other: Tensor) -> float | None:
     """The largest absolute difference of numbers that both have; None where there are none."""
-    gaps = (first.double() - other.double()).abs()
+    gaps = (first.cpu().double() - other.cpu().double()).abs()
     gaps = gaps[gaps.isfinite()]
     return float(f"{gaps.max():.3g}") if gaps.numel() else None
 

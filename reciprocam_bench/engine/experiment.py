@@ -24,7 +24,7 @@ from reciprocam_bench.engine.environment import set_up_torch
 from reciprocam_bench.engine.trials import ClassChoice, choose_classes
 from reciprocam_bench.errors import UserError, in_words
 from reciprocam_bench.explainers.forward_pass import forward_pass
-from reciprocam_bench.explainers.registry import Method, make_method
+from reciprocam_bench.explainers.registry import EXPLAINERS, Method, make_method
 from reciprocam_bench.metrics.lookup import check_options_of, make_metrics
 from reciprocam_bench.metrics.metric import Metric
 from reciprocam_bench.pictures import check_colormap
@@ -117,10 +117,10 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
     drawn, on_page = chosen_samples(config, dataset), samples_on_page(config, dataset)
     backbone = set_up_backbone(config, protocols[0], device)
     _check_shapes(config, backbone, protocols)
-    methods = make_methods(config.methods, backbone)
+    methods = make_methods(config.methods, backbone, config.seed)
     _check_annotated(methods, dataset)
     timing = config.timing
-    timed = make_methods(timing.methods, backbone) if timing and timing.methods else methods
+    timed = make_methods(timing.methods, backbone, config.seed) if timing and timing.methods else methods
     if timing and timing.relative_to and timing.relative_to not in [m.title for m in timed]:
         known = ", ".join(m.title for m in timed)
         raise UserError(f"timing.relative_to: '{timing.relative_to}' is not among the timed methods ({known})")
@@ -221,14 +221,22 @@ def _check_shapes(config: Config, backbone: Backbone, protocols: Sequence[Protoc
             ) from None
 
 
-def make_methods(configs: Sequence[NamedConfig], backbone: Backbone | None) -> list[Method]:
-    """The methods of a config; two with the same title are a ``UserError``, their rows could not be told apart."""
-    methods = [make_method(m.name, m.options, m.title, backbone) for m in configs]
+def make_methods(configs: Sequence[NamedConfig], backbone: Backbone | None, seed: int = 0) -> list[Method]:
+    """The methods of a config; two with the same title are a ``UserError``, their rows could not be told apart.
+
+    Those that draw, and name no ``seed`` themselves, draw with the config's.
+    """
+    methods = [make_method(m.name, _seeded(m, seed), m.title, backbone) for m in configs]
     titles = [m.title for m in methods]
     for title in titles:
         if titles.count(title) > 1:
             raise UserError(f"methods: '{title}' is listed twice; remove one, or give one a label")
     return methods
+
+
+def _seeded(method: NamedConfig, seed: int) -> dict[str, Any]:
+    draws = "seed" in keyword_options(EXPLAINERS.get(method.name).function)
+    return ({"seed": seed} if draws else {}) | method.options
 
 
 def _check_annotated(methods: Sequence[Method], dataset: Dataset) -> None:

@@ -1,7 +1,7 @@
 """Pictures explained, written and told: what ``rcam-bench explain`` does."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from reciprocam_bench.datasets.dataset import list_images
 from reciprocam_bench.datasets.images import Picture, read_picture, stretched_note
 from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.drawing import scores_in_words
-from reciprocam_bench.engine.one_image import Explained, Shown, explain_picture
+from reciprocam_bench.engine.one_image import Explained, NoAnswer, Shown, explain_picture
 from reciprocam_bench.engine.panels import class_words, heat_of, panel, peak_of, time_in_words
 from reciprocam_bench.engine.subject import Asked, Subject, set_up_subject
 from reciprocam_bench.errors import UserError
@@ -81,6 +81,8 @@ def explain_pictures(
         outcome.left_out += bad
         raise _none_readable(outcome)
     subject = set_up_subject(asked)
+    names = output_names(files)
+    _check_kept(names, output, subject.config.pictures.formats)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -94,11 +96,14 @@ def explain_pictures(
     for text in [*(f"left out: {bad['image']}: {bad['reason']}" for bad in outcome.left_out), *subject.notes]:
         note(text)
     strips: list[Strip] = []
-    for path, stem in output_names(files).items():
-        drawn = _explain_one(subject, path, output / stem, maps, outcome, note)
+    stretched: Counter[str] = Counter()
+    for path, stem in names.items():
+        drawn = _explain_one(subject, path, output / stem, maps, outcome, stretched, note)
         if drawn is not None:
             strips += drawn if len(strips) < _MOST_IN_FIGURE else []
             tell(outcome.images[-1])
+    for mode, count in stretched.items():
+        note(stretched_note(mode, count))
     if not outcome.images:
         raise _none_readable(outcome)
     if len(outcome.images) > 1 and strips:
@@ -107,21 +112,35 @@ def explain_pictures(
 
 
 def _explain_one(
-    subject: Subject, path: Path, target: Path, maps: bool, outcome: Outcome, note: Callable[[str], None]
+    subject: Subject,
+    path: Path,
+    target: Path,
+    maps: bool,
+    outcome: Outcome,
+    stretched: Counter[str],
+    note: Callable[[str], None],
 ) -> list[Strip] | None:
-    """Explain one image and add its record to the outcome; its strips, None where it cannot be read."""
+    """Explain one image and add its record to the outcome; its strips, None where it cannot be read or classified."""
+
+    def left_out(reason: str) -> None:
+        outcome.left_out.append(_left_out(path, reason))
+        note(f"left out: {path}: {reason}")
+
     try:
         picture = read_picture(str(path), upright=True)
         subject.prepare.check(picture)
     except ValueError as error:
-        outcome.left_out.append(_left_out(path, str(error)))
-        note(f"left out: {path}: {error}")
+        left_out(str(error))
         return None
-    if picture.stretched:
-        note(stretched_note(picture.stretched, 1))
     if picture.turned:
         note(_TURNED)
-    explained = explain_picture(subject, picture)
+    try:
+        explained = explain_picture(subject, picture)
+    except NoAnswer as error:
+        left_out(str(error))
+        return None
+    if picture.stretched:
+        stretched[picture.stretched] += 1
     for title, reason in explained.failed.items():
         if title in subject.optional:
             note(f"left out: method '{title}' failed: {reason}")
@@ -156,6 +175,17 @@ def find_images(paths: list[Path], output: Path) -> tuple[list[Path], list[dict[
         else:
             left_out.append(_left_out(path, "does not exist"))
     return list(files), left_out
+
+
+def _check_kept(names: dict[Path, str], output: Path, formats: Sequence[str]) -> None:
+    """Refuse an image that what is written for the others, or for all, would replace."""
+    endings = {".png", *(f".{form}" for form in formats)}
+    for path in names:
+        mine = path.stem.partition("_")[0] == "figure" or any(
+            path.stem.startswith(f"{stem}_") for stem in names.values()
+        )
+        if mine and path.suffix.lower() in endings and path.resolve().parent == output.resolve():
+            raise UserError(f"{path} may be replaced by a picture that is written there; give another --output")
 
 
 def output_names(files: list[Path]) -> dict[Path, str]:
@@ -277,6 +307,6 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
 def _none_readable(outcome: Outcome) -> UserError:
     path, reason = outcome.left_out[0].values()
     if len(outcome.left_out) == 1:
-        colon = ":" if reason.startswith(("unreadable", "extreme")) else ""
+        colon = ":" if reason.startswith(("unreadable", "extreme", "the network")) else ""
         return UserError(f"{path}{colon} {reason}; give an image file")
     return UserError(f"none of {len(outcome.left_out)} images can be read ({path}: {reason}, ...); give image files")

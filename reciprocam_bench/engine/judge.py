@@ -112,6 +112,7 @@ def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Maps
 
     Where a batch fails, its trials are judged one by one: an image that breaks a method is one row, in any batch.
     """
+    maps, why, of_one = None, "", False
     try:
         maps = kept.read(group.trials, group.fp)
         if maps is None:
@@ -123,10 +124,12 @@ def _judge_unit(run: Run, group: Group, unit: Unit, kept: RawMaps) -> tuple[Maps
     except UserError:
         raise
     except Exception as error:  # a plug-in or a full GPU: any error, and it must reach the table
-        if len(group) > 1 and not isinstance(error, WrongMaps):
+        maps, why, of_one = None, reason(error), not isinstance(error, WrongMaps)
+    if maps is None:  # outside the handler, which keeps on the GPU what the failed batch holds
+        if len(group) > 1 and of_one:
             alone = [_judge_unit(run, group.only(i), unit, RawMaps()) for i in range(len(group))]
             return [m for found, _ in alone for m in found], [row for _, rows in alone for row in rows]
-        return [None] * len(group), [_blank(unit) | {"status": f"{ERROR}: {reason(error)}"}] * len(group)
+        return [None] * len(group), [_blank(unit) | {"status": f"{ERROR}: {why}"}] * len(group)
     with run.phases("metrics"), torch.no_grad():
         evidence = evidence_of(group, unit, maps)
         rows: list[Row] = [{"status": status} for status in evidence.status]
@@ -138,11 +141,14 @@ def _with_values(run: Run, rows: list[Row], evidence: Evidence, group: Group, un
     single: dict[int, Evidence] = {}
     for metric in unit.metrics:
         with run.phases("metrics", metric.column), torch.no_grad():
+            measured: list[list[float]] | None
             try:
                 measured = evidence.measure(metric).reshape(len(group), -1).tolist()
             except UserError:
                 raise
             except Exception:  # a plug-in or a full GPU; the images that are not to blame keep their values
+                measured = None
+            if measured is None:  # outside the handler, as above
                 for i in range(len(group)):
                     single[i] = single.get(i) or evidence_of(group.only(i), unit, maps[i : i + 1])
                 alone = [_measure_one(single[i], metric) for i in range(len(group))]

@@ -18,6 +18,10 @@ from reciprocam_bench.metrics.evidence import Evidence
 _QUICK = 0.2  # seconds
 
 
+class NoAnswer(ValueError):
+    """The network gives a picture no probabilities."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """One method's map of one class.
@@ -59,10 +63,15 @@ class Explained:
 
 
 def explain_picture(subject: Subject, picture: Picture) -> Explained:
-    """Run the network once, and every method for every class; a method that fails leaves the others' maps alone."""
+    """Run the network once, and every method for every class; a method that fails leaves the others' maps alone.
+
+    Raises `NoAnswer` where the network has none.
+    """
     prepare = subject.prepare
     whole = forward_pass(subject.backbone, prepare.tensor(prepare.picture(picture))[None])
     probabilities = subject.backbone.probabilities(whole.logits)[0].cpu()
+    if not probabilities.isfinite().all():
+        raise NoAnswer("the network's logits are NaN or infinite for it")
     classes = list(subject.classes) or whole.classes.tolist()
     shown, failed = [], {}
     for class_index in classes:

@@ -102,7 +102,8 @@ def started(
     for phase, more in Parts(folder.path).seconds().items() if parts else ():
         seconds[phase] = seconds.get(phase, 0.0) + more
     done = read_done(experiment, folder, before, parts=parts)
-    return Run(experiment, folder, Phases(seconds), screen, before, done, machine, against, processes)
+    phases = Phases(seconds, experiment.backbone.device)
+    return Run(experiment, folder, phases, screen, before, done, machine, against, processes)
 
 
 def _settled(experiment: Experiment, before: RunRecord | None, screen: Screen) -> Experiment:

@@ -98,7 +98,7 @@ def _serve(
     try:
         backbone = set_up_backbone(config, load_protocol(config.protocol[0]), set_up_torch(config, threads))
         timed = (config.timing and config.timing.methods) or config.methods
-        methods = make_methods([m for m in timed if m.title in titles], backbone)
+        methods = make_methods([m for m in timed if m.title in titles], backbone, config.seed)
         ready = {size: backbone.prepare(images) for size, images in batches.items()}
         timer = Timer(backbone, methods, ready, number)
         timer.warm_up(1)

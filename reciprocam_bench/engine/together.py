@@ -98,7 +98,7 @@ def enter(
         ranks = stack.enter_context(parts.ranks())
     if not ranks.take(rank.number):
         raise in_use(folder.path, parts.processes)
-    return ranks, todo, replace(run, phases=Phases({}))
+    return ranks, todo, replace(run, phases=Phases({}, run.experiment.backbone.device))
 
 
 def share_of(run: Run, parts: Parts, stack: ExitStack) -> tuple[RunFolder, Claims]:

@@ -100,7 +100,8 @@ def explain_trials(fp: ForwardPass, trials: list[Trial], images: list[int]) -> t
     allowed = torch.zeros_like(logits, dtype=torch.bool)
     for row, trial in zip(allowed, trials, strict=True):
         row[slice(None) if trial.outputs is None else list(trial.outputs)] = True
-    classes = logits.masked_fill(~allowed, -torch.inf).argmax(1)
+    finite = logits.clamp(min=torch.finfo(logits.dtype).min)  # a class that the network rules out may be asked for
+    classes = finite.masked_fill(~allowed, -torch.inf).argmax(1)
     seen = [
         t if t.sample.label is None or t.target is None or int(c) == t.target.index else replace(t, target=None)
         for t, c in zip(trials, classes, strict=True)

@@ -88,10 +88,13 @@ def export(
         form: what the maps are, see `ExplainedModel`.
 
     Raises:
-        UserError: for another suffix, a network that cannot be exported, and a file that differs from PyTorch.
+        UserError: for another suffix, a network that is not on the CPU or cannot be exported, and a file that differs
+            from PyTorch.
     """
     path = _target(output, calibration is not None)
-    model = ExplainedModel(replace(backbone, device=torch.device("cpu")), method, **form).cpu().eval()
+    if backbone.device.type != "cpu":
+        raise UserError(f"{path}: the network is on {backbone.device}; export one that was loaded with device='cpu'")
+    model = ExplainedModel(backbone, method, **form).eval()
     asked, wanted = model.form, preprocessing_at(backbone, size)
     side = wanted.crop
     if calibration is not None:

@@ -26,6 +26,8 @@ def make_metrics(configs: Iterable[NamedConfig]) -> dict[str, Metric]:
         metric = _make(config)
         if metric.column in asked:
             raise UserError(f"metrics: '{metric.column}' is listed twice; remove one, or give one a label")
+        if metric.column in METRICS.all() and metric.column != metric.spec.name:
+            raise UserError(f"metrics: '{metric.column}' is a metric; give {metric.spec.name} another label")
         asked.add(metric.column)
         parts = {column_of(term) for term in metric.spec.terms}
         for name in sorted(parts, key=metric.spec.needs.index):

@@ -1,5 +1,6 @@
 """What the data say of a claim: pure rules, in four words."""
 
+import math
 from collections.abc import Sequence
 
 from reciprocam_bench.reporting.compare import LEVEL, UNTOLD, verdict
@@ -15,7 +16,9 @@ def of_difference(result: Difference | None, higher_is_better: bool) -> str:
     """
     if result is None:
         return MISSING
-    if result.low is None or result.high is None or (result.low == result.high and result.p > LEVEL):
+    if result.low is None or result.high is None:
+        return UNTOLD
+    if math.isclose(result.low, result.high, rel_tol=1e-6) and result.p > LEVEL:  # but for rounding
         return UNTOLD
     low, high = (result.low, result.high) if higher_is_better else (-result.high, -result.low)
     return HOLDS if low > 0 else FAILS if high < 0 else UNTOLD

@@ -24,21 +24,24 @@ class MeasuredCall:
 def measured(call: Callable[[], object], device: torch.device, clock: Clock = time.perf_counter) -> MeasuredCall:
     """Run ``call`` once: everything the device had to do is done at both readings of the clock."""
     if device.type != "cuda":
-        _synchronise(device)
+        synchronise(device)
         begun = clock()
         call()
-        _synchronise(device)
+        synchronise(device)
         return MeasuredCall(1000 * (clock() - begun))
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    torch.cuda.synchronize(device)
+    synchronise(device)
     begun = clock()
     start.record()
     call()
     end.record()
-    torch.cuda.synchronize(device)
+    synchronise(device)
     return MeasuredCall(1000 * (clock() - begun), start.elapsed_time(end))
 
 
-def _synchronise(device: torch.device) -> None:
-    if device.type == "mps":
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
         torch.mps.synchronize()

@@ -1,6 +1,7 @@
 """A network in other arithmetic: what comes out, what is refused, and what copies of it share."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ import reciprocam_bench as rb
 from reciprocam_bench.backbones.arithmetic import Arithmetic, allow_tf32, without_tf32
 from reciprocam_bench.backbones.compute import computing
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.explainers.forward_pass import ForwardPass
 
 
 class Counted:
@@ -109,6 +111,43 @@ def test_tf32_is_put_back_after_a_scope_without_it() -> None:
         assert torch.backends.cudnn.allow_tf32 and torch.backends.cuda.matmul.allow_tf32
     finally:
         allow_tf32(False)
+
+
+def test_each_flag_of_tf32_is_put_back_as_it_was_by_the_last_of_several_scopes() -> None:
+    try:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
+        first, other = without_tf32(), without_tf32()
+        first.__enter__()
+        other.__enter__()
+        first.__exit__(None, None, None)  # as a thread that is done earlier
+        assert not torch.backends.cudnn.allow_tf32
+        other.__exit__(None, None, None)
+        assert torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+    finally:
+        allow_tf32(False)
+
+
+def test_what_the_api_computes_on_another_device_is_float32_unless_tf32_is_asked_for(
+    tiny: rb.Backbone, method: Callable
+) -> None:
+    seen = []
+
+    def noting(fp: ForwardPass) -> Tensor:
+        seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+        return fp.features.mean(1)
+
+    method("test-noting", noting)
+    halves = {half: copy.deepcopy(getattr(tiny, half)).to("meta") for half in ("features", "head")}
+    plain = replace(tiny, **halves, linear=None, device=torch.device("meta"))  # a GPU that is only pretended
+    images = torch.randn(2, 3, 16, 16, device="meta")
+    try:
+        allow_tf32(True)
+        for backbone in (plain, replace(plain, arithmetic=Arithmetic("tf32"))):
+            rb.explain(backbone, images, method="test-noting")
+        assert torch.backends.cudnn.allow_tf32
+    finally:
+        allow_tf32(False)
+    assert seen == [(False, False), (True, True)]
 
 
 @pytest.mark.gpu

@@ -359,6 +359,14 @@ def test_the_split_error_is_the_largest_difference_of_the_logits(monkeypatch, ti
     assert rb.split_backbone(tiny_net, images).split_error == pytest.approx(1e-3, rel=0.01)
 
 
+def test_what_this_process_keeps_of_a_gpu_counts_as_free(tiny, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (4000, 9000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3000)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1000)
+    backbone = dataclasses.replace(tiny, memory_budget=None, device=torch.device("cuda"))
+    assert backbone.chunk_size(100) == 15
+
+
 @pytest.mark.parametrize(
     ("budget", "bytes_each", "size"), [(1000, 100, 10), (99, 100, 1), (0, 100, 1), (10**9, 100, 64), (1000, 0, 64)]
 )

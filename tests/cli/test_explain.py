@@ -260,6 +260,45 @@ def test_output_among_the_images_is_refused(cli: Cli, picture: Path, tmp_path: P
     assert {path.name for path in tmp_path.iterdir()} == {picture.name, "x"}
 
 
+@pytest.mark.parametrize(
+    ("other", "kept"), [("my dog ü.v2_gradcam.png", True), ("figure.png", True), ("figures.jpg", False)]
+)
+def test_no_image_is_replaced_by_a_picture_that_is_written(cli: Cli, picture: Path, other: str, kept: bool) -> None:
+    second = draw(picture.parent / other)
+    before = second.read_bytes()
+    code, _, err = cli(picture, second, "--model", "torchvision/resnet18", "--method", "gradcam", "-o", ".")
+    assert second.read_bytes() == before and code == (2 if kept else 0)
+    assert not kept or err.endswith(
+        f"{other} may be replaced by a picture that is written there; give another --output\n"
+    )
+
+
+def test_a_picture_that_the_network_gives_no_probabilities_is_left_out(
+    cli: Cli, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Standardised by its deviation, as some pipelines do; that of a black picture is 0.
+    divided = NET.replace("self.stem(x)", "self.stem(x / x.flatten(2).std(2)[..., None, None])")
+    (tmp_path / "own_nan.py").write_text(divided)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Image.new("RGB", (32, 32), "black").save(tmp_path / "black.png")
+    words = ["--factory", "own_nan:make", "--layer", "stem", "--method", "gradcam"]
+    code, out, err = cli("black.png", picture, *words, "--json")
+    reason = "the network's logits are NaN or infinite for it"
+    found = json.loads("\n".join(out), parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
+    assert code == 0 and found["left_out"] == [{"image": "black.png", "reason": reason}] and len(found["images"]) == 1
+    code, _, err = cli("black.png", *words, "-o", "alone")
+    assert code == 2 and err.splitlines()[-1] == f"rcam-bench: black.png: {reason}; give an image file"
+
+
+def test_stretched_pictures_are_counted(cli: Cli, picture: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "grey"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(np.arange(48 * 48, dtype=np.uint16).reshape(48, 48) + i).save(folder / f"{i}.png")
+    code, _, err = cli(folder, "--model", "torchvision/resnet18", "--method", "gradcam")
+    assert code == 0 and err.count("stretched") == 1 and "note: 3 images of mode I;16 stretched" in err
+
+
 def test_methods_whose_labels_come_to_one_file_name_have_files_of_their_own(cli: Cli, picture: Path) -> None:
     methods = "methods=[{name: gradcam, label: a b}, {name: reciprocam, label: a-b}, {name: layercam, label: sheet}]"
     code, out, err = cli(picture, "-m", "timm/test_resnet", "--set", methods, "--json")

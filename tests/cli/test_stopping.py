@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from processes import Started, rcam_bench
 from tiny_runs import config, draw_plain, run, tables
 
@@ -18,6 +19,7 @@ from reciprocam_bench.cli.stopping import stopped_by_signals
 from reciprocam_bench.config import dump_config
 
 WORDS = ("run", "-c", "c.yaml", "-o", "run", "--quiet")
+FULL = "out of memory: set a smaller batch_size, memory_mb or number of workers"
 GOES_ON = "a run goes on where it was with the same command"
 
 
@@ -110,7 +112,12 @@ def test_a_signal_that_is_ignored_stays_so_and_handlers_go(monkeypatch: pytest.M
     [
         (OSError(28, "No space left on device", "/a/b"), "/a/b: No space left on device"),
         (OSError(30, "Read-only file system"), "Read-only file system"),
-        (MemoryError(), "out of memory: set a smaller batch_size, memory_mb or number of workers"),
+        (MemoryError(), FULL),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), FULL),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            FULL,
+        ),
     ],
 )
 def test_what_the_system_refuses_is_one_line(

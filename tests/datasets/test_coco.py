@@ -134,6 +134,17 @@ def test_real_masks_are_the_union_that_pycocotools_draws(data):
             assert (object_mask(target, *target.drawn_on) == union).all()
 
 
+def test_on_a_resized_copy_a_mask_is_no_box(root):
+    triangle = [[0, 0, 60, 0, 0, 40]]
+    dataset = root([{"category_id": 18, "segmentation": triangle, "bbox": [0, 0, 60, 40]}])
+    target = dataset.samples[0].targets[0]
+    whole = object_mask(target, 60, 40)
+    assert 0.4 < whole.mean() < 0.6
+    assert (object_mask(target, 120, 80) == whole.repeat(2, 0).repeat(2, 1)).all()
+    smaller = object_mask(target, 20, 10)
+    assert smaller.shape == (10, 20) and (smaller == whole[2::4, 1::3]).all()
+
+
 def test_an_image_that_is_listed_twice_counts_once(root):
     one = {"file_name": "a.jpg", "width": 60, "height": 40}
     root([{"category_id": 1, "segmentation": SQUARE, "bbox": [10, 10, 20, 10]}], [{"id": 1, **one}, {"id": 2, **one}])

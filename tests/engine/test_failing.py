@@ -1,5 +1,6 @@
 """Maps, methods, metrics and images that fail: each costs its own cells, and the table says so."""
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,40 @@ def test_an_image_that_breaks_a_method_is_one_row_in_any_batch(
     failed = second["status"] != "ok"
     assert second[failed]["status"].tolist() == ["error: RuntimeError: not this one"]
     assert np.allclose(second[~failed]["average_drop"], first[~failed]["average_drop"], atol=1e-6)
+
+
+class Held:
+    """What a failed call holds, as a full GPU holds the tensors of its batch."""
+
+
+def test_what_a_failed_batch_holds_is_free_when_its_images_are_judged_alone(
+    pictures: Path, tmp_path: Path, method: Callable, new_metric: Callable
+) -> None:
+    held: list[weakref.ref] = []
+    alive = []
+
+    def full_of_two(images: torch.Tensor) -> torch.Tensor:
+        alive.extend(ref() is not None for ref in held)
+        mine = Held()
+        if len(images) > 1:
+            held.append(weakref.ref(mine))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return images.mean((1, 2, 3)).sigmoid()
+
+    def large(fp: ForwardPass) -> torch.Tensor:
+        full_of_two(fp.images)
+        return fp.features.mean(1)
+
+    method("test-large", large)
+    new_metric("test-large", lambda probability: full_of_two(probability[:, None, None, None]), higher_is_better=True)
+    settings = config(pictures, methods=["test-large"], metrics=["complexity"], batch_size=2, limit=2)
+    run(settings, tmp_path / "method")
+    assert len(held) == 1 and alive == [False, False]
+    held.clear(), alive.clear()
+    run(config(pictures, methods=["gradcam"], metrics=["test-large"], batch_size=2, limit=2), tmp_path / "metric")
+    assert len(held) == 1 and alive == [False, False]
+    for name in ("method", "metric"):
+        assert set(table(tmp_path / name)["status"]) == {"ok"}
 
 
 def test_unreadable_images_are_skipped_counted_and_listed(pictures: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Trials: which classes of which images are explained."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def test_the_best_scoring_output_of_a_category_is_explained(tiny, images):
     whole = forward_pass(tiny, images)
     fp, _ = explain_trials(whole, [Trial(TWO, TWO.targets[0], (1, 3, 4))], [2])
     assert fp.classes.item() == max((1, 3, 4), key=lambda c: whole.logits[2, c].item())
+
+
+def test_a_class_that_the_network_rules_out_can_be_asked_for(tiny, images):
+    whole = forward_pass(tiny, images[:1])
+    whole = replace(whole, logits=whole.logits.index_fill(1, torch.tensor([0, 3]), -torch.inf))
+    label = choose_classes("label", Dataset("toy", [LABELLED]), 5, "tiny").trials(LABELLED)[0]
+    fp, (seen,) = explain_trials(whole, [label], [0])
+    assert fp.classes.item() == 3 and seen.target is not None
 
 
 def test_a_prediction_that_is_not_the_label_has_no_annotated_objects(tiny, images):

@@ -1,5 +1,6 @@
 """Files that return logits and maps, checked against PyTorch and refused where they differ."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -34,6 +35,12 @@ def run_file(path: Path, images: torch.Tensor, **more: torch.Tensor) -> list[tor
         return list(torch.export.load(path).module()(*given.values()))
     session = onnxruntime.InferenceSession(str(path))
     return [torch.from_numpy(o) for o in session.run(None, {name: t.numpy() for name, t in given.items()})]
+
+
+def test_a_network_elsewhere_than_on_the_cpu_is_refused_and_left_where_it_is(tmp_path):
+    backbone = dataclasses.replace(small(), device=torch.device("meta"))
+    with pytest.raises(UserError, match=r"model\.onnx: the network is on meta; export one .* device='cpu'$"):
+        rb.export(backbone, tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])

@@ -37,6 +37,14 @@ def test_unknown_and_repeated_metrics_are_named() -> None:
     assert "'increase' is listed twice" in refused("increase", {"name": "complexity", "label": "increase"})
 
 
+def test_a_label_is_no_other_metrics_name() -> None:
+    """It would stand for that metric in one that is made of it."""
+    told = "metrics: 'coherency' is a metric; give complexity another label"
+    labelled = {"name": "complexity", "label": "coherency"}
+    assert refused(labelled, "adcc") == refused("adcc", labelled) == told
+    assert list(made({"name": "complexity", "label": "complexity"})) == ["complexity"]
+
+
 def test_options_make_columns_of_their_own(new_metric: Callable) -> None:
     def above(saliency, *, level: float = 0.5):
         return saliency

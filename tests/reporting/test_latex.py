@@ -5,16 +5,18 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from small_runs import METRICS, calls, rows, time, values, write
 
 from reciprocam_bench.protocols.papers import paper_names
 from reciprocam_bench.reporting.compare import compare
+from reciprocam_bench.reporting.latex import to_latex
 from reciprocam_bench.reporting.paper import paper_report
 from reciprocam_bench.reporting.report import report
 from reciprocam_bench.reporting.summary import write_tables
 
-AWKWARD = r"a_b %&#$ ~^ \x{y} <z> [1] \"q\" 'r' é ß … — ± 10 ≤ ≥"
+AWKWARD = r"a_b %&#$ ~^ \x{y} <z> [1] \"q\" 'r' é ß … — ± 10 ≤ ≥ σ Ω"
 HEAD = r"\documentclass{article}\usepackage{booktabs, graphicx}\begin{document}"
 
 
@@ -35,6 +37,7 @@ def compiled(text: str, place: Path) -> None:
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, errors="replace")
     assert done.returncode == 0, done.stdout[-800:]
+    assert "too large for page" not in done.stdout
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
@@ -46,3 +49,18 @@ def test_every_kind_of_table_compiles(run: Path, tmp_path: Path) -> None:
     assert all(r"\begin{tabular}" in text for text in texts)
     assert r"\textbf{" in texts[0] and r"\_b" in texts[0] and r"\_b" in texts[1]
     compiled("\n".join(texts), tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_all_rows_of_a_long_table_are_printed(tmp_path: Path) -> None:
+    table = pd.DataFrame({"method": [f"*m{i}" for i in range(200)], "ADCC": [f"{i}.00" for i in range(200)]})
+    text = to_latex(table, "Many_rows", "many")
+    assert text.count("\\label{many}") == 1 and text.count("(continued)") == 4
+    compiled(text, tmp_path)
+    assert r"{*}m0 & 0.00 \\" in text and r"{*}m199 & 199.00 \\" in text
+
+
+def test_letters_that_pdflatex_has_not_are_told() -> None:
+    first = to_latex(pd.DataFrame({"method": ["\u732b"]}), "", "cat").splitlines()[0]
+    assert first.startswith("% xelatex or lualatex")
+    assert to_latex(pd.DataFrame({"method": ["é σ ≤"]}), "", "cat").startswith(r"% \usepackage")

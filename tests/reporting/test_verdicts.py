@@ -71,3 +71,6 @@ def test_inside_says_nothing_without_an_interval() -> None:
 def test_a_few_images_that_differ_alike_tell_nothing_yet() -> None:
     assert of_difference(Difference(4, 100, 0, 100, 100, 100, 0.125), True) == "cannot be told"
     assert of_difference(Difference(9, 100, 0, 100, 100, 100, 0.004), True) == "holds"
+    # The same of values that are no round numbers.
+    two = Difference(2, 40, 30, 9.999999999999996, 9.999999999999952, 10.00000000000004, 0.5)
+    assert of_difference(two, True) == of_difference(two, False) == "cannot be told"

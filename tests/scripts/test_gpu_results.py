@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def call(output: Path, pictures: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    variables = {**os.environ, "TINY": "1", "IMAGENET_ROOT": str(pictures), "OUT": str(output), **variables}
-    command = ["bash", "scripts/gpu_results.sh"]
+    variables = {**os.environ, "TINY": "1", "IMAGENET_ROOT": str(pictures), **variables}
+    command = ["bash", "scripts/gpu_results.sh", str(output)]
     return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
 
 
@@ -37,7 +38,7 @@ def test_all_parts_are_made_once_and_shown(tmp_path: Path, path: str) -> None:
     assert nothing.returncode and nothing.stderr.count("left out: ") == len(TIMED | JUDGED)
     assert "holds no finished part" in nothing.stderr
 
-    done = call(output, pictures, PATH=path)
+    done = call(output, pictures, PATH=path, ARCHIVE=str(tmp_path / "gpu.tar.gz"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "left out" not in done.stderr
     assert {part.parent.name for part in output.glob("*/done")} == TIMED | JUDGED
@@ -55,6 +56,9 @@ def test_all_parts_are_made_once_and_shown(tmp_path: Path, path: str) -> None:
     for method in ("scorecam", "ablationcam"):
         assert re.search(rf"\| bfloat16 +\| no +\| {method} ", against)
     assert "torchcam:ScoreCAM" in page
+
+    with tarfile.open(tmp_path / "gpu.tar.gz") as archive:
+        assert {"./README.md", *(f"./{name}/timing.csv" for name in TIMED)} <= set(archive.getnames())
 
     before = tiny_runs.contents(output)
     again = call(output, pictures, PATH=path)

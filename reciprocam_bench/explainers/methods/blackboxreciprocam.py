@@ -24,11 +24,16 @@ def patch_masks(cells: Tensor, columns: int, size: tuple[int, int], stride: int,
     shown = torch.zeros(len(cells), *size, device=cells.device)
     steps = [(0, 0)] if mask == "one-hot" else [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
     for i, j in steps:
-        rows = (y - (centres[:, :1] + i * stride)).abs() <= patch / 2  # (M, H)
-        columns_shown = (x - (centres[:, 1:] + j * stride)).abs() <= patch / 2  # (M, W)
+        rows = _shown(y - (centres[:, :1] + i * stride), patch)  # (M, H)
+        columns_shown = _shown(x - (centres[:, 1:] + j * stride), patch)  # (M, W)
         weight = 1.0 if mask == "one-hot" else GAUSSIAN[1 + i, 1 + j].item()
         shown = torch.maximum(shown, weight * (rows[:, :, None] & columns_shown[:, None, :]))
     return shown
+
+
+def _shown(distance: Tensor, patch: int) -> Tensor:
+    """Whether a pixel's centre so far from the square's is in it: ``patch`` pixels a side, wherever its centre lies."""
+    return (distance >= -patch / 2) & (distance < patch / 2)
 
 
 def _forwards(backbone: Backbone, options: dict[str, Any]) -> float:

@@ -27,7 +27,7 @@ def fusedreciprocam(
     mask: Mask = "one-hot",
     score: Score = "softmax",
 ) -> Tensor:
-    """``mean_l upsample(minmax(M_l))``, ``M_l`` the Recipro-CAM of layer l (2209.14074, several scales).
+    """``mean_l upsample(minmax(ReLU(M_l)))``, ``M_l`` the Recipro-CAM of layer l (2209.14074, several scales).
 
     The map has the size of the finest layer. Cost: a forward up to each layer, and a pass of what lies behind it for
     each of its positions. No gradients.

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from reciprocam_bench.backbones.backbone import moved
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.noise import Seed, generators
 from reciprocam_bench.explainers.registry import explainer
@@ -19,6 +20,5 @@ def random(fp: ForwardPass, *, seed: Seed = 0) -> Tensor:
         seed: of the noise.
     """
     h, w = fp.features.shape[2:]
-    return torch.stack([torch.rand(h, w, generator=g) for g in generators(fp, seed)]).to(
-        fp.features.device, non_blocking=True
-    )
+    drawn = [torch.rand(h, w, generator=g) for g in generators(fp, seed, "random")]
+    return moved(torch.stack(drawn), fp.features.device)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from reciprocam_bench.backbones.backbone import moved
 from reciprocam_bench.explainers.chunks import in_chunks
 from reciprocam_bench.explainers.forward_pass import ForwardPass, of_class
 from reciprocam_bench.explainers.noise import Seed
@@ -14,12 +15,12 @@ from reciprocam_bench.explainers.registry import explainer
 
 
 def random_masks(grids: Tensor, shifts: Tensor, height: int, width: int) -> Tensor:
-    """Masks ``(M, H, W)``: grids ``(M, s+1, s+1)`` of 0 and 1, upsampled and cut out at ``shifts (M, 2)`` in [0, 1).
+    """Masks ``(M, H, W)``: grids ``(M, s, s)`` of 0 and 1, upsampled and cut out at ``shifts (M, 2)`` in [0, 1).
 
-    They are made on the device of the grids. A cell is ``ceil(side / s)`` pixels; the cut moves by less than one, so
-    that no cell border stays in place.
+    They are made on the device of the grids. The grid is stretched to s + 1 times ``ceil(side / s)`` pixels; the cut
+    moves by less than one such part, so that no cell border stays in place.
     """
-    s = grids.shape[-1] - 1
+    s = grids.shape[-1]
     cell_h, cell_w = -(-height // s), -(-width // s)
     size = ((s + 1) * cell_h, (s + 1) * cell_w)
     large = F.interpolate(grids[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
@@ -52,10 +53,10 @@ def rise(
     """
     generator = torch.Generator().manual_seed(seed)
     # The small grids all at once, so that chunks do not change what is drawn.
-    grids = (torch.rand(samples, cells + 1, cells + 1, generator=generator) < probability).float()
+    grids = (torch.rand(samples, cells, cells, generator=generator) < probability).float()
     shifts = torch.rand(samples, 2, generator=generator)
     # Cells and shifts are small: one copy of each, which nothing waits for.
-    grids, shifts = grids.to(fp.images, non_blocking=True), shifts.to(fp.images.device, non_blocking=True)
+    grids, shifts = moved(grids, fp.images.device, fp.images.dtype), moved(shifts, fp.images.device)
 
     def share(rows: Tensor) -> Tensor:
         masks = random_masks(grids[rows], shifts[rows], *fp.images.shape[2:])  # (M, H, W)

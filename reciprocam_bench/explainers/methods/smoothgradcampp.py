@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from reciprocam_bench.backbones.backbone import moved
 from reciprocam_bench.explainers.forward_pass import ForwardPass, head_gradients
 from reciprocam_bench.explainers.noise import Seed, generators
 from reciprocam_bench.explainers.pixel_weights import pixel_weights
@@ -41,10 +42,11 @@ def smoothgradcampp(
         std: of the Gaussian noise, in units of the preprocessed image.
         seed: of the noise, which is the same for the same image and class in any batch and run.
     """
-    noise = [torch.stack([_normal(fp.images[0], g) for _ in range(samples)]) for g in generators(fp, seed)]
+    draws = generators(fp, seed, "smoothgradcam++")
+    noise = [torch.stack([_normal(fp.images[0], g) for _ in range(samples)]) for g in draws]
     powers = [torch.zeros_like(fp.features) for _ in range(3)]
     for m in range(samples):
-        images = fp.images + std * torch.stack([n[m] for n in noise]).to(fp.images, non_blocking=True)
+        images = fp.images + std * moved(torch.stack([n[m] for n in noise]), fp.images.device, fp.images.dtype)
         with torch.no_grad():
             features, context = fp.backbone.encode(fp.backbone.prepare(images))
         gradients = head_gradients(replace(fp, images=images, features=features, context=context))

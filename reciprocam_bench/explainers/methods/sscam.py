@@ -6,6 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from reciprocam_bench.backbones.backbone import moved
 from reciprocam_bench.explainers.channel_scores import Change, Variant, channel_weights, forwards_of
 from reciprocam_bench.explainers.forward_pass import ForwardPass
 from reciprocam_bench.explainers.noise import Seed, generators
@@ -36,8 +37,8 @@ def sscam(
         seed: of the noise, which is the same for the same image and class in any batch and run.
     """
     size = (samples, *fp.images.shape[2:])
-    drawn = torch.stack([torch.randn(size, generator=g) for g in generators(fp, seed)])
-    noise = std * drawn.to(fp.images, non_blocking=True)
+    drawn = torch.stack([torch.randn(size, generator=g) for g in generators(fp, seed, "sscam")])
+    noise = std * moved(drawn, fp.images.device, fp.images.dtype)
     changes = [_add(noise[:, i]) for i in range(samples)]
     return torch.einsum("nchw,nc->nhw", fp.features, channel_weights(fp, variant, changes=changes)).relu()
 

@@ -25,6 +25,7 @@ from reciprocam_bench.version import __version__
 if TYPE_CHECKING:
     from reciprocam_bench.reporting.plots.style import Plot
 
+_NAMES = {"trade", "metrics", "differences", "distributions", "curves", "agreement", "rounds"}  # of plots
 _MOST_TESTS = 600  # rows of a table of comparisons; beyond, those of the main metric
 _FILES = files("reciprocam_bench.reporting.page") / "files"
 
@@ -124,13 +125,17 @@ def _drawn(run: Run, place: int) -> Iterator[dict[str, Any]]:
     """Draw, save and embed the plots of a run."""
     from reciprocam_bench.reporting.plots.style import inline, save
 
-    several = len(run.protocols) > 1
+    several, written = len(run.protocols) > 1, set()
     for protocol, plot in _plots(run):
         name = f"{plot.name}_{protocol}" if protocol and several else plot.name
         save(plot, run.record.path / PLOTS, name)
+        written.add(name)
         title = f"{plot.title} ({protocol})" if protocol and several else plot.title
         svg = Markup(inline(plot, f"r{place}-{name}"))
         yield {"id": f"r{place}-{name}", "title": title, "caption": plot.caption, "svg": svg, "wide": plot.wide}
+    for path in (run.record.path / PLOTS).glob("*.*"):  # of an earlier page, which nothing would tell from this one's
+        if path.suffix in (".png", ".svg") and path.stem.partition("_")[0] in _NAMES and path.stem not in written:
+            path.unlink(missing_ok=True)
 
 
 def _plots(run: Run) -> Iterator[tuple[str, "Plot"]]:

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import reciprocam_bench as rb
+from reciprocam_bench.explainers.forward_pass import forward_pass
+from reciprocam_bench.explainers.noise import generators
 from reciprocam_bench.protocols.maps import normalise, on_original
 from reciprocam_bench.protocols.protocol import Geometry
 
@@ -27,6 +29,12 @@ def test_noise_is_the_same_for_image_class_and_seed_in_any_batch(tiny, images):
     ):
         assert (other[0] - maps[1]).abs().max() > 0.05
     assert maps.min() >= 0 and maps.max() <= 1
+
+
+def test_no_two_methods_and_no_metric_draw_the_same(tiny, images):
+    fp = forward_pass(tiny, images)
+    drawn = [torch.rand(4, generator=generators(fp, 0, name)[0]) for name in ("random", "sscam", "smoothgradcam++", "")]
+    assert len({tuple(values.tolist()) for values in drawn}) == 4
 
 
 def test_fake_cam_is_one_but_for_the_first_pixel_and_drops_almost_nothing(tiny, images):

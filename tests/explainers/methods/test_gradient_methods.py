@@ -115,7 +115,7 @@ def test_smooth_gradcampp_averages_powers_of_the_gradients_of_noisy_images(deep,
     from reciprocam_bench.explainers.noise import generators
 
     expected = []
-    for n, generator in enumerate(generators(fp, seed=3)):
+    for n, generator in enumerate(generators(fp, 3, "smoothgradcam++")):
         powers = [torch.zeros_like(fp.features[n]) for _ in range(3)]
         for _ in range(5):
             noisy = fp.images[n] + 0.4 * torch.randn(3, 16, 16, generator=generator)

@@ -25,7 +25,7 @@ def close(actual: torch.Tensor, expected: torch.Tensor) -> None:
 
 def test_rise_is_the_mean_of_the_masks_weighted_with_their_scores(tiny_net, fp):
     generator = torch.Generator().manual_seed(9)
-    grids = (torch.rand(11, 4, 4, generator=generator) < 0.3).float()
+    grids = (torch.rand(11, 3, 3, generator=generator) < 0.3).float()
     shifts = torch.rand(11, 2, generator=generator)
     masks = random_masks(grids, shifts, 16, 16)
     expected = torch.zeros(3, 16, 16)
@@ -39,7 +39,7 @@ def test_rise_is_the_mean_of_the_masks_weighted_with_their_scores(tiny_net, fp):
 def test_rise_masks_are_as_the_paper_draws_them():
     generator = torch.Generator().manual_seed(0)
     masks = random_masks(
-        (torch.rand(4000, 8, 8, generator=generator) < 0.5).float(), torch.rand(4000, 2, generator=generator), 30, 44
+        (torch.rand(4000, 7, 7, generator=generator) < 0.5).float(), torch.rand(4000, 2, generator=generator), 30, 44
     )
     assert masks.shape == (4000, 30, 44)
     assert masks.min() >= 0 and masks.max() <= 1 + 1e-6
@@ -49,9 +49,12 @@ def test_rise_masks_are_as_the_paper_draws_them():
 
 def test_a_shift_moves_a_mask_by_pixels():
     grid = (torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(2)) < 0.5).float()
-    still = random_masks(grid, torch.tensor([[0.0, 0.0]]), 12, 12)
-    moved = random_masks(grid, torch.tensor([[0.5, 0.26]]), 12, 12)  # of 4 pixels a cell: 2 down, 1 to the right
-    assert torch.equal(moved[:, :10, :11], still[:, 2:, 1:])
+    still = random_masks(grid, torch.tensor([[0.0, 0.0]]), 16, 12)
+    # As the authors draw them: s x s cells stretched to s + 1 times ceil(side / s) pixels.
+    large = F.interpolate(grid[None], (5 * 4, 5 * 3), mode="bilinear", align_corners=False)[0]
+    assert torch.equal(still, large[:, :16, :12])
+    moved = random_masks(grid, torch.tensor([[0.5, 0.34]]), 16, 12)  # of 4 x 3 pixels: 2 down, 1 to the right
+    assert torch.equal(moved, large[:, 2:18, 1:13])
 
 
 def test_rise_calls_the_network_once_a_mask(fp):
@@ -121,6 +124,13 @@ def test_the_gaussian_of_the_black_box_weights_the_neighbours():
     expected = torch.zeros(20, 20)
     expected[:12, :12] = kernel.repeat_interleave(4, 0).repeat_interleave(4, 1)
     torch.testing.assert_close(shown, expected)
+
+
+@pytest.mark.parametrize(("patch", "stride"), [(4, 4), (3, 4), (4, 3), (1, 4), (2, 1), (31, 16)])
+def test_a_square_has_the_side_that_is_asked_for(patch, stride):
+    (shown,) = patch_masks(torch.tensor([2 * 5 + 2]), 5, (5 * stride, 5 * stride), stride, patch, "one-hot")
+    inside = min(patch, 5 * stride)
+    assert shown.any(0).sum() == shown.any(1).sum() == inside and shown.sum() == inside**2
 
 
 def test_cells_cover_an_image_whose_sides_are_no_multiple_of_the_stride(tiny):

@@ -153,6 +153,17 @@ def test_plots_are_written_as_files(run: Path) -> None:
             assert np.asarray(picture.convert("L")).std() > 5
 
 
+def test_no_plot_of_an_earlier_page_is_left(tmp_path: Path) -> None:
+    run = folder(tmp_path / "run")
+    write_page([run])
+    before = {path.name for path in (run / "plots").iterdir()}
+    (run / "plots" / "mine_of_rounds.png").write_bytes(b"my own")
+    for name in ("metrics_recipro-2024.png", "metrics_recipro-2024.svg", "curves.svg"):
+        (run / "plots" / name).write_bytes(b"old")
+    write_page([run])
+    assert {path.name for path in (run / "plots").iterdir()} == before | {"mine_of_rounds.png"}
+
+
 def test_the_gallery_holds_every_map_and_score(run: Path, page: str) -> None:
     (gallery,) = data(page)["galleries"]
     table = pd.read_csv(run / "per_image.csv")

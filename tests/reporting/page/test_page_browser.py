@@ -198,6 +198,44 @@ def test_nothing_is_wider_than_the_window(opened: Any, width: int) -> None:
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_on_paper_all_is_dark_on_white_and_nothing_needs_scrolling(opened: Any) -> None:
+    def seen(element: str, what: str) -> str:
+        return opened.execute_script(f"return getComputedStyle(document.querySelector('{element}')).{what}")
+
+    opened.find_element("id", "theme").click()
+    opened.execute_script("document.documentElement.dataset.theme = 'dark'")
+    assert seen("body", "color") == "rgb(236, 236, 240)" and seen("#summary .scroll", "overflowX") == "auto"
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    # A4 less its margins, in CSS pixels
+    metrics = {"width": 718, "height": 1047, "deviceScaleFactor": 1, "mobile": False}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        assert seen("body", "color") == "rgb(27, 27, 30)" and seen("body", "backgroundColor") == "rgb(255, 255, 255)"
+        assert seen("#summary .scroll", "overflowX") == "visible" and seen("#filters", "display") == "none"
+        assert opened.execute_script("return document.documentElement.scrollWidth") <= 718
+    finally:
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        opened.execute_script("localStorage.clear()")
+
+
+def test_long_names_of_runs_are_broken_on_a_phone(browser: Any, tmp_path: Path) -> None:
+    folders = []
+    for number in range(2):
+        folders.append(
+            write(tmp_path / f"resnet18_imagenet_every_metric_500_images_{number}", rows({"cam": values(3, 1)}))
+        )
+        write_tables(folders[-1])
+    metrics = {"width": 320, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        browser.get(write_page(folders).as_uri())
+        drawn(browser)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 320
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_five_hundred_images_of_six_methods_are_below_5_mb_and_open_within_2_s(browser: Any, tmp_path: Path) -> None:
     methods = ["cam", "gradcam", "gradcam++", "scorecam", "reciprocam", "layercam"]
     run = write(tmp_path / "run", rows({method: values(500, seed) for seed, method in enumerate(methods)}))
