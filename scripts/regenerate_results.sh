@@ -49,8 +49,9 @@ if [ -n "${IMAGENET_ROOT:-}" ]; then
       whole=(--set threads=1 --set "$paper" --set "$timing") # one thread, so that two of these runs share two cores
       run resnet18_scorecam resnet18_imagenet --limit "${RESNET18_LIMIT:-200}" "${whole[@]}"
       run lite0_scorecam resnet50_imagenet "${lite0[@]}" --limit "${LITE0_LIMIT:-500}" "${whole[@]}"
-      run resnet50_scorecam resnet50_imagenet --limit "${RESNET50_LIMIT:-20}" "${whole[@]}"
     done
+    run resnet50_scorecam resnet50_imagenet --limit "${RESNET50_LIMIT:-20}" --set threads=1 --set "$paper" --set timing=null
+    rcam-bench time --config resnet50_imagenet --set threads=1 --set "$times" --output "$output/resnet50_scorecam_time"
     run resnet18_scorecam_2024 resnet18_imagenet --limit "${RESNET18_2024_LIMIT:-100}" --set threads=2 --set "$paper" \
       --set timing=null --set protocol=recipro-2024 # the paper's own protocol
     rcam-bench time --config recipro_speed --set backbone.model=torchvision/resnet18 \
