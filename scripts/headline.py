@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from reciprocam_bench.reporting.tables import to_markdown
+from reciprocam_bench.reporting.tables import three_digits, to_markdown
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import COMPARISON, CONFIG, ENVIRONMENT, TIMING_ROUNDS
 from reciprocam_bench.runfolder.suite import is_suite
@@ -95,5 +95,6 @@ def _times(records: list[RunRecord], rival: str) -> tuple[str, RunRecord | None]
         found = speedup_of_calls(*(calls[calls["method"] == name] for name in (rival, "reciprocam")))
         if found is not None:
             ratio, low, high = found
-            return f"{ratio:.3g}" + ("" if low is None else f" ({low:.3g} to {high:.3g})"), record
+            shown = [three_digits(value) for value in (ratio, low, high)]
+            return shown[0] + ("" if low is None else f" ({shown[1]} to {shown[2]})"), record
     return NOT_MEASURED, None

@@ -11,7 +11,7 @@ from reciprocam_bench.explainers.registry import EXPLAINERS, ExplainerSpec
 from reciprocam_bench.reporting.compare import UNTOLD, verdict
 from reciprocam_bench.reporting.paired import differences, holm
 from reciprocam_bench.reporting.pairing import judged_of, matches
-from reciprocam_bench.reporting.tables import to_markdown
+from reciprocam_bench.reporting.tables import three_digits, to_markdown
 from reciprocam_bench.runfolder.record import RunRecord, read_record
 from reciprocam_bench.runfolder.schema import CONFIG, SUMMARY, TIMING
 from reciprocam_bench.runfolder.suite import is_suite, run_folders
@@ -207,10 +207,10 @@ def quickest(runs: list[Run]) -> pd.DataFrame:
         table = _timed(run)
         if len(table):
             first = table.iloc[0]
-            others = [f"{row['method']} {_ms(row['median_ms'])} ms" for _, row in table.iloc[1:].iterrows()]
+            others = [f"{row['method']} {three_digits(row['median_ms'])} ms" for _, row in table.iloc[1:].iterrows()]
             network = run.record.config.backbone.model
             where = {"network": network, "device": _device(run.record), "quickest": first["method"]}
-            time = {"median ms": _ms(first["median_ms"]), "passes": _passes(first)}
+            time = {"median ms": three_digits(first["median_ms"]), "passes": _passes(first)}
             rows.append(where | time | {"then": _listed(others), "run": _run_name(run.record)})
     return pd.DataFrame(rows)
 
@@ -239,14 +239,11 @@ def _device(record: RunRecord) -> str:
     return str((record.environment.model_extra or {}).get("device", ""))
 
 
-def _ms(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def _passes(row: pd.Series) -> str:
     if pd.isna(row.get("forwards")):
         return ""
-    return f"{row['forwards']:.3g} ({row['forwards_low']:.3g} to {row['forwards_high']:.3g})"
+    found = [three_digits(row[name]) for name in ("forwards", "forwards_low", "forwards_high")]
+    return f"{found[0]} ({found[1]} to {found[2]})"
 
 
 def _fits(record: RunRecord, title: str, fits: Callable[[ExplainerSpec], bool]) -> bool:

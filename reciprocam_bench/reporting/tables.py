@@ -88,11 +88,13 @@ def readable_timing(timing: pd.DataFrame) -> pd.DataFrame:
     table = timing[[*several, "method", "implementation", "scope"]].astype(object).fillna("")
     if timing["batch_size"].nunique() > 1:
         table["batch"] = timing["batch_size"].map(_count)
-    table["median ms"] = timing["median_ms"].map(_three)
+    table["median ms"] = timing["median_ms"].map(three_digits)
     quartiles = zip(timing["q25_ms"], timing["q75_ms"], strict=True)
-    table["quartiles ms"] = ["failed" if pd.isna(a) else f"{_three(a)} to {_three(b)}" for a, b in quartiles]
-    table["images/s"] = timing["images_per_s"].map(_three)
-    table["peak MB"] = timing["peak_memory_mb"].map(_three)
+    table["quartiles ms"] = [
+        "failed" if pd.isna(a) else f"{three_digits(a)} to {three_digits(b)}" for a, b in quartiles
+    ]
+    table["images/s"] = timing["images_per_s"].map(three_digits)
+    table["peak MB"] = timing["peak_memory_mb"].map(three_digits)
     if "forwards" in timing:
         table["forwards"] = _ratios(timing, "forwards")
     if timing["speedup"].notna().any():
@@ -109,7 +111,11 @@ def _ratios(timing: pd.DataFrame, name: str) -> list[str]:
     """Ratios with their intervals; none of a single block of rounds."""
     columns = (timing[f"{name}{end}"] for end in ("", "_low", "_high"))
     return [
-        "" if pd.isna(s) else _three(s) if pd.isna(a) else f"{_three(s)} ({_three(a)} to {_three(b)})"
+        ""
+        if pd.isna(s)
+        else three_digits(s)
+        if pd.isna(a)
+        else f"{three_digits(s)} ({three_digits(a)} to {three_digits(b)})"
         for s, a, b in zip(*columns, strict=True)
     ]
 
@@ -217,7 +223,7 @@ def _word(value: object) -> str:
 
 
 def _times(value: float | None) -> str:
-    return f"{text}×" if (text := _three(value)) else ""
+    return f"{text}×" if (text := three_digits(value)) else ""
 
 
 def _probability(p: float | None) -> str:
@@ -226,7 +232,7 @@ def _probability(p: float | None) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
-def _three(value: float | None) -> str:
+def three_digits(value: float | None) -> str:
     """Three significant digits: a timing holds no more."""
     if value is None or pd.isna(value):
         return ""
