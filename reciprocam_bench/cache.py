@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reciprocam_bench.errors import UserError
+from reciprocam_bench.variables import expanded
 
 
 def cache_folder() -> Path:
     """``RCAM_CACHE_DIR``, else ``rcam-bench`` in the user's cache folder; it may not exist yet."""
     if given := os.environ.get("RCAM_CACHE_DIR"):
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rcam-bench"
+        return expanded(given)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "rcam-bench"
 
 
 def made_once(name: str, make: Callable[[Path], None]) -> Path:

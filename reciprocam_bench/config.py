@@ -126,7 +126,7 @@ class TimingConfig(Strict):
     relative_to: Annotated[str | None, BeforeValidator(as_tables_name_it)] = Field(
         None, description="the method that speed-ups are given against, as tables name it"
     )
-    methods: ListOfNamed | None = Field(None, description="the methods to time, if not all")
+    methods: ListOfNamed | None = Field(None, min_length=1, description="the methods to time, if not all")
 
     @property
     def batch_sizes(self) -> list[int]:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.protocols.protocol import Protocol, is_file_name, parse_protocol, read_protocol
 from reciprocam_bench.regular import not_a_file
-from reciprocam_bench.variables import fill_environment
+from reciprocam_bench.variables import expanded, fill_environment
 
 
 def _listed(value: Any) -> Any:
@@ -21,7 +21,7 @@ def _read(value: Any) -> Any:
         if isinstance(value, dict):
             return parse_protocol(value)
         if isinstance(value, str) and is_file_name(value):
-            return read_protocol(Path(fill_environment(value)).expanduser())
+            return read_protocol(expanded(fill_environment(value)))
     except UserError as error:
         raise ValueError(str(error)) from None  # parse_config says where
     return value

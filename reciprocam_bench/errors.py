@@ -20,6 +20,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; known: {listed}" if len(listed) <= 250 else f"; {len(known)} are known"
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that a GPU or the memory is full; torch's own error is told without loading torch."""
+    named = type(error).__name__ == "OutOfMemoryError"
+    return isinstance(error, MemoryError) or named or "can't allocate memory" in str(error)
+
+
+OUT_OF_MEMORY = "out of memory: set a smaller batch_size, memory_mb or number of workers"
+
+
 def in_words(error: BaseException, most: int = 200) -> str:
     """The kind of an exception and its message in one line, the message cut at ``most`` characters."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:most]}"

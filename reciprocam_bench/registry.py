@@ -2,15 +2,17 @@
 
 import importlib
 import pkgutil
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from inspect import Parameter, signature
+from inspect import Parameter, signature, unwrap
 from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, ValidationError, create_model
+from pydantic.errors import PydanticSchemaGenerationError
 
-from reciprocam_bench.errors import UserError, did_you_mean
+from reciprocam_bench.errors import UserError, did_you_mean, in_words
 from reciprocam_bench.truth import refuse_truth
 
 Spec = TypeVar("Spec")
@@ -111,7 +113,7 @@ def _load_plugin(point: Any) -> None:
         point.load()
     except UserError:
         raise
-    except Exception as error:  # a plug-in may fail in any way; the user must learn which one it was
+    except (Exception, SystemExit) as error:  # a plug-in may fail in any way; the user must learn which one it was
         raise UserError(
             f"plug-in '{point.name}' ({point.value}) failed to load: {type(error).__name__}: {error}; "
             "fix or uninstall it"
@@ -119,8 +121,25 @@ def _load_plugin(point: Any) -> None:
 
 
 def keyword_options(function: Callable[..., Any]) -> dict[str, Parameter]:
-    """The keyword-only parameters of a registered function: what a config may set."""
-    return {n: p for n, p in signature(function, eval_str=True).parameters.items() if p.kind is Parameter.KEYWORD_ONLY}
+    """The keyword-only parameters of a registered function: what a config may set.
+
+    Raises ``UserError`` where an annotation cannot be read; those of other parameters need not be there at run time.
+    """
+    found = {n: p for n, p in signature(function).parameters.items() if p.kind is Parameter.KEYWORD_ONLY}
+    names = getattr(unwrap(function), "__globals__", {})
+    for name, parameter in found.items():
+        if isinstance(parameter.annotation, str):
+            try:
+                annotation = eval(parameter.annotation, names)
+            except Exception as error:  # a plug-in's; a name that only a type checker imports
+                raise _unreadable(function, name, error) from None
+            found[name] = parameter.replace(annotation=annotation)
+    return found
+
+
+def _unreadable(function: Callable[..., Any], name: str, error: Exception) -> UserError:
+    where = f"{function.__module__}.{getattr(function, '__qualname__', function)}"
+    return UserError(f"{where}: the type of option '{name}' cannot be read: {in_words(error, 120)}; fix the plug-in")
 
 
 def check_options(where: str, function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +162,12 @@ def check_options(where: str, function: Callable[..., Any], options: dict[str, A
     fields: dict[str, Any] = {
         n: (Any if p.annotation is p.empty else p.annotation, p.default) for n, p in known.items()
     }
-    model = create_model("Options", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Field name .* shadows")  # an option called `copy` is an option
+            model = create_model("Options", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
+    except PydanticSchemaGenerationError as error:
+        raise _unreadable(function, ", ".join(fields), error) from None
     try:
         checked = model(**options)
     except ValidationError as error:

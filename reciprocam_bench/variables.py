@@ -1,7 +1,8 @@
-"""Environment variables in the paths of a config."""
+"""Environment variables and the home folder in paths that a user gives."""
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from reciprocam_bench.errors import UserError
@@ -19,3 +20,8 @@ def fill_environment(value: Any) -> Any:
         return os.environ[name]
 
     return re.sub(r"\$\{(\w+)\}", variable, value)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """With ``~`` as the home folder, which a shell leaves as it is behind ``--output=`` and in a config."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - a user that there is not is a name like any other

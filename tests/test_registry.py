@@ -1,8 +1,9 @@
 """Names to functions: registering, look-up, plug-ins, and the check of options."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field
@@ -95,6 +96,12 @@ def test_plug_ins_are_loaded_from_entry_points(table: Registry, monkeypatch: pyt
 def test_a_broken_plug_in_is_named(table: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(monkeypatch, lambda: 1 / 0)
     with pytest.raises(UserError, match=r"plug-in 'plug' \(plug.module:thing\) failed to load: ZeroDivisionError"):
+        table.all()
+
+
+def test_a_plug_in_that_ends_the_program_is_named_too(table: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in(monkeypatch, lambda: sys.exit(0))
+    with pytest.raises(UserError, match=r"plug-in 'plug' \(plug.module:thing\) failed to load: SystemExit: 0"):
         table.all()
 
 
@@ -199,6 +206,37 @@ def test_a_plug_in_may_postpone_or_leave_out_annotations(head: str, options: str
     assert check_options("x", names["f"], {"n": 4, "m": "b"}) == {"n": 4, "m": "b"}
     with pytest.raises(UserError, match="option 'm'"):
         check_options("x", names["f"], {"m": "c"})
+
+
+def postponed(source: str) -> Callable[..., Any]:
+    """The function `f` of a module with postponed annotations."""
+    names: dict[str, Any] = {"__name__": "their_plug_in"}
+    exec(f"from __future__ import annotations\nfrom typing import Any\n{source}", names)
+    return names["f"]
+
+
+def test_what_only_a_type_checker_imports_is_not_asked_of_other_parameters() -> None:
+    function = postponed("def f(fp: OnlyChecked, *, steps: int = 3) -> Tensor: ...")
+    assert keyword_options(function)["steps"].annotation is int
+    assert check_options("method 'f'", function, {"steps": "7"}) == {"steps": 7}
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("def f(fp, *, kind: OnlyChecked = None): ...", "the type of option 'kind' cannot be read: NameError: "),
+        ("class K: ...\ndef f(fp, *, kind: K = None): ...", "the type of option 'kind' cannot be read: Pydantic"),
+    ],
+)
+def test_an_option_of_a_type_that_cannot_be_read_is_told(source: str, told: str) -> None:
+    with pytest.raises(UserError, match=f"^their_plug_in.f: {told}.*; fix the plug-in$"):
+        check_options("method 'f'", postponed(source), {})
+
+
+def test_an_option_may_be_called_as_pydantic_calls_its_own(recwarn: pytest.WarningsRecorder) -> None:
+    function = postponed("def f(fp, *, copy: bool = False): ...")
+    assert check_options("method 'f'", function, {"copy": True}) == {"copy": True}
+    assert not recwarn.list
 
 
 def test_decorators_return_the_function_as_it_was() -> None:

@@ -8,13 +8,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tiny_runs
+import torch
 import yaml
 from small_runs import rows, values, write
 
 from reciprocam_bench.cli import main
+from reciprocam_bench.config import Config
 from reciprocam_bench.config_backbone import BackboneConfig
 from reciprocam_bench.config_file import Suite, load_config, load_experiments
 from reciprocam_bench.engine import steps
+from reciprocam_bench.engine.run import Screen
+from reciprocam_bench.engine.suite import each_backbone
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.gate.outcome import check_against, write_update
 from reciprocam_bench.reporting.compare import compare
@@ -174,6 +178,26 @@ def test_a_backbone_that_cannot_be_run_does_not_end_the_others(
     assert [folder.name for folder in run_folders(tmp_path / "runs")] == ["timm-test_resnet"]
 
 
+@pytest.mark.parametrize(
+    "full", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory: 9 B")]
+)
+def test_a_backbone_that_does_not_fit_does_not_end_the_others(tmp_path: Path, full: Exception) -> None:
+    configs = load_experiments(str(config(tmp_path / "two.yaml", TWO))).configs  # type: ignore[union-attr]
+    done = []
+
+    def do(one: Config, path: Path, screen: Screen) -> None:
+        if one is configs[0]:
+            raise full
+        done.append(one)
+
+    with pytest.raises(UserError, match=r"1 of 2 backbones could not be run: .*: out of memory: set a smaller batch"):
+        each_backbone(configs, tmp_path / "runs", Screen(True, lambda *lines: None), do)
+    assert done == [configs[1]]
+    full = RuntimeError("a bug")
+    with pytest.raises(RuntimeError, match="a bug"):
+        each_backbone(configs, tmp_path / "runs", Screen(True, lambda *lines: None), do)
+
+
 @pytest.mark.slow
 def test_what_is_wrong_for_all_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = config(tmp_path / "bad.yaml", TWO, dataset={"name": "folder", "root": str(tmp_path / "none")})
@@ -219,12 +243,12 @@ def test_check_has_a_baseline_for_each(tmp_path: Path) -> None:
     suite = small(tmp_path / "suite")
     said = write_update(suite, tmp_path / "baselines")
     assert said.count("written to") == 2 and (tmp_path / "baselines/a.json").is_file()
-    text, failed = check_against(suite, tmp_path / "baselines", "csv", 100, False, {})
+    text, _, failed = check_against(suite, tmp_path / "baselines", "csv", 100, False, {})
     found = pd.read_csv(io.StringIO(text))
     assert not failed and len(found) == 20 and found["checked"].str.startswith(("a: ", "b: ")).all()
     table = rows({"cam": values(20, 1, -0.05), "reciprocam": values(20, 10)})
     write(suite / "b", table, config={"backbone": {"model": "torchvision/b", "weights": "none"}})
-    text, failed = check_against(suite, tmp_path / "baselines", "csv", 100, False, {})
+    text, _, failed = check_against(suite, tmp_path / "baselines", "csv", 100, False, {})
     found = pd.read_csv(io.StringIO(text))
     assert failed and found[found["verdict"] == "worse"]["checked"].str.startswith("b: ").all()
     with pytest.raises(UserError, match="is a suite of runs; give --against a folder"):
@@ -235,7 +259,7 @@ def test_a_suite_of_which_a_run_is_missing_does_not_pass(tmp_path: Path) -> None
     suite = small(tmp_path / "suite")
     write_update(suite, tmp_path / "baselines")
     (tmp_path / "baselines/gone.json").write_text((tmp_path / "baselines/b.json").read_text())
-    text, _ = check_against(suite, tmp_path / "baselines", "markdown", 100, False, {})
+    text, _, _ = check_against(suite, tmp_path / "baselines", "markdown", 100, False, {})
     assert f"{tmp_path / 'baselines'} holds baselines of runs that {suite} does not list: gone" in text
     shutil.rmtree(suite / "b")
     with pytest.raises(UserError, match="b was not run, so it cannot be checked against"):

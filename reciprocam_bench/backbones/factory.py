@@ -19,6 +19,7 @@ from reciprocam_bench.backbones.freeze import ModelInfo
 from reciprocam_bench.backbones.load import split_loaded, timm_preprocessing
 from reciprocam_bench.backbones.weights import load_file_into
 from reciprocam_bench.errors import UserError, did_you_mean, in_words
+from reciprocam_bench.variables import expanded
 
 
 def load_factory(
@@ -61,7 +62,7 @@ def load_factory(
     if weights in ("default", "none"):
         record = {"source": factory, "sha256": _digest(module)}
     else:
-        record = load_file_into(module, Path(weights).expanduser(), name) | {"factory": factory}
+        record = load_file_into(module, expanded(weights), name) | {"factory": factory}
     info = ModelInfo(name, wanted, record, multi_label, None if class_names is None else tuple(class_names))
     return split_loaded(module, info, layer, device, image_size=image_size, fold=fold)
 

@@ -19,6 +19,7 @@ from reciprocam_bench.backbones.onnx_file import PREFIX, load_onnx
 from reciprocam_bench.backbones.split import split_backbone
 from reciprocam_bench.backbones.weights import load_file_into, local_file, package_file
 from reciprocam_bench.errors import UserError, did_you_mean
+from reciprocam_bench.variables import expanded
 
 
 def load_backbone(
@@ -188,7 +189,7 @@ def _weights_path(library: str, name: str, weights: str, sets: Any, num_classes:
         return local_file(library, name)
     path = package_file(weights)
     if path is None and ("/" in weights or "." in weights or Path(weights).exists()):
-        path = Path(weights).expanduser()
+        path = expanded(weights)
     if path is None:
         known = {"default", "none", *sets}
         hint = did_you_mean(weights, known)

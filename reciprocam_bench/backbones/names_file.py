@@ -1,9 +1,8 @@
 """Names for the outputs of a network of one's own."""
 
-from pathlib import Path
-
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.regular import not_a_file
+from reciprocam_bench.variables import expanded
 
 
 def read_class_names(name: str) -> list[str]:
@@ -11,7 +10,7 @@ def read_class_names(name: str) -> list[str]:
 
     Lines may be blank at the end alone: elsewhere the names behind one would belong to other outputs.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if reason := not_a_file(path):
         raise UserError(f"backbone.class_names: {path} {reason}; give a file with a name on each line")
     try:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from reciprocam_bench.backbones.onnx_digest import digest_of
 from reciprocam_bench.backbones.onnx_session import OnnxSession, open_session, session_of_part
 from reciprocam_bench.backbones.split import split_backbone
 from reciprocam_bench.errors import UserError, did_you_mean
+from reciprocam_bench.variables import expanded
 
 PREFIX = "onnx:"
 
@@ -49,7 +49,7 @@ def load_onnx(
     Raises:
         UserError: for what is no readable classifier of images, and for one that does not say what it wants.
     """
-    path = Path(model.removeprefix(PREFIX)).expanduser()
+    path = expanded(model.removeprefix(PREFIX))
     name = f"{PREFIX}{path.name}"
     if str(device).partition(":")[0] != "cpu":
         raise UserError(f"{name}: ONNX Runtime is used on the CPU here; set device: cpu")

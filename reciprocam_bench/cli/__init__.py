@@ -12,7 +12,7 @@ import typer
 
 from reciprocam_bench.cli import check, compare, explain, export, fit_head, ls, merge, report, run, time, validate
 from reciprocam_bench.cli.stopping import stopped_by_signals
-from reciprocam_bench.errors import UserError
+from reciprocam_bench.errors import OUT_OF_MEMORY, UserError, is_out_of_memory
 from reciprocam_bench.version import __version__
 
 _KEPT = "what is done is kept, the same command goes on"
@@ -65,12 +65,12 @@ def _main(signals: list[Signals]) -> None:
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (MemoryError, OSError) as error:
+    except OSError as error:
         print(f"rcam-bench: {_of_the_system(error)}; {_KEPT}", file=sys.stderr)
         sys.exit(2)
     except Exception as error:
-        if _is_out_of_memory(error):
-            print(f"rcam-bench: {_of_the_system(MemoryError())}; {_KEPT}", file=sys.stderr)
+        if is_out_of_memory(error):
+            print(f"rcam-bench: {OUT_OF_MEMORY}; {_KEPT}", file=sys.stderr)
             sys.exit(2)
         if not hasattr(error, "format_message"):  # the mark of click's usage errors, wherever typer keeps click
             raise
@@ -78,19 +78,12 @@ def _main(signals: list[Signals]) -> None:
         sys.exit(2)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether it is torch's word for a full GPU, or for full memory; told without torch, which may not be loaded."""
-    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-
-
 def _printable(text: str) -> str:
     """One line without control characters: a file's name may hold any, and a terminal obeys them."""
     return "".join(c if c.isprintable() else "?" for c in text.replace("\n", " "))
 
 
-def _of_the_system(error: MemoryError | OSError) -> str:
-    """What the system refused: memory, a place on disk, a file that went away."""
-    if isinstance(error, MemoryError):
-        return "out of memory: set a smaller batch_size, memory_mb or number of workers"
+def _of_the_system(error: OSError) -> str:
+    """What the system refused: a place on disk, a file that went away."""
     place = f"{str(error.filename)[-200:]}: " if error.filename else ""
     return f"{place}{error.strerror or error}"

@@ -22,7 +22,8 @@ def command(
     agreement: Annotated[bool, typer.Option("--agreement", help="Rank correlations of the methods' maps.")] = False,
     form: options.Format = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the CSV file. [default: the first RUN_DIR]")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the CSV file. [default: the first RUN_DIR]", **options.PLACE),
     ] = None,
 ) -> None:
     """Print paired differences of methods, and of runs, with intervals and p-values, and write comparison.csv."""

@@ -36,7 +36,9 @@ def command(
         list[str] | None,
         typer.Option("--metric", help="A score of each map. Repeatable. [default: average_drop, complexity]"),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the pictures.")] = Path("explained"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the pictures.", **options.PLACE)] = Path(
+        "explained"
+    ),
     form: Annotated[
         list[str] | None, typer.Option("--format", "-f", help="Of sheets: png, pdf or svg. Repeatable. [default: png]")
     ] = None,
@@ -61,12 +63,11 @@ def command(
         "device": device,
     }
     asked = Asked(config, model, factory, tuple(method or ()), tuple(classes or ()), values, tuple(set or ()))
-    images = [options.expanded(image) for image in images]
     several = len(images) > 1 or images[0].is_dir()
     outcome = explain_pictures(
         images,
         asked,
-        options.expanded(output),
+        output,
         maps=maps,
         tell=lambda r: None if as_json else print(*[f"{r['image']}:"] * several, *lines_of(r), sep="\n", flush=True),
         warn=lambda note: print(f"note: {note}", file=sys.stderr),

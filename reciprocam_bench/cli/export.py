@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from reciprocam_bench.cli import options
+from reciprocam_bench.variables import expanded
 
 
 def command(
@@ -34,9 +35,16 @@ def command(
     ] = None,
     int8: Annotated[
         Path | None,
-        typer.Option("--int8", metavar="FOLDER", help="Quantised to int8, calibrated on the pictures of a folder."),
+        typer.Option(
+            "--int8",
+            parser=expanded,
+            metavar="FOLDER",
+            help="Quantised to int8, calibrated on the pictures of a folder.",
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file: .onnx or .pt2.")] = Path("model.onnx"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file: .onnx or .pt2.", **options.PLACE)] = Path(
+        "model.onnx"
+    ),
     set: options.Set = None,
 ) -> None:
     """Write a model that returns logits and maps, checked against PyTorch."""

@@ -13,7 +13,10 @@ def command(
     config: options.ConfigName = None,
     config_option: options.ConfigOption = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The head's file. [default: runs/CONFIG_head.safetensors]")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The head's file. [default: runs/CONFIG_head.safetensors]", **options.PLACE
+        ),
     ] = None,
     limit: options.Limit = None,
     device: options.Device = None,

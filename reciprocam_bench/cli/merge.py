@@ -10,9 +10,10 @@ from reciprocam_bench.cli import options
 
 def command(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Run folders of shards, or a folder that holds them.")
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Run folders of shards, or a folder that holds them."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder of the whole.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder of the whole.", **options.PLACE)],
     quiet: options.Quiet = False,
 ) -> None:
     """Join the shards of a run that were made with --shard in folders of their own."""

@@ -1,6 +1,5 @@
 """Options that several verbs share."""
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -13,9 +12,13 @@ from reciprocam_bench.config import OF_VALUES, Config
 from reciprocam_bench.config_file import Suite, find_config, load_config, load_experiments
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.titles import file_name
+from reciprocam_bench.variables import expanded
 
 if TYPE_CHECKING:
     from reciprocam_bench.engine.run import Screen
+
+# Of every option and argument that is a path.
+PLACE: dict[str, Any] = {"parser": expanded, "metavar": "PATH"}
 
 ConfigName = Annotated[
     str | None,
@@ -23,7 +26,8 @@ ConfigName = Annotated[
 ]
 ConfigOption = Annotated[str | None, typer.Option("--config", "-c", help="The same, as an option.")]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Run folder. [default: runs/CONFIG, and what --set changes]")
+    Path | None,
+    typer.Option("--output", "-o", help="Run folder. [default: runs/CONFIG, and what --set changes]", **PLACE),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", "-l", min=1, help="Only the first images.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or mps.")]
@@ -49,7 +53,8 @@ NetworkOf = Annotated[
 Weights = Annotated[str | None, typer.Option("--weights", help="default, none, a named set, or a file.")]
 Layer = Annotated[str | None, typer.Option("--layer", help="auto, or a layer's name.")]
 ClassNames = Annotated[
-    Path | None, typer.Option("--class-names", help="A file with a name a line, of a network of your own.")
+    Path | None,
+    typer.Option("--class-names", help="A file with a name a line, of a network of your own.", **PLACE),
 ]
 
 
@@ -93,16 +98,11 @@ def _tell(notes: Sequence[str]) -> None:
 def run_folder(config: str, output: Path | None, overrides: list[str] | None = None) -> Path:
     """The folder asked for, or ``runs/`` and the config's name, with what ``--set`` makes another experiment of it."""
     if output:
-        return expanded(output)
+        return output
     split = [override.partition("=") for override in overrides or ()]
     others = [(key, value) for key, _, value in split if key.partition(".")[0] in OF_VALUES]
     parts = [f"{key.rpartition('.')[2]}-{file_name(Path(value).name or value)}" for key, value in others]
     return Path("runs") / "_".join([find_config(config).stem, *parts])[:120]
-
-
-def expanded(path: Path) -> Path:
-    """With ``~`` as the home folder, which a shell leaves as it is behind ``--output=``."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - a user that there is not is a name like any other
 
 
 def screen(quiet: bool) -> "Screen":

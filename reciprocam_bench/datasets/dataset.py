@@ -10,6 +10,7 @@ from timm.data import ImageNetInfo
 
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.regular import not_a_file
+from reciprocam_bench.variables import expanded
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff")
 
@@ -155,7 +156,7 @@ def leaves(name: object) -> bool:
 
 def existing_folder(root: str, key: str = "dataset.root") -> Path:
     """The folder ``root``; one that is missing is a ``UserError``."""
-    folder = Path(root).expanduser()
+    folder = expanded(root)
     if not os.path.isdir(folder):  # noqa: PTH112 - False for names that no file system takes
         raise UserError(f"{key}: {root} is not a folder; correct the path")
     if folder.resolve() == Path(folder.resolve().anchor):

@@ -8,6 +8,7 @@ from reciprocam_bench.datasets.dataset import Dataset, Sample, Target
 from reciprocam_bench.datasets.targets import area_share
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.regular import not_a_file
+from reciprocam_bench.variables import expanded
 
 _LARGE = 0.25
 
@@ -21,7 +22,7 @@ def mark_hard(dataset: Dataset, flag_file: str | None = None) -> Dataset:
     The file is a CSV with the heading ``image,<category>,…`` and a row of 0 or 1 an image; images may be named with or
     without suffix. A pair that is not in the file counts as difficult, as in TorchRay.
     """
-    flags = _read_flags(Path(flag_file).expanduser()) if flag_file else None
+    flags = _read_flags(expanded(flag_file)) if flag_file else None
 
     def hard(sample: Sample, target: Target) -> bool:
         if flags is not None:

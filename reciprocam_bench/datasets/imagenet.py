@@ -9,6 +9,7 @@ from reciprocam_bench.datasets.labels import DEVKIT_TRUTH, find_label, read_labe
 from reciprocam_bench.datasets.registry import dataset
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.regular import not_a_file
+from reciprocam_bench.variables import expanded
 
 _IMAGE_FOLDERS = (
     "",
@@ -42,7 +43,7 @@ def imagenet(*, root: str, labels: str | None = None, boxes: str | None = None) 
     files named like the images.
     """
     base = existing_folder(root)
-    if labels and (wrong := not_a_file(Path(labels).expanduser())):
+    if labels and (wrong := not_a_file(expanded(labels))):
         raise UserError(f"label file {labels} {wrong}; correct the path")
     samples, skipped = _from_class_folders(base)
     if samples and labels:

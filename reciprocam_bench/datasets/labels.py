@@ -7,6 +7,7 @@ from pathlib import Path
 from reciprocam_bench.datasets.dataset import imagenet_wnids
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.regular import not_a_file
+from reciprocam_bench.variables import expanded
 
 DEVKIT_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 _OUTER = "*/"  # stands for folders that a label file writes before the root of the images
@@ -23,7 +24,7 @@ def read_label_file(name: str, classes: int = 1000) -> dict[str, int]:
 
     Raises ``UserError`` naming file and line.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if reason := not_a_file(path):
         raise UserError(f"label file {path} {reason}; correct the path")
     try:

@@ -11,7 +11,7 @@ from reciprocam_bench.datasets.dataset import Dataset
 from reciprocam_bench.datasets.order import first_of_classes, shuffled
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.regular import not_a_file
-from reciprocam_bench.variables import fill_environment
+from reciprocam_bench.variables import expanded, fill_environment
 
 
 def take_subset(dataset: Dataset, subset: SubsetConfig, seed: int) -> Dataset:
@@ -21,7 +21,7 @@ def take_subset(dataset: Dataset, subset: SubsetConfig, seed: int) -> Dataset:
     """
     unread = {name for name, _ in dataset.skipped} - {s.id for s in dataset.samples}
     if subset.file is not None:
-        wanted = _listed(Path(fill_environment(subset.file)).expanduser(), unread | {s.id for s in dataset.samples})
+        wanted = _listed(expanded(fill_environment(subset.file)), unread | {s.id for s in dataset.samples})
     elif subset.random is not None:
         wanted = unread | {s.id for s in shuffled(dataset.samples, seed)[: subset.random]}
     else:

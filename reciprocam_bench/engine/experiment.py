@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,7 +39,7 @@ from reciprocam_bench.runfolder.schema import (
     MetricDefinition,
     ProtocolDefinition,
 )
-from reciprocam_bench.variables import fill_environment
+from reciprocam_bench.variables import expanded, fill_environment
 
 
 @dataclass(frozen=True)
@@ -68,12 +67,13 @@ class Experiment:
     @property
     def definitions(self) -> Definitions:
         """What readers must know of its protocols, methods and metrics."""
+        methods = (*self.timed, *self.methods)
         return Definitions(
             protocols={
                 p.name: ProtocolDefinition(version=p.version, classes=p.classes, choices=p.choices)
                 for p in self.protocols
             },
-            methods={m.title: MethodDefinition(name=m.spec.name, options=_not_default(m)) for m in self.methods},
+            methods={m.title: MethodDefinition(name=m.spec.name, options=_not_default(m)) for m in methods},
             metrics={column: definition_of(metric) for column, metric in self.metrics.items()},
         )
 
@@ -124,6 +124,7 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
     if timing and timing.relative_to and timing.relative_to not in [m.title for m in timed]:
         known = ", ".join(m.title for m in timed)
         raise UserError(f"timing.relative_to: '{timing.relative_to}' is not among the timed methods ({known})")
+    _check_labels(methods, timed)
     classes = {
         p.name: choose_classes(
             p.classes if config.classes is None else config.classes, dataset, backbone.num_classes, backbone.name
@@ -134,6 +135,14 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
     return Experiment(
         config, backbone, dataset, protocols, methods, timed, metrics, classes, names, drawn, on_page, shown_metrics
     )
+
+
+def _check_labels(methods: Sequence[Method], timed: Sequence[Method]) -> None:
+    """Refuse a label that is one method where it is judged and another where it is timed."""
+    judged = {m.title: (m.spec, m.options) for m in methods}
+    for method in timed:
+        if judged.get(method.title, (method.spec, method.options)) != (method.spec, method.options):
+            raise UserError(f"timing.methods: '{method.title}' is another method in methods; give one another label")
 
 
 def _check_columns(metrics: dict[str, Metric]) -> None:
@@ -195,7 +204,7 @@ def set_up_backbone(config: Config, protocol: Protocol, device: torch.device) ->
     else:
         backbone = load_backbone(c.model, weights, c.layer, device, num_classes=c.num_classes, **common)
     if c.head:
-        backbone = load_linear_head(backbone, Path(fill_environment(c.head)).expanduser())
+        backbone = load_linear_head(backbone, expanded(fill_environment(c.head)))
     if config.memory_mb:
         backbone = replace(backbone, memory_budget=config.memory_mb << 20)
     return computing(backbone, config.precision, config.compile, size)

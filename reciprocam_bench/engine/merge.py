@@ -3,7 +3,8 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,9 @@ def merge(folders: Sequence[Path], output: Path, screen: Screen, summarise: Summ
     on_cpu = {"device": "cpu", "precision": "float32", "compile": False}  # tf32 is only there on a GPU
     experiment = replace(set_up(config.model_copy(update=on_cpu)), config=config)
     _copy(records, output)
-    with open_run(experiment, output, False, screen) as run:
+    with open_run(experiment, output, False, screen) as run, _nothing_half_copied(output):
         todo = plan(experiment, run.done)
         if todo:
-            shutil.rmtree(output)  # copies alone
             images = sum(len(work.batch.samples) for work in todo)
             protocol, first = todo[0].batch.protocol.name, todo[0].batch.samples[0].id
             raise UserError(
@@ -91,7 +91,7 @@ def _copy(records: Sequence[RunRecord], output: Path) -> None:
     """Put the tables of each shard into a new run folder, as parts of it."""
     if (output / CONFIG).exists():
         raise UserError(f"{output} holds a run; give --output another folder")
-    with opened(output, fresh=False) as folder:
+    with opened(output, fresh=False) as folder, _nothing_half_copied(output):
         folder.write_environment(_environment(records))
         folder.write_config(dump_config(records[0].config))
         parts = Parts(output)
@@ -104,6 +104,16 @@ def _copy(records: Sequence[RunRecord], output: Path) -> None:
             write_seconds(part, _seconds(record))
             if (record.path / FOLDER).is_dir():
                 shutil.copytree(record.path / FOLDER, output / FOLDER, dirs_exist_ok=True)
+
+
+@contextmanager
+def _nothing_half_copied(output: Path) -> Iterator[None]:
+    """Remove what a merge that is stopped, or finds the disk full, has copied: the same command begins anew."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(output, ignore_errors=True)
+        raise
 
 
 def _seconds(record: RunRecord) -> dict[str, float]:

@@ -9,7 +9,7 @@ from reciprocam_bench.config import Config
 from reciprocam_bench.config_backbone import BackboneConfig
 from reciprocam_bench.engine.ranks import this_rank
 from reciprocam_bench.engine.run import Screen
-from reciprocam_bench.errors import UserError
+from reciprocam_bench.errors import OUT_OF_MEMORY, UserError, is_out_of_memory
 from reciprocam_bench.runfolder.record import read_record
 from reciprocam_bench.runfolder.schema import CONFIG
 from reciprocam_bench.runfolder.suite import begin_suite, folder_names, is_suite, listed
@@ -32,9 +32,12 @@ def each_backbone(
         screen.say(f"{about}{config.backbone.model}")
         try:
             do(config, path / name, replace(screen, about=about))
-        except UserError as error:
-            screen.say(f"{about}left out: {error}")
-            failed.setdefault(str(error), []).append(name)
+        except Exception as error:
+            if not isinstance(error, UserError) and not is_out_of_memory(error):
+                raise
+            why = str(error) if isinstance(error, UserError) else OUT_OF_MEMORY
+            screen.say(f"{about}left out: {why}")
+            failed.setdefault(why, []).append(name)
     if failed:
         count = sum(map(len, failed.values()))
         reasons = "; ".join(f"{', '.join(those)}: {reason}" for reason, those in failed.items())

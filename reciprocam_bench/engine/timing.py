@@ -66,23 +66,28 @@ def time_experiment(experiment: Experiment, screen: Screen) -> Timing:
         count = _Count(experiment, progress, sizes)
         memory, failed = _peaks(experiment, batches, count)
         able = [m for m in experiment.timed if m.title not in failed]
-        reference = None if timing.relative_to in failed else timing.relative_to
-        timer = Timer(backbone, able, batches, on_done=count)
+        timer = Timer(backbone, able, batches, on_done=count, failed=failed)
         begun = time.perf_counter()
         timer.warm_up(timing.warmup)
         seconds = (time.perf_counter() - begun) / timing.warmup if timing.warmup else np.inf
         calls: list[Call] = []
 
+        def rounds_table() -> pd.DataFrame:
+            return frame(call for call in calls if call.method not in failed)
+
         def table() -> pd.DataFrame:
-            return timing_table(backbone, experiment.timed, frame(calls), memory, reference, failed)
+            reference = None if timing.relative_to in failed else timing.relative_to
+            return timing_table(backbone, experiment.timed, rounds_table(), memory, reference, failed)
 
         with started(experiment.config, timing.processes - 1, able, batches, count.rounds) as others:
             timers: list[Timer | OtherTimer] = [timer, *others]
             for block, rounds in enumerate(_schedule(timing, seconds, lambda: uncertainty(table()))):
-                calls += timers[block % len(timers)].block(block, rounds)
+                asked = timers[block % len(timers)]
+                calls += asked.block(block, rounds)
+                failed |= asked.failed
     machine = between(begin, Reading.now(), backbone.device)
     _tell(failed, timing, machine)
-    return Timing(table(), frame(calls), machine)
+    return Timing(table(), rounds_table(), machine)
 
 
 class _Count:

@@ -4,7 +4,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
 import torch
@@ -27,6 +27,7 @@ class OtherTimer:
 
     connection: Connection
     on_block: Callable[[int], None]
+    failed: dict[str, str] = field(default_factory=dict)
 
     def block(self, block: int, rounds: range) -> list[Call]:
         """As `Timer.block`."""
@@ -34,15 +35,16 @@ class OtherTimer:
             self.connection.send((block, rounds))
         except BrokenPipeError:
             raise _stopped() from None
-        answer = self._answer()
+        calls, failed = self._answer()
+        self.failed.update(failed)
         self.on_block(len(rounds))
-        return answer
+        return calls
 
     def ready(self) -> None:
         """Wait until it has loaded its network."""
         self._answer()
 
-    def _answer(self) -> list[Call]:
+    def _answer(self) -> tuple[list[Call], dict[str, str]]:
         try:
             answer = self.connection.recv()
         except (EOFError, ConnectionError):
@@ -102,9 +104,9 @@ def _serve(
         ready = {size: backbone.prepare(images) for size, images in batches.items()}
         timer = Timer(backbone, methods, ready, number)
         timer.warm_up(1)
-        connection.send([])
+        connection.send(([], timer.failed))
         while True:
-            connection.send(timer.block(*connection.recv()))
+            connection.send((timer.block(*connection.recv()), timer.failed))
     except (EOFError, ConnectionError):  # nobody asks any more
         pass
     except Exception as error:  # whatever it is, it is the first process that tells it

@@ -20,6 +20,7 @@ from reciprocam_bench.datasets.class_names import class_names
 from reciprocam_bench.errors import UserError, in_words
 from reciprocam_bench.exporting.explained_model import ExplainedModel
 from reciprocam_bench.exporting.quantise import quantised
+from reciprocam_bench.variables import expanded
 from reciprocam_bench.version import __version__
 
 # Of the largest logit, and of the largest value of a raw map.
@@ -124,7 +125,7 @@ def export(
 
 def _target(output: Path | str, int8: bool) -> Path:
     """Where to write; ``UserError`` where that cannot be."""
-    path = Path(output).expanduser()
+    path = expanded(output)
     if path.suffix not in (".onnx", ".pt2"):
         raise UserError(f"{path}: an exported model ends in .onnx, or .pt2 for torch.export")
     if not path.parent.is_dir():

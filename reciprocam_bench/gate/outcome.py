@@ -19,8 +19,11 @@ from reciprocam_bench.runfolder.suite import is_suite, listed, run_folders
 
 def check_against(
     folder: Path, path: Path, form: str, width: int, strict: bool, files: Mapping[str, Path]
-) -> tuple[str, bool]:
-    """The text of a check in a format of `report`, and whether it failed; ``files`` are paths by format."""
+) -> tuple[str, list[str], bool]:
+    """The text of a check in a format of `report`, what marks it on GitHub, and whether it failed.
+
+    ``files`` are paths by format.
+    """
     check_format(form)
     pairs = _pairs(folder, path)
     _check_whole(folder, path)
@@ -32,7 +35,7 @@ def check_against(
     notes += _without_a_run(folder, path)
     commands = tell_github(findings, to_text(findings, title, notes, "markdown"), strict)
     text = to_text(findings, title, notes, form, width)
-    return "\n".join([text, *commands]), any(f.fails(strict) for f in findings)
+    return text, commands, any(f.fails(strict) for f in findings)
 
 
 def write_update(folder: Path, path: Path) -> str:

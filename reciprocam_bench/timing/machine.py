@@ -1,6 +1,7 @@
 """What else a machine did while something was timed on it."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -25,18 +26,28 @@ class Reading:
         times = psutil.cpu_times()
         # Guests are counted in user and nice as well.
         total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-        mine = [process.cpu_times() for process in (psutil.Process(), *psutil.Process().children(recursive=True))]
+        mine = [psutil.Process().cpu_times()]
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):  # it ended meanwhile
+                mine.append(child.cpu_times())
         # What processes of ours that have ended used stands with the one that waited for them.
         used = (t.user + t.system + getattr(t, "children_user", 0.0) + getattr(t, "children_system", 0.0) for t in mine)
-        frequency = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
         return cls(
             total=total,
             idle=times.idle + getattr(times, "iowait", 0.0),
             steal=getattr(times, "steal", 0.0),
             own=sum(used),
             load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-            clock_mhz=round(frequency.current) if frequency else None,
+            clock_mhz=_clock(),
         )
+
+
+def _clock() -> int | None:
+    try:
+        frequency = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
+    except (NotImplementedError, OSError, RuntimeError):  # a system that lists clocks and does not let them be read
+        return None
+    return round(frequency.current) if frequency else None
 
 
 def between(begin: Reading, end: Reading, device: torch.device) -> dict[str, Any]:

@@ -21,6 +21,14 @@ from reciprocam_bench.timing.peak import peak_memory
 Timed = tuple[str, str]
 
 
+class MethodFailed(Exception):
+    """A method failed while it was timed: its title, and why."""
+
+    def __init__(self, title: str, reason: str) -> None:
+        super().__init__(title, reason)
+        self.title, self.reason = title, reason
+
+
 @dataclass(frozen=True)
 class Call:
     """One measured call and where it belongs: a row of ``timing_rounds.csv``, milliseconds."""
@@ -51,7 +59,8 @@ def one_round(
     """Run the network alone and every method once, beginning with number ``first``.
 
     Scope ``explainer`` begins with the shared forward pass done; ``end-to-end`` is that forward pass and the call, or
-    for a method that runs its own the call alone. ``on_done`` is called after each, outside the measured time.
+    for a method that runs its own the call alone. ``on_done`` is called after each, outside the measured time. Raises
+    `MethodFailed`.
     """
     turns = [None, *methods]
     for i in range(len(turns)):
@@ -61,7 +70,10 @@ def one_round(
         else:
             made: list[ForwardPass] = []
             forward = measured(partial(_forward_into, made, backbone, images), backbone.device, clock)
-            explain = measured(partial(method, made[0]), backbone.device, clock)
+            try:
+                explain = measured(partial(method, made[0]), backbone.device, clock)
+            except Exception as error:  # as in `peaks`, though it was well once
+                raise MethodFailed(method.title, in_words(error)) from None
             each = {"explainer": explain, "end-to-end": explain if method.spec.own_forward else forward + explain}
             yield from (((method.title, scope), each[scope]) for scope in scopes(method))
         on_done(method)
@@ -101,6 +113,7 @@ def peaks(
         made.clear()
         forward = peak_memory(partial(_forward_into, made, backbone, images), backbone.device)
         try:
+            method.spec.implementation(backbone, method.options)  # which the table names
             explain = peak_memory(partial(method, made[0]), backbone.device)
         except Exception as error:  # a plug-in may fail in any way; the judged rows and the other times are kept
             failed[method.title] = in_words(error)

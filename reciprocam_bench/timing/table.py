@@ -1,6 +1,6 @@
 """The table of times that is made of the measured calls."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ def timing_table(
     by = {key: group.set_index("round") for key, group in calls.groupby(["batch_size", "method", "scope"])}
     table = []
     for size, peak in memory.items():
-        what = [(FORWARD, FORWARD, ""), *_scoped(backbone, methods)]
+        what = [(FORWARD, FORWARD, ""), *_scoped(backbone, methods, failed)]
         for title, scope, implementation in what:
             fixed: dict[str, Any] = {"backbone": backbone.name, "method": title, "implementation": implementation}
             fixed |= {"scope": scope, "batch_size": size, "relative_to": relative_to}
@@ -71,8 +71,9 @@ def uncertainty(table: pd.DataFrame) -> float:
     return float(np.nan_to_num(far, nan=np.inf).max())
 
 
-def _scoped(backbone: Backbone, methods: list[Method]) -> list[tuple[str, str, str]]:
-    return [(m.title, scope, m.spec.implementation(backbone, m.options)) for m in methods for scope in scopes(m)]
+def _scoped(backbone: Backbone, methods: list[Method], failed: Container[str]) -> list[tuple[str, str, str]]:
+    how = {m.title: "" if m.title in failed else m.spec.implementation(backbone, m.options) for m in methods}
+    return [(m.title, scope, how[m.title]) for m in methods for scope in scopes(m)]
 
 
 def _values(mine: pd.DataFrame, size: int) -> dict:

@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from reciprocam_bench import cli
-from reciprocam_bench.cli import explain, export, options
+from reciprocam_bench.cli import explain, export
+from reciprocam_bench.variables import expanded
 
 OF_NETWORKS = ("model", "factory", "config", "weights", "layer", "class_names", "set")
 
@@ -36,5 +37,15 @@ def test_help_keeps_what_stands_in_brackets() -> None:
 
 def test_the_home_folder_may_be_written_as_a_shell_leaves_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert options.run_folder("quickstart", Path("~/x")) == tmp_path / "x"
-    assert options.expanded(Path("~no such user/x")) == Path("~no such user/x")
+    assert expanded("~/x") == tmp_path / "x" and expanded(Path("~no such user/x")) == Path("~no such user/x")
+    said = CliRunner().invoke(cli.app, ["check", str(tmp_path), "--against=~/no.json"])
+    assert str(tmp_path) in str(said.exception) and "~" not in str(said.exception)
+    # No verb has a path that is taken as it stands.
+    places = 0
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            text = ast.unparse(node)
+            if isinstance(node, ast.Subscript) and text.startswith("Annotated[Path") and "typer.Option" in text:
+                places += 1
+                assert "PLACE" in text or "parser=expanded" in text, text
+    assert places >= 10

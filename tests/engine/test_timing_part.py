@@ -166,6 +166,54 @@ def test_a_method_that_fails_everywhere_keeps_its_timing_rows_without_times(
     assert "failed" in text and "nan" not in text.replace("constant", "")
 
 
+def test_a_method_that_fails_later_keeps_the_times_of_the_others(
+    pictures: Path, tmp_path: Path, method: Callable
+) -> None:
+    calls = []
+
+    def tires(fp: ForwardPass) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) > 3:
+            raise RuntimeError("no more")
+        return fp.features.mean(1)
+
+    method("test-tires", tires)
+    timing = {"repeats": 4, "warmup": 0, "relative_to": "gradcam"}
+    settings = config(pictures, methods=["test-tires", "gradcam"], metrics=["complexity"], limit=1, timing=timing)
+    time_only(settings, tmp_path / "run")
+    rows, rounds = table(tmp_path / "run", "timing").set_index("method"), table(tmp_path / "run", "timing_rounds")
+    assert set(rows.loc["test-tires", "status"]) == {"error: RuntimeError: no more"}
+    assert set(rows.loc["gradcam", "status"]) == set(rows.loc["forward", ["status"]]) == {"ok"}
+    assert set(rounds["method"]) == {"forward", "gradcam"} and set(rounds["round"].astype(int)) == {0, 1, 2, 3}
+
+
+def test_what_fails_in_another_process_is_known_to_the_first() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    timer = timing_processes.OtherTimer(ours, lambda rounds: None)
+    theirs.send(([], {"gradcam": "no more"}))
+    assert timer.block(0, range(2)) == [] and timer.failed == {"gradcam": "no more"}
+    assert theirs.recv() == (0, range(2))
+
+
+def test_a_method_that_cannot_say_how_it_computes_fails_alone(pictures: Path, tmp_path: Path, method: Callable) -> None:
+    method("test-silent", lambda fp: fp.features.mean(1), implementation=lambda backbone, options: options["steps"])
+    timing = {"repeats": 1, "warmup": 0, "methods": ["test-silent", "gradcam"]}
+    run(config(pictures, limit=1, timing=timing), tmp_path / "run")
+    rows = table(tmp_path / "run", "timing").set_index("method")
+    assert set(rows.loc["test-silent", "status"]) == {"error: KeyError: 'steps'"}
+    assert set(rows.loc["gradcam", "status"]) == {"ok"}
+
+
+def test_a_label_is_one_method_where_it_is_judged_and_timed(pictures: Path, tmp_path: Path) -> None:
+    same, other = {"name": "gradcam", "label": "S"}, {"name": "cam", "label": "S"}
+    with pytest.raises(UserError, match=r"^timing.methods: 'S' is another method in methods; give one another label$"):
+        run(config(pictures, methods=[same], timing={"repeats": 1, "methods": [other]}), tmp_path / "run")
+    timing = {"repeats": 1, "warmup": 0, "methods": [{"name": "cam", "label": "timed"}, "gradcam"]}
+    run(config(pictures, methods=["gradcam"], limit=1, timing=timing), tmp_path / "run")
+    methods = environment(tmp_path / "run")["definitions"]["methods"]
+    assert methods["timed"]["name"] == "cam" and set(methods) == {"timed", "gradcam"}
+
+
 def test_timing_alone(pictures: Path, tmp_path: Path) -> None:
     settings = config(pictures, timing={"repeats": 1, "warmup": 0, "methods": ["gradcam"]}, limit=1)
     time_only(settings, tmp_path / "run")

@@ -35,8 +35,11 @@ def made(path: Path, reciprocam: float = 10.0, noise: float = 0.01, **changes: o
     return time(path, calls({n: ms * rng.lognormal(0, noise, 40) for n, ms in typical.items()}), "scorecam")
 
 
-def run(patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *words: object) -> tuple[int, str, str]:
-    patch.delenv("GITHUB_ACTIONS", raising=False)
+def run(
+    patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *words: object, actions: str = ""
+) -> tuple[int, str, str]:
+    patch.setenv("GITHUB_ACTIONS", actions)
+    patch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     patch.setattr(sys, "argv", ["rcam-bench", "check", *map(str, words)])
     with pytest.raises(SystemExit) as end:
         main()
@@ -74,18 +77,27 @@ def test_all_files_are_written_though_it_fails(
     assert code == 2 and "cannot be written" in err and "give --junit another file" in err
 
 
+def test_lines_for_github_do_not_go_where_the_table_goes(
+    tmp_path: Path, baseline: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    slow = made(tmp_path / "slow", reciprocam=12.5)
+    code, out, err = run(monkeypatch, capsys, slow, "--against", baseline, "--format", "csv", actions="true")
+    assert code == 1 and len(pd.read_csv(io.StringIO(out))) == 12
+    assert "::" not in out and err.startswith("::error title=rcam-bench check::")
+
+
 def test_formats(tmp_path: Path, baseline: Path, before: Path) -> None:
     slow = made(tmp_path / "slow", reciprocam=12.5, fingerprint={"torch": "9.9"})
-    text, failed = check_against(slow, baseline, "csv", 100, False, {})
+    text, _, failed = check_against(slow, baseline, "csv", 100, False, {})
     table = pd.read_csv(io.StringIO(text))
     assert failed and list(table["kind"]) == ["ratio"] * 2 + ["metric"] * 10
     worse = table[table["verdict"] == "worse"].iloc[0]
     assert worse["change"] == pytest.approx(0.8, rel=0.02) and worse["change_low"] < 0.8 < worse["change_high"]
-    markdown, _ = check_against(slow, baseline, "markdown", 100, False, {})
+    markdown, _, _ = check_against(slow, baseline, "markdown", 100, False, {})
     assert "| reciprocam over scorecam, end-to-end, batch 1 |" in markdown and "| worse" in markdown
-    latex, _ = check_against(slow, baseline, "latex", 100, False, {})
+    latex, _, _ = check_against(slow, baseline, "latex", 100, False, {})
     assert r"\begin{tabular}" in latex and "tab:check" in latex
-    terminal, _ = check_against(slow, baseline, "terminal", 60, False, {})
+    terminal, _, _ = check_against(slow, baseline, "terminal", 60, False, {})
     assert max(map(len, terminal.splitlines()[2:])) <= 60
     with pytest.raises(UserError, match="--format word: choose one of"):
         check_against(slow, baseline, "word", 100, False, {})
@@ -95,7 +107,7 @@ def test_notes_say_what_a_reader_must_know(tmp_path: Path, baseline: Path) -> No
     now = made(tmp_path / "now", fingerprint={"torch": "9.9"}, machine={"others": 0.5, "steal": 0.0})
     old = made(tmp_path / "old", fingerprint={"torch": "2.5"})
     update(old, tmp_path / "old.json")
-    text, _ = check_against(now, tmp_path / "old.json", "markdown", 100, False, {})
+    text, _, _ = check_against(now, tmp_path / "old.json", "markdown", 100, False, {})
     assert "Note: the run differs from the baseline in torch (9.9, not 2.5)." in text
     assert "Note: while timing, other processes used 50 % of the processors" in text
     assert "Note" not in check_against(old, tmp_path / "old.json", "markdown", 100, False, {})[0]

@@ -5,6 +5,8 @@ import sys
 import time
 from dataclasses import replace
 
+import psutil
+import pytest
 import torch
 
 from reciprocam_bench.runfolder.doubt import busy
@@ -45,6 +47,19 @@ def test_it_is_read_from_this_machine() -> None:
     assert end.own - begin.own >= 0.25 and end.total > begin.total
     machine = between(begin, end, CPU)
     assert 0 <= machine["others"] <= 1 and 0 <= machine["steal"] <= 1
+
+
+def test_what_cannot_be_read_of_a_machine_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended:
+        def cpu_times(self) -> None:
+            raise psutil.NoSuchProcess(1)
+
+    def unreadable() -> None:
+        raise NotImplementedError("can't find current frequency file")
+
+    monkeypatch.setattr(psutil, "cpu_freq", unreadable)
+    monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: [Ended()])
+    assert Reading.now().clock_mhz is None and Reading.now().own > 0
 
 
 def test_processes_of_ones_own_that_have_ended_are_ones_own() -> None:
