@@ -17,7 +17,9 @@ def pair(name: str) -> Config:
 
 
 def implementations(config: Config, backbone: Backbone) -> dict[str, str]:
-    return {m.title: m.spec.implementation(backbone, m.options) for m in make_methods(config.methods, backbone)}
+    return {
+        m.title: m.spec.implementation(backbone, m.options) for m in make_methods(config.methods, backbone, config.seed)
+    }
 
 
 @pytest.mark.slow

@@ -59,20 +59,35 @@ class _WithoutTf32:
     """How many scopes are entered, in any thread, and what to put back when the last one is left."""
 
     def __init__(self) -> None:
-        self.lock, self.entered, self.before = Lock(), 0, (False, False)
+        self.lock, self.entered = Lock(), 0
+        self.before: list[object] = []
 
     def enter(self) -> None:
         with self.lock:
             if not self.entered:
-                self.before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-                allow_tf32(False)
+                self.before = [getattr(owner, name) for owner, name, _ in _switches()]
+                for owner, name, off in _switches():
+                    setattr(owner, name, off)
             self.entered += 1
 
     def leave(self) -> None:
         with self.lock:
             self.entered -= 1
             if not self.entered:
-                torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self.before
+                for (owner, name, _), before in zip(_switches(), self.before, strict=True):
+                    setattr(owner, name, before)
+
+
+def _switches() -> list[tuple[Any, str, object]]:
+    """Where torch keeps what products of matrices and convolutions are rounded to, and the value for float32.
+
+    Since torch 2.9 in words, beside which the flags of before cannot even be read where someone has set the words.
+    """
+    products: Any = torch.backends.cuda.matmul
+    convolutions: Any = torch.backends.cudnn
+    if hasattr(products, "fp32_precision"):
+        return [(products, "fp32_precision", "ieee"), (convolutions.conv, "fp32_precision", "ieee")]
+    return [(products, "allow_tf32", False), (convolutions, "allow_tf32", False)]
 
 
 _SCOPES = _WithoutTf32()

@@ -28,10 +28,13 @@ class ClassNames:
     def find(self, text: str) -> int:
         """The class of a name, whatever its case, or of an index; ``UserError`` for one that is unknown or ambiguous.
 
-        Classes may be called by numbers, grades for example: a name counts before an index.
+        Classes may be called by numbers, grades for example: a name counts before an index, and where all are there is
+        no index beside; of two classes that are called alike the index tells.
         """
         found = self.spellings.get(text.strip().lower(), [])
-        if not found and re.fullmatch(r"-?\d+", text):
+        distinct = len(self.spellings) >= len(self.short)
+        by_numbers = distinct and all(re.fullmatch(r"\d+", name) for name in self.spellings)
+        if len(found) != 1 and not by_numbers and re.fullmatch(r"-?\d+", text):
             index = int(text) if len(text) <= _MOST_DIGITS else -1
             if not 0 <= index < len(self.short):
                 raise UserError(f"class {text[:20]}: the network has classes 0 to {len(self.short) - 1}")

@@ -1,6 +1,6 @@
 """A config made real: network, images, methods, metrics and protocols, all checked before work begins."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,13 +67,18 @@ class Experiment:
     @property
     def definitions(self) -> Definitions:
         """What readers must know of its protocols, methods and metrics."""
-        methods = (*self.timed, *self.methods)
+        methods = {m.title: m for m in (*self.timed, *self.methods)}
+        timing = self.config.timing
+        named = {c.title: c.options for c in (*((timing and timing.methods) or ()), *self.config.methods)}
         return Definitions(
             protocols={
                 p.name: ProtocolDefinition(version=p.version, classes=p.classes, choices=p.choices)
                 for p in self.protocols
             },
-            methods={m.title: MethodDefinition(name=m.spec.name, options=_not_default(m)) for m in methods},
+            methods={
+                title: MethodDefinition(name=method.spec.name, options=_not_default(method, named[title]))
+                for title, method in methods.items()
+            },
             metrics={column: definition_of(metric) for column, metric in self.metrics.items()},
         )
 
@@ -103,9 +108,9 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
 
     ``threads`` as in `set_up_torch`: the network is opened with them.
     """
-    make_methods(config.methods, None)
+    make_methods(config.methods, None, config.seed)
     if config.timing and config.timing.methods:
-        make_methods(config.timing.methods, None)
+        make_methods(config.timing.methods, None, config.seed)
     check_classifier(config)
     metrics = make_metrics(config.metrics)
     _check_columns(metrics)
@@ -230,12 +235,9 @@ def _check_shapes(config: Config, backbone: Backbone, protocols: Sequence[Protoc
             ) from None
 
 
-def make_methods(configs: Sequence[NamedConfig], backbone: Backbone | None, seed: int = 0) -> list[Method]:
-    """The methods of a config; two with the same title are a ``UserError``, their rows could not be told apart.
-
-    Those that draw, and name no ``seed`` themselves, draw with the config's.
-    """
-    methods = [make_method(m.name, _seeded(m, seed), m.title, backbone) for m in configs]
+def make_methods(configs: Sequence[NamedConfig], backbone: Backbone | None, seed: int) -> list[Method]:
+    """The methods of a config; two with the same title are a ``UserError``, their rows could not be told apart."""
+    methods = [seeded_method(m, backbone, seed) for m in configs]
     titles = [m.title for m in methods]
     for title in titles:
         if titles.count(title) > 1:
@@ -243,9 +245,11 @@ def make_methods(configs: Sequence[NamedConfig], backbone: Backbone | None, seed
     return methods
 
 
-def _seeded(method: NamedConfig, seed: int) -> dict[str, Any]:
+def seeded_method(method: NamedConfig, backbone: Backbone | None, seed: int) -> Method:
+    """A method of a config; one that draws, and names no ``seed``, draws with the config's."""
     draws = "seed" in keyword_options(EXPLAINERS.get(method.name).function)
-    return ({"seed": seed} if draws else {}) | method.options
+    options = ({"seed": seed} if draws else {}) | method.options
+    return make_method(method.name, options, method.title, backbone)
 
 
 def _check_annotated(methods: Sequence[Method], dataset: Dataset) -> None:
@@ -254,10 +258,10 @@ def _check_annotated(methods: Sequence[Method], dataset: Dataset) -> None:
             raise UserError(f"method '{method.title}': nothing is annotated in data set '{dataset.name}'; leave it out")
 
 
-def _not_default(method: Method) -> dict[str, Any]:
-    """The options that differ from the method's defaults, as they can be written."""
+def _not_default(method: Method, named: Container[str]) -> dict[str, Any]:
+    """The named options that differ from the method's defaults, as they can be written; the run's seed is none."""
     defaults = {name: p.default for name, p in keyword_options(method.spec.function).items()}
-    return {name: value for name, value in method.options.items() if value != defaults[name]}
+    return {name: value for name, value in method.options.items() if name in named and value != defaults[name]}
 
 
 def definition_of(metric: Metric) -> MetricDefinition:

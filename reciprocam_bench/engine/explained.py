@@ -1,7 +1,8 @@
 """Pictures explained, written and told: what ``rcam-bench explain`` does."""
 
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from reciprocam_bench.datasets.dataset import list_images
 from reciprocam_bench.datasets.images import Picture, read_picture, stretched_note
 from reciprocam_bench.engine.allocator import keep_freed_memory
 from reciprocam_bench.engine.drawing import scores_in_words
-from reciprocam_bench.engine.one_image import Explained, NoAnswer, Shown, explain_picture
+from reciprocam_bench.engine.one_image import NO_ANSWER, Explained, NoAnswer, Shown, explain_picture
 from reciprocam_bench.engine.panels import class_words, heat_of, panel, peak_of, time_in_words
 from reciprocam_bench.engine.subject import Asked, Subject, set_up_subject
 from reciprocam_bench.errors import UserError
@@ -82,7 +83,7 @@ def explain_pictures(
         raise _none_readable(outcome)
     subject = set_up_subject(asked)
     names = output_names(files)
-    _check_kept(names, output, subject.config.pictures.formats)
+    _check_kept(subject, names, output, maps)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -136,8 +137,8 @@ def _explain_one(
         note(_TURNED)
     try:
         explained = explain_picture(subject, picture)
-    except NoAnswer as error:
-        left_out(str(error))
+    except NoAnswer:
+        left_out(NO_ANSWER)
         return None
     if picture.stretched:
         stretched[picture.stretched] += 1
@@ -177,15 +178,19 @@ def find_images(paths: list[Path], output: Path) -> tuple[list[Path], list[dict[
     return list(files), left_out
 
 
-def _check_kept(names: dict[Path, str], output: Path, formats: Sequence[str]) -> None:
-    """Refuse an image that what is written for the others, or for all, would replace."""
-    endings = {".png", *(f".{form}" for form in formats)}
+def _check_kept(subject: Subject, names: dict[Path, str], output: Path, maps: bool) -> None:
+    """Refuse an image that a picture of those that are written would replace."""
+    several = subject.classes if len(subject.classes) > 1 else ()
+    classes = [_of_class(subject, index) for index in several] or [""]
+    methods = file_names((method.title for method in subject.methods), taken=["sheet"]).values()
+    bases = [shortened(f"{stem}{c}_{m}") for stem in names.values() for c in classes for m in methods]
+    pictures = {f"{base}{ending}" for base in bases for ending in (".png", *["_map.png"] * maps)}
+    sheets = {f"{shortened(stem)}_sheet" for stem in names.values()} | ({"figure"} if len(names) > 1 else set())
     for path in names:
-        mine = path.stem.partition("_")[0] == "figure" or any(
-            path.stem.startswith(f"{stem}_") for stem in names.values()
-        )
-        if mine and path.suffix.lower() in endings and path.resolve().parent == output.resolve():
-            raise UserError(f"{path} may be replaced by a picture that is written there; give another --output")
+        sheet = re.sub(r"_\d+$", "", path.stem) in sheets and path.suffix[1:] in subject.config.pictures.formats
+        there = output.resolve() in (path.parent.resolve(), path.resolve().parent)
+        if there and (sheet or path.name in pictures):
+            raise UserError(f"{path} would be replaced by a picture that is written there; give another --output")
 
 
 def output_names(files: list[Path]) -> dict[Path, str]:
@@ -241,7 +246,7 @@ def _written(
     for index in explained.classes:
         probability = float(explained.probabilities[index])
         record["explained"].append(class_words(short, index, probability, predicted, None))
-        of_class = f"_{index}_{file_name(short[index])}" if len(explained.classes) > 1 else ""
+        of_class = _of_class(subject, index) if len(explained.classes) > 1 else ""
         panels = []
         for shown in (s for s in explained.shown if s.class_index == index):
             base = target.with_name(shortened(f"{target.name}{of_class}_{names[shown.method]}"))
@@ -255,6 +260,11 @@ def _written(
     if strips:
         record["files"] = _save(subject, strips, target.with_name(f"{shortened(target.name)}_sheet"))
     return record, strips
+
+
+def _of_class(subject: Subject, index: int) -> str:
+    """The part of a file's name that tells the class."""
+    return f"_{index}_{file_name(subject.names.short[index])}"
 
 
 def _drawn(
@@ -306,7 +316,12 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
 
 def _none_readable(outcome: Outcome) -> UserError:
     path, reason = outcome.left_out[0].values()
+    silent = next((bad for bad in outcome.left_out if bad["reason"] == NO_ANSWER), None)
+    if silent:
+        count = len(outcome.left_out)
+        which = silent["image"] if count == 1 else f"none of {count} images can be explained: {silent['image']}"
+        return UserError(f"{which}: {NO_ANSWER}; check its weights, preprocessing and precision")
     if len(outcome.left_out) == 1:
-        colon = ":" if reason.startswith(("unreadable", "extreme", "the network")) else ""
+        colon = ":" if reason.startswith(("unreadable", "extreme")) else ""
         return UserError(f"{path}{colon} {reason}; give an image file")
     return UserError(f"none of {len(outcome.left_out)} images can be read ({path}: {reason}, ...); give image files")

@@ -18,7 +18,10 @@ from reciprocam_bench.metrics.evidence import Evidence
 _QUICK = 0.2  # seconds
 
 
-class NoAnswer(ValueError):
+NO_ANSWER = "the network's logits are NaN or infinite for it"
+
+
+class NoAnswer(Exception):
     """The network gives a picture no probabilities."""
 
 
@@ -71,7 +74,7 @@ def explain_picture(subject: Subject, picture: Picture) -> Explained:
     whole = forward_pass(subject.backbone, prepare.tensor(prepare.picture(picture))[None])
     probabilities = subject.backbone.probabilities(whole.logits)[0].cpu()
     if not probabilities.isfinite().all():
-        raise NoAnswer("the network's logits are NaN or infinite for it")
+        raise NoAnswer
     classes = list(subject.classes) or whole.classes.tolist()
     shown, failed = [], {}
     for class_index in classes:

@@ -11,9 +11,9 @@ from reciprocam_bench.datasets.class_names import ClassNames
 from reciprocam_bench.datasets.images import Preparation, preparation
 from reciprocam_bench.datasets.registry import load_dataset
 from reciprocam_bench.engine.environment import set_up_torch
-from reciprocam_bench.engine.experiment import check_classifier, names_of, set_up_backbone
+from reciprocam_bench.engine.experiment import check_classifier, names_of, seeded_method, set_up_backbone
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.explainers.registry import EXPLAINERS, Method, make_method
+from reciprocam_bench.explainers.registry import EXPLAINERS, Method
 from reciprocam_bench.metrics.lookup import make_metrics
 from reciprocam_bench.metrics.metric import Metric
 from reciprocam_bench.overrides import apply_overrides, set_keys
@@ -121,7 +121,7 @@ def set_up_subject(asked: Asked) -> Subject:
     config, notes = asked.settings()
     for method in config.methods:
         if not asked.is_optional(method):
-            make_method(method.name, method.options, method.title)
+            seeded_method(method, None, config.seed)
     check_classifier(config)
     metrics = make_metrics(config.metrics)
     for metric in metrics.values():
@@ -159,7 +159,7 @@ def _able(asked: Asked, config: Config, backbone: Backbone) -> tuple[list[Method
     methods, notes = {}, []
     for method in config.methods:
         try:
-            methods[method.title] = make_method(method.name, method.options, method.title, backbone)
+            methods[method.title] = seeded_method(method, backbone, config.seed)
         except UserError as error:
             if not asked.is_optional(method):
                 raise

@@ -30,7 +30,8 @@ _NAMES = (
     "omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 )
 _ESCAPES |= {letter: f"$\\{name}$" for letter, name in zip(_LETTERS, _NAMES.split(), strict=True)}
-_PLAIN = re.compile("[\n\x20-\x7e\u00a0-\u017f\u2010-\u2026]*")  # what pdflatex sets as it stands
+# What pdflatex sets as it stands, in the encoding that it begins with.
+_PLAIN = re.compile("(?![«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ‗‚‛„‟‣․‥])[\n\x20-\x7e\u00a0-\u017f\u2010-\u2026]")
 _ROWS = 40  # on a page
 _MARKS = {BEST: r"\textbf{{{}}}", SECOND: r"\underline{{{}}}"}
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
@@ -52,8 +53,9 @@ def to_latex(table: pd.DataFrame, caption: str, label: str, marks: pd.DataFrame 
             named = [r"\addtocounter{table}{-1}", f"\\caption{{{_escaped(caption)} (continued)}}"]
             floats.append(r"\clearpage")
         floats += _float(named, kinds, head, rows[first : first + _ROWS])
-    text = "\n".join([r"% \usepackage{booktabs, graphicx}", *floats]) + "\n"
-    return text if _PLAIN.fullmatch(text) else f"% xelatex or lualatex: these letters are not among pdflatex's\n{text}"
+    others = dict.fromkeys(c for c in "\n".join(floats) if not _PLAIN.match(c))
+    hint = [f"% compile with xelatex or lualatex: pdflatex may not set {' '.join(others)}"] if others else []
+    return "\n".join([r"% \usepackage{booktabs, graphicx}", *hint, *floats]) + "\n"
 
 
 def _float(named: list[str], kinds: str, head: str, rows: list[str]) -> list[str]:

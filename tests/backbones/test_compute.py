@@ -1,7 +1,7 @@
 """A network in other arithmetic: what comes out, what is refused, and what copies of it share."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import reciprocam_bench as rb
-from reciprocam_bench.backbones.arithmetic import Arithmetic, allow_tf32, without_tf32
+from reciprocam_bench.backbones.arithmetic import Arithmetic, _switches, allow_tf32, without_tf32
 from reciprocam_bench.backbones.compute import computing
 from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass
@@ -102,52 +102,77 @@ def test_the_compiler_gives_the_same_maps_and_copies_are_not_compiled_again(tiny
     assert counters["unique_graphs"] == frames
 
 
-def test_tf32_is_put_back_after_a_scope_without_it() -> None:
-    try:
-        allow_tf32(True)
-        with pytest.raises(KeyError), without_tf32():
-            assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
-            raise KeyError
-        assert torch.backends.cudnn.allow_tf32 and torch.backends.cuda.matmul.allow_tf32
-    finally:
-        allow_tf32(False)
+def rounding() -> list[object]:
+    """What torch keeps of how products and convolutions are rounded."""
+    return [getattr(owner, name) for owner, name, _ in _switches()]
 
 
-def test_each_flag_of_tf32_is_put_back_as_it_was_by_the_last_of_several_scopes() -> None:
-    try:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
-        first, other = without_tf32(), without_tf32()
-        first.__enter__()
-        other.__enter__()
-        first.__exit__(None, None, None)  # as a thread that is done earlier
-        assert not torch.backends.cudnn.allow_tf32
-        other.__exit__(None, None, None)
-        assert torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
-    finally:
-        allow_tf32(False)
+@pytest.fixture
+def kept_rounding() -> Iterator[None]:
+    """Whatever a test sets, torch rounds as before."""
+    before, whole = rounding(), getattr(torch.backends, "fp32_precision", None)
+    yield
+    torch.set_float32_matmul_precision("highest")
+    if whole is not None:
+        torch.backends.fp32_precision = whole  # type: ignore[attr-defined]
+    for (owner, name, _), value in zip(_switches(), before, strict=True):
+        setattr(owner, name, value)
 
 
+def in_words(owner: object) -> None:
+    if not hasattr(owner, "fp32_precision"):
+        pytest.skip("torch has no words for it yet")
+    owner.fp32_precision = "tf32"
+
+
+SET_TO_TF32 = {
+    "flags": lambda: allow_tf32(True),
+    "one flag": lambda: setattr(torch.backends.cudnn, "allow_tf32", True),
+    "products": lambda: in_words(torch.backends.cuda.matmul),
+    "all": lambda: in_words(torch.backends),
+    "precision": lambda: torch.set_float32_matmul_precision("medium"),
+}
+
+
+@pytest.mark.usefixtures("kept_rounding")
+@pytest.mark.parametrize("way", SET_TO_TF32)
+def test_rounding_is_put_back_as_it_was_by_the_last_of_several_scopes(way: str) -> None:
+    SET_TO_TF32[way]()
+    before, off = rounding(), [value for _, _, value in _switches()]
+    first, other = without_tf32(), without_tf32()
+    first.__enter__()
+    other.__enter__()
+    first.__exit__(None, None, None)  # as a thread that is done earlier
+    assert rounding() == off
+    other.__exit__(None, None, None)
+    assert rounding() == before
+    with pytest.raises(KeyError), without_tf32():
+        raise KeyError
+    assert rounding() == before
+    if way == "precision":
+        assert torch.get_float32_matmul_precision() == "medium"
+
+
+@pytest.mark.usefixtures("kept_rounding")
 def test_what_the_api_computes_on_another_device_is_float32_unless_tf32_is_asked_for(
     tiny: rb.Backbone, method: Callable
 ) -> None:
     seen = []
 
     def noting(fp: ForwardPass) -> Tensor:
-        seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+        seen.append(rounding())
         return fp.features.mean(1)
 
     method("test-noting", noting)
     halves = {half: copy.deepcopy(getattr(tiny, half)).to("meta") for half in ("features", "head")}
     plain = replace(tiny, **halves, linear=None, device=torch.device("meta"))  # a GPU that is only pretended
     images = torch.randn(2, 3, 16, 16, device="meta")
-    try:
-        allow_tf32(True)
-        for backbone in (plain, replace(plain, arithmetic=Arithmetic("tf32"))):
-            rb.explain(backbone, images, method="test-noting")
-        assert torch.backends.cudnn.allow_tf32
-    finally:
-        allow_tf32(False)
-    assert seen == [(False, False), (True, True)]
+    allow_tf32(True)
+    allowed = rounding()
+    for backbone in (plain, replace(plain, arithmetic=Arithmetic("tf32"))):
+        rb.explain(backbone, images, method="test-noting")
+    assert rounding() == allowed
+    assert seen == [[value for _, _, value in _switches()], allowed]
 
 
 @pytest.mark.gpu

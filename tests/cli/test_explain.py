@@ -260,17 +260,27 @@ def test_output_among_the_images_is_refused(cli: Cli, picture: Path, tmp_path: P
     assert {path.name for path in tmp_path.iterdir()} == {picture.name, "x"}
 
 
-@pytest.mark.parametrize(
-    ("other", "kept"), [("my dog ü.v2_gradcam.png", True), ("figure.png", True), ("figures.jpg", False)]
-)
-def test_no_image_is_replaced_by_a_picture_that_is_written(cli: Cli, picture: Path, other: str, kept: bool) -> None:
+REPLACED = {"my dog ü.v2_gradcam.png": True, "figure.png": True, "figure_2.png": True, "my dog ü.v2_sheet.png": True}
+REPLACED |= {"my dog ü.v2_2.png": False, "figure_skater.png": False, "figure.jpg": False, "my dog ü.v2_map.png": False}
+
+
+@pytest.mark.parametrize("other", REPLACED)
+def test_no_image_is_replaced_by_a_picture_that_is_written(cli: Cli, picture: Path, other: str) -> None:
     second = draw(picture.parent / other)
     before = second.read_bytes()
     code, _, err = cli(picture, second, "--model", "torchvision/resnet18", "--method", "gradcam", "-o", ".")
-    assert second.read_bytes() == before and code == (2 if kept else 0)
-    assert not kept or err.endswith(
-        f"{other} may be replaced by a picture that is written there; give another --output\n"
-    )
+    assert second.read_bytes() == before and code == (2 if REPLACED[other] else 0)
+    told = f"{other} would be replaced by a picture that is written there; give another --output\n"
+    assert err.endswith(told) == REPLACED[other]
+
+
+def test_no_image_elsewhere_is_replaced_through_a_link(cli: Cli, picture: Path, tmp_path: Path) -> None:
+    there = draw(tmp_path / "kept" / "b.png")
+    (tmp_path / "o").mkdir()
+    link = tmp_path / "o" / "my dog ü.v2_gradcam.png"
+    link.symlink_to(there)
+    words = ["--model", "torchvision/resnet18", "--method", "gradcam", "-o", "o"]
+    assert cli(picture, link, *words)[0] == 2 and Image.open(there).size == (60, 40)
 
 
 def test_a_picture_that_the_network_gives_no_probabilities_is_left_out(
@@ -287,7 +297,8 @@ def test_a_picture_that_the_network_gives_no_probabilities_is_left_out(
     found = json.loads("\n".join(out), parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
     assert code == 0 and found["left_out"] == [{"image": "black.png", "reason": reason}] and len(found["images"]) == 1
     code, _, err = cli("black.png", *words, "-o", "alone")
-    assert code == 2 and err.splitlines()[-1] == f"rcam-bench: black.png: {reason}; give an image file"
+    told = f"rcam-bench: black.png: {reason}; check its weights, preprocessing and precision"
+    assert code == 2 and err.splitlines()[-1] == told
 
 
 def test_stretched_pictures_are_counted(cli: Cli, picture: Path, tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ def test_imagenets_names_stand_for_a_thousand_classes() -> None:
 
 def test_other_networks_have_numbers_or_the_names_that_are_given() -> None:
     grades = class_names(5, [str(grade) for grade in range(1, 6)])
-    assert [grades.find(text) for text in "0135"] == [0, 0, 2, 4]
+    assert [grades.find(text) for text in "135"] == [0, 2, 4]
+    with pytest.raises(UserError, match="class '0': no class is called so"):
+        grades.find("0")
+    assert [class_names(3, ["0", "1", "1"]).find(text) for text in "012"] == [0, 1, 2]
     assert class_names(10).short[3] == "class 3" and class_names(10).find("class 3") == 3
     names = class_names(3, ["cat", "dog, big", "cat"])
     assert names.short == ("cat", "dog, big", "cat") and names.find(" DOG, big ") == 1

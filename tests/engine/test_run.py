@@ -34,17 +34,21 @@ def test_a_run_leaves_the_files_it_promises(finished: Path) -> None:
 
 
 def test_methods_that_draw_take_the_runs_seed_unless_they_name_one(pictures: Path, tmp_path: Path) -> None:
-    methods = ["random", {"name": "random", "seed": 0}, {"name": "random", "seed": 5, "label": "other"}, "gradcam"]
+    methods = ["random", {"name": "random", "seed": 0}, {"name": "random", "seed": 5, "label": "other"}]
     found = {}
     for seed in (0, 5):
-        settings = config(pictures, methods=methods, metrics=["complexity"], seed=seed)
+        settings = config(pictures, methods=methods, metrics=["complexity"], classes=0, seed=seed)
         run(settings, tmp_path / str(seed))
         rows = table(tmp_path / str(seed))
         values = rows.pivot(index="image", columns="method", values="complexity")
         found[seed] = values
         same = "random[seed=0]" if seed == 0 else "other"
         assert values["random"].equals(values[same].rename("random"))
-    assert (found[0]["random"] != found[5]["random"]).all() and found[0]["gradcam"].equals(found[5]["gradcam"])
+    assert (found[0]["random"] != found[5]["random"]).all()
+    assert found[0]["random[seed=0]"].equals(found[5]["random[seed=0]"])
+    definitions = [environment(tmp_path / seed)["definitions"] for seed in ("0", "5")]
+    assert definitions[0] == definitions[1]  # so that runs of two seeds can be compared
+    assert definitions[0]["methods"]["other"]["options"] == {"seed": 5}
 
 
 def test_per_image_has_a_row_per_image_and_method(finished: Path) -> None:

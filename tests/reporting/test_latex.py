@@ -61,6 +61,7 @@ def test_all_rows_of_a_long_table_are_printed(tmp_path: Path) -> None:
 
 
 def test_letters_that_pdflatex_has_not_are_told() -> None:
-    first = to_latex(pd.DataFrame({"method": ["\u732b"]}), "", "cat").splitlines()[0]
-    assert first.startswith("% xelatex or lualatex")
-    assert to_latex(pd.DataFrame({"method": ["é σ ≤"]}), "", "cat").startswith(r"% \usepackage")
+    packages, hint, *_ = to_latex(pd.DataFrame({"method": ["\u732b ą «é»"]}), "", "cat").splitlines()
+    assert packages.startswith(r"% \usepackage")
+    assert hint == "% compile with xelatex or lualatex: pdflatex may not set \u732b ą « »"
+    assert r"\begin{table}" in to_latex(pd.DataFrame({"method": ["é σ ≤"]}), "", "cat").splitlines()[1]

@@ -25,7 +25,6 @@ from reciprocam_bench.version import __version__
 if TYPE_CHECKING:
     from reciprocam_bench.reporting.plots.style import Plot
 
-_NAMES = {"trade", "metrics", "differences", "distributions", "curves", "agreement", "rounds"}  # of plots
 _MOST_TESTS = 600  # rows of a table of comparisons; beyond, those of the main metric
 _FILES = files("reciprocam_bench.reporting.page") / "files"
 
@@ -123,7 +122,7 @@ def _comparison(run: Run) -> Table | None:
 
 def _drawn(run: Run, place: int) -> Iterator[dict[str, Any]]:
     """Draw, save and embed the plots of a run."""
-    from reciprocam_bench.reporting.plots.style import inline, save
+    from reciprocam_bench.reporting.plots.style import PLOT_NAMES, inline, save
 
     several, written = len(run.protocols) > 1, set()
     for protocol, plot in _plots(run):
@@ -133,9 +132,11 @@ def _drawn(run: Run, place: int) -> Iterator[dict[str, Any]]:
         title = f"{plot.title} ({protocol})" if protocol and several else plot.title
         svg = Markup(inline(plot, f"r{place}-{name}"))
         yield {"id": f"r{place}-{name}", "title": title, "caption": plot.caption, "svg": svg, "wide": plot.wide}
-    for path in (run.record.path / PLOTS).glob("*.*"):  # of an earlier page, which nothing would tell from this one's
-        if path.suffix in (".png", ".svg") and path.stem.partition("_")[0] in _NAMES and path.stem not in written:
-            path.unlink(missing_ok=True)
+    # Of an earlier page, which nothing would tell from this one's.
+    ends = ("", *(f"_{name}" for name in run.record.definitions.protocols))
+    for name in {f"{plot}{end}" for plot in PLOT_NAMES for end in ends} - written:
+        for ending in (".png", ".svg"):
+            (run.record.path / PLOTS / f"{name}{ending}").unlink(missing_ok=True)
 
 
 def _plots(run: Run) -> Iterator[tuple[str, "Plot"]]:

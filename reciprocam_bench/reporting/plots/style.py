@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -48,11 +48,15 @@ _SIZE = re.compile(r' (?:width|height)="[\d.]+pt"')
 _IDS = re.compile(r'(\bid="|url\(#|href="#)')
 
 
+PlotName = Literal["trade", "metrics", "differences", "distributions", "curves", "agreement", "rounds"]
+PLOT_NAMES = get_args(PlotName)
+
+
 @dataclass(frozen=True)
 class Plot:
     """A figure with a name for its files, a title, and what its caption must say to be read rightly."""
 
-    name: str
+    name: PlotName
     title: str
     caption: str
     figure: Figure

@@ -157,11 +157,10 @@ def test_no_plot_of_an_earlier_page_is_left(tmp_path: Path) -> None:
     run = folder(tmp_path / "run")
     write_page([run])
     before = {path.name for path in (run / "plots").iterdir()}
-    (run / "plots" / "mine_of_rounds.png").write_bytes(b"my own")
-    for name in ("metrics_recipro-2024.png", "metrics_recipro-2024.svg", "curves.svg"):
+    for name in ("metrics_mine.png", "metrics_poppi-2021.png", "metrics_poppi-2021.svg", "curves.svg"):
         (run / "plots" / name).write_bytes(b"old")
     write_page([run])
-    assert {path.name for path in (run / "plots").iterdir()} == before | {"mine_of_rounds.png"}
+    assert {path.name for path in (run / "plots").iterdir()} == before | {"metrics_mine.png"}
 
 
 def test_the_gallery_holds_every_map_and_score(run: Path, page: str) -> None:

@@ -213,6 +213,12 @@ def test_on_paper_all_is_dark_on_white_and_nothing_needs_scrolling(opened: Any) 
         assert seen("body", "color") == "rgb(27, 27, 30)" and seen("body", "backgroundColor") == "rgb(255, 255, 255)"
         assert seen("#summary .scroll", "overflowX") == "visible" and seen("#filters", "display") == "none"
         assert opened.execute_script("return document.documentElement.scrollWidth") <= 718
+        closed = "return document.querySelectorAll('details:not([open])').length"
+        before = opened.execute_script(closed)
+        opened.execute_script("dispatchEvent(new Event('beforeprint'))")
+        assert before > 1 and opened.execute_script(closed) == 0
+        opened.execute_script("dispatchEvent(new Event('afterprint'))")
+        assert opened.execute_script(closed) == before
     finally:
         opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

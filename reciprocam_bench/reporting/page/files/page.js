@@ -32,6 +32,12 @@
     setTheme(next);
   });
 
+  // On paper nothing can be opened.
+  const closed = () => document.querySelectorAll("details:not([open])");
+  let opened = [];
+  addEventListener("beforeprint", () => { opened = [...closed()]; for (const one of opened) one.open = true; });
+  addEventListener("afterprint", () => { for (const one of opened) one.open = false; });
+
   // Tables: numbers sort by the value that a cell stands for; what has none comes last.
   const key = (cell) => (cell.dataset.v === undefined ? cell.textContent : Number(cell.dataset.v));
   const missing = (value) => value === "" || Number.isNaN(value);
