@@ -15,7 +15,7 @@ from reciprocam_bench.errors import UserError
 from reciprocam_bench.explainers.forward_pass import ForwardPass, forward_pass
 from reciprocam_bench.explainers.registry import Method, make_method
 from reciprocam_bench.metrics.evidence import Evidence
-from reciprocam_bench.metrics.lookup import make_metrics
+from reciprocam_bench.metrics.lookup import check_options_of, make_metrics
 from reciprocam_bench.protocols.protocol import load_protocol
 from reciprocam_bench.titles import parse_title
 
@@ -126,7 +126,9 @@ def evaluate(
     explains = [name for name, m in chosen.items() if again is None and m.needs("masked_explanation", "explain")]
     if explains:
         raise UserError(f"{explains[0]} explains changed images; name the method the maps were made with (method=)")
-    evidence = Evidence(_forward(backbone, images, classes), maps.to(backbone.device), load_protocol(protocol), again)
+    own = load_protocol(protocol)
+    check_options_of(own)
+    evidence = Evidence(_forward(backbone, images, classes), maps.to(backbone.device), own, again)
     return {column: evidence.measure(metric) for column, metric in chosen.items()}
 
 

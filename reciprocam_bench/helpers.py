@@ -83,5 +83,8 @@ def overlay(
 
 
 def _preparation(backbone: Backbone, protocol: str | None) -> Preparation:
+    channels = len(backbone.preprocessing.mean)
+    if channels not in (1, 3):
+        raise UserError(f"pictures are grey or RGB; a network of {channels} channels takes tensors alone")
     geometry = load_protocol(protocol or "poppi-2021").preprocess
     return preparation(geometry, backbone.preprocessing, use_model_geometry=protocol is None)

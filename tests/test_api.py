@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
 import reciprocam_bench as rb
@@ -328,3 +329,19 @@ def test_what_is_no_map_no_backbone_or_needs_objects_is_told(tiny: rb.Backbone) 
         rb.split_backbone(torch.nn.Linear(3, 2), torch.tensor(1.0))
     with pytest.raises(rb.UserError, match="image_size: -3 is no side of images"):
         rb.load_backbone("torchvision/resnet18", weights="none", image_size=-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"insertion_auc": {"variant": "nope"}}, "options.insertion_auc: metric 'insertion_auc': option 'variant'"),
+        ({"insertion_aucc": {}}, "options.insertion_aucc: unknown metric 'insertion_aucc'"),
+        ({"top_drop": {"keep": 7}}, "options.top_drop: metric 'top_drop': option 'keep'"),
+    ],
+)
+def test_options_of_a_protocol_are_checked(tiny, images, tmp_path, options, told):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"name": "mine", "base": "standard", "options": options}))
+    maps = torch.rand(3, 4, 4)
+    with pytest.raises(rb.UserError, match=told):
+        rb.evaluate(tiny, images, maps, protocol=str(path), metrics=["average_drop"])

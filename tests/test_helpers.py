@@ -1,5 +1,6 @@
 """Small steps around `explain`: a map on the picture it was made of."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,5 +45,11 @@ def test_pictures_that_cannot_be_prepared_are_told(tiny: rb.Backbone) -> None:
             rb.preprocess(tiny, given)
     with pytest.raises(rb.UserError, match="a picture cannot be prepared: extreme sides"):
         rb.preprocess(tiny, [Image.new("L", (1, 30000))])
+    four = replace(tiny, preprocessing=rb.Preprocessing((0.0,) * 4, (1.0,) * 4, 16, 16))
+    with pytest.raises(rb.UserError, match="a network of 4 channels takes tensors alone"):
+        rb.preprocess(four, [picture])
+    for wrong in ({"interpolation": "lanczos"}, {"resize": 0}, {"crop": -1}):
+        with pytest.raises(rb.UserError, match=r"^preprocessing: "):
+            rb.Preprocessing(**wrong)
     with pytest.raises(rb.UserError, match="come to 2 sizes under torchray-2019"):
         rb.preprocess(tiny, [picture, picture.rotate(90, expand=True)], protocol="torchray-2019")

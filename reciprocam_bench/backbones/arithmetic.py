@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from reciprocam_bench.shared_scope import SharedScope
 
 _HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -55,29 +56,6 @@ def allow_tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
 
 
-class _WithoutTf32:
-    """How many scopes are entered, in any thread, and what to put back when the last one is left."""
-
-    def __init__(self) -> None:
-        self.lock, self.entered = Lock(), 0
-        self.before: list[object] = []
-
-    def enter(self) -> None:
-        with self.lock:
-            if not self.entered:
-                self.before = [getattr(owner, name) for owner, name, _ in _switches()]
-                for owner, name, off in _switches():
-                    setattr(owner, name, off)
-            self.entered += 1
-
-    def leave(self) -> None:
-        with self.lock:
-            self.entered -= 1
-            if not self.entered:
-                for (owner, name, _), before in zip(_switches(), self.before, strict=True):
-                    setattr(owner, name, before)
-
-
 def _switches() -> list[tuple[Any, str, object]]:
     """Where torch keeps what products of matrices and convolutions are rounded to, and the value for float32.
 
@@ -90,14 +68,17 @@ def _switches() -> list[tuple[Any, str, object]]:
     return [(products, "allow_tf32", False), (convolutions, "allow_tf32", False)]
 
 
-_SCOPES = _WithoutTf32()
-
-
 @contextmanager
-def without_tf32() -> Iterator[None]:
-    """A scope in which products are float32 throughout; threads may be in it side by side."""
-    _SCOPES.enter()
+def _without_tf32() -> Iterator[None]:
+    before = [getattr(owner, name) for owner, name, _ in _switches()]
+    for owner, name, off in _switches():
+        setattr(owner, name, off)
     try:
         yield
     finally:
-        _SCOPES.leave()
+        for (owner, name, _), value in zip(_switches(), before, strict=True):
+            setattr(owner, name, value)
+
+
+# A scope in which products are float32 throughout.
+without_tf32 = SharedScope(_without_tf32)

@@ -39,6 +39,10 @@ class Preprocessing:
             raise UserError(
                 f"preprocessing: mean and std are a value for each channel, std above 0; not {self.mean} and {self.std}"
             )
+        if self.interpolation not in ("bilinear", "bicubic", "nearest"):
+            raise UserError(f"preprocessing: interpolation is bilinear, bicubic or nearest, not {self.interpolation}")
+        if min(self.resize, self.crop) < 1:
+            raise UserError(f"preprocessing: resize and crop are pixels; not {self.resize} and {self.crop}")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 # Exact classes: a subclass may compute its weight anew in every forward (weight standardisation).
 _CONVOLUTIONS = (nn.Conv2d, timm.layers.Conv2dSame)
+# Of batch norms one may do more than normalise; what timm's do is known.
+_NORMS = (nn.BatchNorm2d, timm.layers.BatchNormAct2d)
 
 # The weights and bias that a convolution and a batch norm were folded into, by the convolution's and the norm's own.
 Folded = dict[tuple[Tensor, Tensor | None, Tensor], tuple[nn.Parameter, nn.Parameter]]
@@ -48,7 +50,7 @@ def _foldable(module: GraphModule, node: Node, calls: Counter) -> tuple[nn.Conv2
         return None
     norm = module.get_submodule(str(node.target))
     source = node.args[0] if node.args else None
-    if not isinstance(norm, nn.BatchNorm2d) or not isinstance(source, Node) or source.op != "call_module":
+    if type(norm) not in _NORMS or not isinstance(source, Node) or source.op != "call_module":
         return None
     conv = module.get_submodule(str(source.target))
     if type(conv) not in _CONVOLUTIONS or calls[source.target] != 1 or len(source.users) != 1:

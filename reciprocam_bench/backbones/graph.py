@@ -14,6 +14,8 @@ from reciprocam_bench.errors import UserError, did_you_mean
 
 # A cut in front of one of these says the same and keeps the larger map.
 _PASSIVE_FUNCTIONS = (
+    nn.functional.adaptive_avg_pool1d,
+    nn.functional.adaptive_max_pool1d,
     nn.functional.adaptive_avg_pool2d,
     nn.functional.adaptive_max_pool2d,
     nn.functional.dropout,

@@ -98,7 +98,13 @@ def layout_of(shape: Shape, images: Shape, hint: Hint | None = None) -> Layout |
         return None  # windows are folded into the batch
     if len(shape) == 4:
         return _of_four(shape, image)
-    return _of_tokens(shape[1], image, hint) if len(shape) == 3 else None
+    # Tokens of one channel are channels that were pooled to one position.
+    return _of_tokens(shape[1], image, hint) if len(shape) == 3 and shape[2] > 1 else None
+
+
+def is_flat_map(shape: Shape, given: Shape) -> bool:
+    """Whether an output is the map ``(N, C, h, w)`` it was given as ``(N, C, h w)``: its rows are no positions."""
+    return len(shape) == 3 and len(given) == 4 and shape == (*given[:2], given[2] * given[3])
 
 
 def _of_four(shape: Shape, image: Grid) -> Layout | None:

@@ -15,7 +15,8 @@ from reciprocam_bench.errors import UserError
 
 # A cut in front of one of these says the same and keeps the larger map.
 SAME: tuple[type, ...] = (nn.Dropout, nn.Dropout2d, nn.Identity, timm.layers.DropPath)
-PASSIVE = (*SAME, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, timm.layers.SelectAdaptivePool2d)
+_POOLING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d)
+PASSIVE = (*SAME, *_POOLING, nn.Flatten, timm.layers.SelectAdaptivePool2d)
 
 
 class NotACut(UserError):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from reciprocam_bench.backbones.hooks import own_forward_hook
-from reciprocam_bench.backbones.layout import Halves, Layout, hint_of, layout_of
+from reciprocam_bench.backbones.layout import Halves, Layout, hint_of, is_flat_map, layout_of
 from reciprocam_bench.backbones.policy import PASSIVE
 from reciprocam_bench.errors import UserError, did_you_mean
 
@@ -166,10 +166,11 @@ def _steps(module: nn.Module, example: Tensor) -> list[HookedStep]:
     found: dict[nn.Module, HookedStep] = {}
     hint = hint_of(module)
 
-    def note(layer: nn.Module, inputs: object, output: object) -> None:
+    def note(layer: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         before = found.pop(layer, None)
         shape = tuple(output.shape) if isinstance(output, Tensor) else ()
-        layout = layout_of(shape, tuple(example.shape), hint) if layer is not module else None
+        flat = any(isinstance(one, Tensor) and is_flat_map(shape, tuple(one.shape)) for one in inputs)
+        layout = layout_of(shape, tuple(example.shape), hint) if layer is not module and not flat else None
         positions = len(shape) >= 3 and max(shape[2:]) > 1
         trained = any(True for _ in layer.parameters(recurse=False))
         runs = 1 if before is None else before.runs + 1

@@ -16,7 +16,10 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.passes.shape_prop import ShapeProp
 from torchvision.models.feature_extraction import NodePathTracer
 
-from reciprocam_bench.backbones.layout import Layout, hint_of, layout_of
+from reciprocam_bench.backbones.layout import Layout, hint_of, is_flat_map, layout_of
+
+# What puts axes elsewhere.
+_TURNING = (torch.transpose, torch.permute, torch.swapaxes, "transpose", "permute", "swapaxes")
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def trace(module: nn.Module, example: Tensor) -> Trace:
         autowrap_functions=tuple(timm.models.get_notrace_functions()),
     )
     graph = tracer.trace(module)
-    _drop_dead(graph)
+    _drop_dead(tracer, graph)
     traced = GraphModule(tracer.root, graph)
     with torch.no_grad():
         ShapeProp(traced).propagate(example)
@@ -62,17 +65,41 @@ def shape_of(node: Node) -> tuple[int, ...]:
 
 def _layouts(traced: GraphModule, module: nn.Module, example: Tensor) -> dict[Node, Layout]:
     hint, shape = hint_of(module), tuple(example.shape)
-    found = {
-        n: layout_of(shape_of(n), shape, hint) for n in traced.graph.nodes if n.op not in ("placeholder", "output")
-    }
-    return {node: layout for node, layout in found.items() if layout is not None}
+    found: dict[Node, Layout] = {}
+    by_channels: set[Node] = set()  # (N, C, L): channels where tokens have their positions
+    for node in traced.graph.nodes:
+        if node.op in ("placeholder", "output"):
+            continue
+        given = node.all_input_nodes
+        if len(shape_of(node)) == 3 and given and not any(map(by_channels.__contains__, given)):
+            turned = node.target in _TURNING and getattr(found.get(given[0]), "kind", "") == "tokens"
+            turned |= any(is_flat_map(shape_of(node), shape_of(one)) for one in given)
+        else:
+            turned = len(shape_of(node)) == 3 and bool(given) and node.target not in _TURNING
+        if turned:
+            by_channels.add(node)
+        elif layout := layout_of(shape_of(node), shape, hint):
+            found[node] = layout
+    return found
 
 
-def _drop_dead(graph: Graph) -> None:
-    """Remove what the output does not need: assertions, and what was traced of modules that then could not be."""
+def _drop_dead(tracer: "_Tracer", graph: Graph) -> None:
+    """Remove what the output does not need: assertions, and what was traced of modules that then could not be.
+
+    What works in place, and whose result is not used, is needed all the same: ``RuntimeError``.
+    """
     for node in reversed(list(graph.nodes)):
         if not node.users and node.op not in ("placeholder", "output"):
+            if node not in tracer.abandoned and _works_in_place(tracer.root, node):
+                raise RuntimeError(f"'{node}' works in place, which a graph does not show")
             graph.erase_node(node)
+
+
+def _works_in_place(root: nn.Module, node: Node) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(root.get_submodule(str(node.target)), "inplace", False))
+    name = str(getattr(node.target, "__name__", node.target))
+    return (name.endswith("_") and not name.endswith("__")) or bool(node.kwargs.get("inplace"))
 
 
 class _Tracer(NodePathTracer):
@@ -82,6 +109,7 @@ class _Tracer(NodePathTracer):
         super().__init__(*args, **kwargs)
         self._named: Counter[str] = Counter()
         self.closed: set[nn.Module] = set()
+        self.abandoned: set[Node] = set()  # what was traced of modules before they turned out to be untraceable
 
     def create_args_for_root(self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None) -> Any:
         """Make the images the only input: an optional mask would be traced as if it were given."""
@@ -97,8 +125,10 @@ class _Tracer(NodePathTracer):
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Trace into ``m``, or take it whole where that fails: code that looks at its data has no trace."""
+        before = set(self.graph.nodes)
         with suppress(Exception):
             return super().call_module(m, forward, args, kwargs)
+        self.abandoned |= set(self.graph.nodes) - before
         self.closed.add(m)
         return super().call_module(m, forward, args, kwargs)
 

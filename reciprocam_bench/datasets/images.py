@@ -17,6 +17,7 @@ from torchvision.transforms import functional as T
 from reciprocam_bench.backbones.backbone import Preprocessing
 from reciprocam_bench.protocols.protocol import Geometry
 from reciprocam_bench.regular import not_a_file
+from reciprocam_bench.shared_scope import SharedScope
 
 # A file cut short would otherwise be filled up with grey and judged.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -109,7 +110,7 @@ def read_picture(path: str, *, upright: bool = False) -> Picture:
 
 
 @contextmanager
-def _silently() -> Iterator[None]:
+def _silence() -> Iterator[None]:
     """Keep Pillow's warnings, and the lines that libtiff writes past Python, from the terminal.
 
     What is wrong with a file ends in its reason; what can be read in spite of it is used.
@@ -128,6 +129,9 @@ def _silently() -> Iterator[None]:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+_silently = SharedScope(_silence)
 
 
 def picture_of(image: Image.Image) -> Picture:

@@ -4,11 +4,12 @@ import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
+from reciprocam_bench.config_backbone import Strict
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.yaml_file import read_yaml
 
@@ -19,11 +20,7 @@ _LABELS = ("name", "version", "paper", "source")
 Pixels = Annotated[int, Field(ge=1, le=8192)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Geometry(_Strict):
+class Geometry(Strict):
     """How an image file becomes an input: resize (pixels of the shorter side, or of both), then centre crop.
 
     Without a crop the network runs on the whole picture, whatever its shape.
@@ -59,7 +56,7 @@ def _crop_offset(side: int, crop: int) -> int:
     return round((side - crop) / 2) if side >= crop else -((crop - side) // 2)
 
 
-class Upsample(_Strict):
+class Upsample(Strict):
     """How a map reaches image size. ``antialias`` selects PIL's kernel (bicubic with a = -0.5).
 
     Bicubic leaves [0, 1]; ``clamp`` cuts off what is outside.
@@ -69,6 +66,12 @@ class Upsample(_Strict):
     antialias: bool = False
     clamp: bool = False
 
+    @model_validator(mode="after")
+    def _has_kernel(self) -> Self:
+        if self.mode == "nearest" and self.antialias:
+            raise ValueError("nearest has no antialias; add antialias: false")
+        return self
+
 
 def _is_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
@@ -76,7 +79,7 @@ def _is_name(name: str) -> str:
     return name
 
 
-class Protocol(_Strict):
+class Protocol(Strict):
     """One way of judging maps; ``options`` are those of metrics, where a config does not set them.
 
     A key that is added here must have the default that keeps protocols as they were.
@@ -91,7 +94,7 @@ class Protocol(_Strict):
     masked: Literal["normalised", "raw"]
     upsample: Upsample
     judged: Literal["image", "map"]
-    options: dict[str, dict[str, Any]] = {}
+    options: dict[str, dict[str, Any]] = Field({})
     _path: str = PrivateAttr("")
 
     @property

@@ -76,6 +76,15 @@ def test_a_base_may_be_a_file_beside_it() -> None:
         ({**WHOLE, "maskd": "raw"}, "mine.yaml: unknown key 'maskd'; did you mean 'masked'?"),
         ({**WHOLE, "bas": "standard"}, "mine.yaml: unknown key 'bas'; did you mean 'base'?"),
         ({**WHOLE, "upsample": {"mod": "nearest"}}, "mine.yaml: unknown key 'upsample.mod'; did you mean 'mode'?"),
+        (
+            {"name": "x", "base": "recipro-2024", "upsample": {"mode": "nearest"}},
+            "mine.yaml: upsample: nearest has no antialias; add antialias: false",
+        ),
+        (
+            {"name": "x", "base": "standard", "preprocess": {"crop": True}},
+            "mine.yaml: preprocess.crop: give a number, not true",
+        ),
+        ({**WHOLE, "version": True}, "mine.yaml: version: give a number, not true"),
         ({**WHOLE, "masked": "black"}, "mine.yaml: masked: Input should be 'normalised' or 'raw', not 'black'"),
         ({**WHOLE, "version": 0}, "mine.yaml: version: Input should be greater than or equal to 1, not 0"),
         ({**WHOLE, "preprocess": "squash"}, "mine.yaml: preprocess: Input should be a valid dictionary"),
