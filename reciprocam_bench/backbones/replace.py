@@ -169,7 +169,8 @@ def _steps(module: nn.Module, example: Tensor) -> list[HookedStep]:
     def note(layer: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         before = found.pop(layer, None)
         shape = tuple(output.shape) if isinstance(output, Tensor) else ()
-        flat = any(isinstance(one, Tensor) and is_flat_map(shape, tuple(one.shape)) for one in inputs)
+        given = [tuple(one.shape) for one in inputs if isinstance(one, Tensor) and one.ndim == 4]
+        flat = any(is_flat_map(shape, one) and layout_of(one, tuple(example.shape)) is not None for one in given)
         layout = layout_of(shape, tuple(example.shape), hint) if layer is not module and not flat else None
         positions = len(shape) >= 3 and max(shape[2:]) > 1
         trained = any(True for _ in layer.parameters(recurse=False))

@@ -70,15 +70,17 @@ def _layouts(traced: GraphModule, module: nn.Module, example: Tensor) -> dict[No
     for node in traced.graph.nodes:
         if node.op in ("placeholder", "output"):
             continue
-        given = node.all_input_nodes
-        if len(shape_of(node)) == 3 and given and not any(map(by_channels.__contains__, given)):
-            turned = node.target in _TURNING and getattr(found.get(given[0]), "kind", "") == "tokens"
-            turned |= any(is_flat_map(shape_of(node), shape_of(one)) for one in given)
+        given, size = node.all_input_nodes, shape_of(node)
+        kinds = [found[one].kind if one in found else "" for one in given]
+        if "tokens" not in kinds and any(map(by_channels.__contains__, given)):
+            turned = len(size) == 3 and node.target not in _TURNING
         else:
-            turned = len(shape_of(node)) == 3 and bool(given) and node.target not in _TURNING
+            turned = len(size) == 3 and node.target in _TURNING and "tokens" in kinds
+            maps = [one for one, kind in zip(given, kinds, strict=True) if kind == "channels-first"]
+            turned |= any(is_flat_map(size, shape_of(one)) for one in maps)
         if turned:
             by_channels.add(node)
-        elif layout := layout_of(shape_of(node), shape, hint):
+        elif layout := layout_of(size, shape, hint):
             found[node] = layout
     return found
 
