@@ -10,6 +10,7 @@ from reciprocam_bench.config import Config, parse_config
 from reciprocam_bench.config_protocol import found_beside
 from reciprocam_bench.errors import UserError, did_you_mean
 from reciprocam_bench.overrides import apply_overrides, set_keys
+from reciprocam_bench.variables import expanded
 from reciprocam_bench.yaml_file import read_yaml
 
 
@@ -21,6 +22,7 @@ def config_folders() -> list[Path]:
 
 def find_config(name: str) -> Path:
     """Return the file of a config given by path or bare name, with or without ``.yaml``."""
+    name = str(expanded(name))
     for folder in config_folders():
         for path in (folder / name, folder / f"{name}.yaml"):
             if os.path.isfile(path):  # noqa: PTH113 - False for names that no file system takes

@@ -4,9 +4,10 @@ import importlib
 import pkgutil
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from inspect import Parameter, signature, unwrap
+from inspect import Parameter, Signature, signature, unwrap
 from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, ValidationError, create_model
@@ -125,7 +126,9 @@ def keyword_options(function: Callable[..., Any]) -> dict[str, Parameter]:
 
     Raises ``UserError`` where an annotation cannot be read; those of other parameters need not be there at run time.
     """
-    found = {n: p for n, p in signature(function).parameters.items() if p.kind is Parameter.KEYWORD_ONLY}
+    with suppress(Exception):  # as it is nearly always
+        return _keyword_only(signature(function, eval_str=True))
+    found = _keyword_only(signature(function))
     names = getattr(unwrap(function), "__globals__", {})
     for name, parameter in found.items():
         if isinstance(parameter.annotation, str):
@@ -135,6 +138,10 @@ def keyword_options(function: Callable[..., Any]) -> dict[str, Parameter]:
                 raise _unreadable(function, name, error) from None
             found[name] = parameter.replace(annotation=annotation)
     return found
+
+
+def _keyword_only(found: Signature) -> dict[str, Parameter]:
+    return {n: p for n, p in found.parameters.items() if p.kind is Parameter.KEYWORD_ONLY}
 
 
 def _unreadable(function: Callable[..., Any], name: str, error: Exception) -> UserError:

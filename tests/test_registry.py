@@ -1,5 +1,6 @@
 """Names to functions: registering, look-up, plug-ins, and the check of options."""
 
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -231,6 +232,14 @@ def test_what_only_a_type_checker_imports_is_not_asked_of_other_parameters() -> 
 def test_an_option_of_a_type_that_cannot_be_read_is_told(source: str, told: str) -> None:
     with pytest.raises(UserError, match=f"^their_plug_in.f: {told}.*; fix the plug-in$"):
         check_options("method 'f'", postponed(source), {})
+
+
+def test_options_of_callable_objects_and_partial_functions_are_read() -> None:
+    source = (
+        "from typing import Literal\nclass K:\n  def __call__(self, fp, *, mode: Literal['a', 'b'] = 'a'): ...\nf = K()"
+    )
+    assert keyword_options(postponed(source))["mode"].annotation == Literal["a", "b"]
+    assert keyword_options(functools.partial(postponed("def f(fp, *, n: int = 3): ...")))["n"].annotation is int
 
 
 def test_an_option_may_be_called_as_pydantic_calls_its_own(recwarn: pytest.WarningsRecorder) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from reciprocam_bench.backbones.backbone import Backbone
 from reciprocam_bench.config import Config
-from reciprocam_bench.config_file import load_config
-from reciprocam_bench.engine.experiment import make_methods
+from reciprocam_bench.config_file import Suite, load_config, load_experiments
+from reciprocam_bench.engine.experiment import _check_labels, make_methods
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -48,3 +48,12 @@ def test_each_pair_is_timed_one_image_at_a_time_against_its_own_score_cam(name: 
 def test_both_pairs_ask_the_same_network_and_images() -> None:
     paper, fast = pair("recipro_speed"), pair("recipro_speed_fast")
     assert (paper.backbone, paper.dataset, paper.protocol) == (fast.backbone, fast.dataset, fast.protocol)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_is_judged_and_timed_under_one_name_is_one_method(path: Path) -> None:
+    loaded = load_experiments(str(path))
+    for config in loaded.configs if isinstance(loaded, Suite) else [loaded.config]:
+        timed = (config.timing and config.timing.methods) or config.methods
+        made = [make_methods(methods, None, config.seed) for methods in (config.methods, timed)]
+        _check_labels(*made)

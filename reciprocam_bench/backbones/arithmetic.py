@@ -1,7 +1,7 @@
 """How a network's halves are computed: in which precision, and compiled or as they are."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,7 +64,11 @@ def _switches() -> list[tuple[Any, str, object]]:
     products: Any = torch.backends.cuda.matmul
     convolutions: Any = torch.backends.cudnn
     if hasattr(products, "fp32_precision"):
-        return [(products, "fp32_precision", "ieee"), (convolutions.conv, "fp32_precision", "ieee")]
+        owners = [products, convolutions.conv]
+        with suppress(Exception):  # the name `cudnn.rnn` is another thing once torch's module of it is imported
+            recurrent = type(convolutions.conv)("cuda", "rnn")
+            owners += [recurrent] * isinstance(recurrent.fp32_precision, str)
+        return [(owner, "fp32_precision", "ieee") for owner in owners]
     return [(products, "allow_tf32", False), (convolutions, "allow_tf32", False)]
 
 

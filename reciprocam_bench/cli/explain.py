@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from reciprocam_bench.cli import options
+from reciprocam_bench.variables import expanded
 
 
 def command(
@@ -63,6 +64,7 @@ def command(
         "device": device,
     }
     asked = Asked(config, model, factory, tuple(method or ()), tuple(classes or ()), values, tuple(set or ()))
+    images = [expanded(image) for image in images]
     several = len(images) > 1 or images[0].is_dir()
     outcome = explain_pictures(
         images,

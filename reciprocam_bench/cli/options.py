@@ -17,7 +17,7 @@ from reciprocam_bench.variables import expanded
 if TYPE_CHECKING:
     from reciprocam_bench.engine.run import Screen
 
-# Of every option and argument that is a path.
+# Of every option that is a path.
 PLACE: dict[str, Any] = {"parser": expanded, "metavar": "PATH"}
 
 ConfigName = Annotated[

@@ -67,18 +67,16 @@ class Experiment:
     @property
     def definitions(self) -> Definitions:
         """What readers must know of its protocols, methods and metrics."""
-        methods = {m.title: m for m in (*self.timed, *self.methods)}
         timing = self.config.timing
-        named = {c.title: c.options for c in (*((timing and timing.methods) or ()), *self.config.methods)}
+        judged = _defined(self.methods, self.config.methods)
+        timed = _defined(self.timed, (timing and timing.methods) or self.config.methods)
         return Definitions(
             protocols={
                 p.name: ProtocolDefinition(version=p.version, classes=p.classes, choices=p.choices)
                 for p in self.protocols
             },
-            methods={
-                title: MethodDefinition(name=method.spec.name, options=_not_default(method, named[title]))
-                for title, method in methods.items()
-            },
+            methods=judged,
+            timed={title: method for title, method in timed.items() if title not in judged},
             metrics={column: definition_of(metric) for column, metric in self.metrics.items()},
         )
 
@@ -144,9 +142,9 @@ def set_up(config: Config, threads: int | None = None) -> Experiment:
 
 def _check_labels(methods: Sequence[Method], timed: Sequence[Method]) -> None:
     """Refuse a label that is one method where it is judged and another where it is timed."""
-    judged = {m.title: (m.spec, m.options) for m in methods}
+    judged = {m.title: (m.spec.name, m.options) for m in methods}
     for method in timed:
-        if judged.get(method.title, (method.spec, method.options)) != (method.spec, method.options):
+        if judged.get(method.title, (method.spec.name, method.options)) != (method.spec.name, method.options):
             raise UserError(f"timing.methods: '{method.title}' is another method in methods; give one another label")
 
 
@@ -256,6 +254,12 @@ def _check_annotated(methods: Sequence[Method], dataset: Dataset) -> None:
     for method in methods:
         if method.spec.objects and not any(sample.targets for sample in dataset.samples):
             raise UserError(f"method '{method.title}': nothing is annotated in data set '{dataset.name}'; leave it out")
+
+
+def _defined(methods: Sequence[Method], configs: Sequence[NamedConfig]) -> dict[str, MethodDefinition]:
+    """What their titles mean."""
+    named = {c.title: c.options for c in configs}
+    return {m.title: MethodDefinition(name=m.spec.name, options=_not_default(m, named[m.title])) for m in methods}
 
 
 def _not_default(method: Method, named: Container[str]) -> dict[str, Any]:

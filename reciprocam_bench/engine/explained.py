@@ -187,10 +187,11 @@ def _check_kept(subject: Subject, names: dict[Path, str], output: Path, maps: bo
     pictures = {f"{base}{ending}" for base in bases for ending in (".png", *["_map.png"] * maps)}
     sheets = {f"{shortened(stem)}_sheet" for stem in names.values()} | ({"figure"} if len(names) > 1 else set())
     for path in names:
-        sheet = re.sub(r"_\d+$", "", path.stem) in sheets and path.suffix[1:] in subject.config.pictures.formats
-        there = output.resolve() in (path.parent.resolve(), path.resolve().parent)
-        if there and (sheet or path.name in pictures):
-            raise UserError(f"{path} would be replaced by a picture that is written there; give another --output")
+        for place in (path.parent.resolve() / path.name, path.resolve()):  # a link, and what it leads to
+            ending = place.suffix.lower()
+            sheet = re.sub(r"_\d+$", "", place.stem) in sheets and ending[1:] in subject.config.pictures.formats
+            if place.parent == output.resolve() and (sheet or place.stem + ending in pictures):
+                raise UserError(f"{path} would be replaced by a picture that is written there; give another --output")
 
 
 def output_names(files: list[Path]) -> dict[Path, str]:

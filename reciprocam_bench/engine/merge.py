@@ -4,7 +4,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from reciprocam_bench.engine.record import class_names_of
 from reciprocam_bench.engine.run import Screen, open_run
 from reciprocam_bench.engine.steps import Summarise
 from reciprocam_bench.errors import UserError
-from reciprocam_bench.runfolder.folder import check_unpacked, opened
+from reciprocam_bench.runfolder.folder import check_unpacked, clear, opened
 from reciprocam_bench.runfolder.parts import Parts, write_seconds
 from reciprocam_bench.runfolder.raw_maps import FOLDER
 from reciprocam_bench.runfolder.record import RunRecord, read_record
@@ -40,7 +40,7 @@ def merge(folders: Sequence[Path], output: Path, screen: Screen, summarise: Summ
     on_cpu = {"device": "cpu", "precision": "float32", "compile": False}  # tf32 is only there on a GPU
     experiment = replace(set_up(config.model_copy(update=on_cpu)), config=config)
     _copy(records, output)
-    with open_run(experiment, output, False, screen) as run, _nothing_half_copied(output):
+    with _nothing_half_copied(output), open_run(experiment, output, False, screen) as run:
         todo = plan(experiment, run.done)
         if todo:
             images = sum(len(work.batch.samples) for work in todo)
@@ -112,7 +112,9 @@ def _nothing_half_copied(output: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        shutil.rmtree(output, ignore_errors=True)
+        clear(output)
+        with suppress(OSError):  # the user's own files stay
+            output.rmdir()
         raise
 
 

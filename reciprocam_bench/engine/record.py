@@ -73,5 +73,6 @@ def _joined(before: Definitions | None, now: Definitions) -> Definitions:
         # Those of before may be older and say less of the same choices.
         protocols=now.protocols | {n: p for n, p in before.protocols.items() if n not in now.protocols},
         methods=now.methods | before.methods,
+        timed=now.timed,
         metrics=now.metrics | before.metrics,
     )

@@ -79,12 +79,10 @@ def time_experiment(experiment: Experiment, screen: Screen) -> Timing:
             reference = None if timing.relative_to in failed else timing.relative_to
             return timing_table(backbone, experiment.timed, rounds_table(), memory, reference, failed)
 
-        with started(experiment.config, timing.processes - 1, able, batches, count.rounds) as others:
+        with started(experiment.config, timing.processes - 1, able, batches, count.rounds, failed) as others:
             timers: list[Timer | OtherTimer] = [timer, *others]
             for block, rounds in enumerate(_schedule(timing, seconds, lambda: uncertainty(table()))):
-                asked = timers[block % len(timers)]
-                calls += asked.block(block, rounds)
-                failed |= asked.failed
+                calls += timers[block % len(timers)].block(block, rounds)
     machine = between(begin, Reading.now(), backbone.device)
     _tell(failed, timing, machine)
     return Timing(table(), rounds_table(), machine)

@@ -32,7 +32,7 @@ class OtherTimer:
     def block(self, block: int, rounds: range) -> list[Call]:
         """As `Timer.block`."""
         try:
-            self.connection.send((block, rounds))
+            self.connection.send((block, rounds, self.failed))
         except BrokenPipeError:
             raise _stopped() from None
         calls, failed = self._answer()
@@ -60,11 +60,17 @@ def _stopped() -> UserError:
 
 @contextmanager
 def started(
-    config: Config, count: int, methods: list[Method], batches: dict[int, Tensor], on_block: Callable[[int], None]
+    config: Config,
+    count: int,
+    methods: list[Method],
+    batches: dict[int, Tensor],
+    on_block: Callable[[int], None],
+    failed: dict[str, str],
 ) -> Iterator[list[OtherTimer]]:
     """``count`` processes with the network of a config, which end with the block; none costs nothing.
 
-    ``batches`` are images by batch size, on any device; ``on_block`` is told the number of rounds of a finished block.
+    ``batches`` are images by batch size, on any device; ``on_block`` is told the number of rounds of a finished block,
+    and all share ``failed``.
     """
     context = multiprocessing.get_context("spawn")
     titles = {m.title for m in methods}
@@ -78,7 +84,7 @@ def started(
             process.start()
             theirs.close()
             processes.append(process)
-            timers.append(OtherTimer(ours, on_block))
+            timers.append(OtherTimer(ours, on_block, failed))
             timers[-1].ready()
         yield timers
     finally:
@@ -106,7 +112,9 @@ def _serve(
         timer.warm_up(1)
         connection.send(([], timer.failed))
         while True:
-            connection.send((timer.block(*connection.recv()), timer.failed))
+            block, rounds, failed = connection.recv()
+            timer.failed.update(failed)
+            connection.send((timer.block(block, rounds), timer.failed))
     except (EOFError, ConnectionError):  # nobody asks any more
         pass
     except Exception as error:  # whatever it is, it is the first process that tells it

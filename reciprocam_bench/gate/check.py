@@ -55,7 +55,10 @@ def _identity(record: RunRecord, baseline: Baseline) -> dict[str, Any]:
     if layer := (told.get("backbone") or {}).get("layer"):
         facts["layer"] = layer
     # Values of metrics are the same on every device, but for their last digits.
-    return facts | ({name: told[name] for name in _OF_TIMES if name in told} if baseline.ratios else {})
+    if not baseline.ratios:
+        return facts
+    timed = {f"method '{title}'": method.title for title, method in record.definitions.timed.items()}
+    return facts | timed | {name: told[name] for name in _OF_TIMES if name in told}
 
 
 def _ratios(baseline: Baseline, rounds: Rounds, path: Path) -> Iterator[Finding]:

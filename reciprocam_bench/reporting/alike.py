@@ -58,8 +58,7 @@ def facts_of(record: RunRecord) -> dict[str, Any]:
         facts[f"class under {name}"] = record.environment.class_source.get(name) or str(asked)
     for name, metric in record.metrics.items():
         facts |= {f"{rule} of {name}": metric.facts[rule] for rule in _RULES if rule in metric.facts}
-    timed = (config.timing and config.timing.methods) or []
-    for title in (method.title for method in (*config.methods, *timed) if method.title in rules.methods):
+    for title in (method.title for method in config.methods if method.title in rules.methods):
         facts[f"method '{title}'"] = rules.methods[title].title
     return facts
 

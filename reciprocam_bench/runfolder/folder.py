@@ -131,7 +131,7 @@ def opened(path: Path, fresh: bool, processes: int = 1) -> Iterator[RunFolder]:
         if processes == 1:
             Parts(path).check_unused()
         if fresh or (path / _EMPTYING).exists():
-            _clear(path)
+            clear(path)
         yield RunFolder(path)
 
 
@@ -156,7 +156,8 @@ def _is_run(path: Path) -> bool:
     return others == [ENVIRONMENT] and b'"fingerprint"' in (path / ENVIRONMENT).read_bytes()
 
 
-def _clear(path: Path) -> None:
+def clear(path: Path) -> None:
+    """Remove all that a run writes, and nothing else. Raises ``UserError`` where that cannot be."""
     try:
         (path / _EMPTYING).touch()
         for name in (*FILES, *FOLDERS, PARTS, _EMPTYING):

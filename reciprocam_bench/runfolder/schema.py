@@ -142,6 +142,7 @@ class Definitions(_Part):
 
     protocols: dict[str, ProtocolDefinition] = {}
     methods: dict[str, MethodDefinition] = {}
+    timed: dict[str, MethodDefinition] = {}  # what is timed and not judged
     metrics: dict[str, MetricDefinition] = {}
 
     @model_validator(mode="after")

@@ -275,12 +275,15 @@ def test_no_image_is_replaced_by_a_picture_that_is_written(cli: Cli, picture: Pa
 
 
 def test_no_image_elsewhere_is_replaced_through_a_link(cli: Cli, picture: Path, tmp_path: Path) -> None:
-    there = draw(tmp_path / "kept" / "b.png")
+    there, written = draw(tmp_path / "kept" / "b.png"), "my dog ü.v2_gradcam.png"
     (tmp_path / "o").mkdir()
-    link = tmp_path / "o" / "my dog ü.v2_gradcam.png"
-    link.symlink_to(there)
+    (tmp_path / "o" / written).symlink_to(there)
     words = ["--model", "torchvision/resnet18", "--method", "gradcam", "-o", "o"]
-    assert cli(picture, link, *words)[0] == 2 and Image.open(there).size == (60, 40)
+    assert cli(picture, tmp_path / "o" / written, *words)[0] == 2 and Image.open(there).size == (60, 40)
+    (tmp_path / "o" / written).unlink()
+    there.rename(tmp_path / "o" / written)
+    (tmp_path / "x.png").symlink_to(tmp_path / "o" / written)
+    assert cli(picture, tmp_path / "x.png", *words)[0] == 2
 
 
 def test_a_picture_that_the_network_gives_no_probabilities_is_left_out(

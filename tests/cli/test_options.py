@@ -40,6 +40,11 @@ def test_the_home_folder_may_be_written_as_a_shell_leaves_it(monkeypatch: pytest
     assert expanded("~/x") == tmp_path / "x" and expanded(Path("~no such user/x")) == Path("~no such user/x")
     said = CliRunner().invoke(cli.app, ["check", str(tmp_path), "--against=~/no.json"])
     assert str(tmp_path) in str(said.exception) and "~" not in str(said.exception)
+    (tmp_path / "mine.yaml").write_text("backbone: [")
+    said = CliRunner().invoke(cli.app, ["run", "--config=~/mine.yaml"])
+    assert str(said.exception).startswith(f"{tmp_path / 'mine.yaml'}: not readable as YAML")
+    said = CliRunner().invoke(cli.app, ["explain", "~/no.png", "--model", "torchvision/resnet18"])
+    assert str(said.exception).startswith(f"{tmp_path / 'no.png'} does not exist")
     # No verb has a path that is taken as it stands.
     places = 0
     for path in Path(cli.__file__).parent.glob("*.py"):

@@ -103,7 +103,7 @@ def test_another_process_has_the_threads_of_the_first(pictures: Path, monkeypatc
 
     context = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Process)
     monkeypatch.setattr(timing_processes.multiprocessing, "get_context", lambda of: context)
-    with pytest.raises(OSError), timing_processes.started(config(pictures), 1, [], {}, lambda rounds: None):
+    with pytest.raises(OSError), timing_processes.started(config(pictures), 1, [], {}, lambda rounds: None, {}):
         pass
     assert given == [torch.get_num_threads()]
 
@@ -192,7 +192,10 @@ def test_what_fails_in_another_process_is_known_to_the_first() -> None:
     timer = timing_processes.OtherTimer(ours, lambda rounds: None)
     theirs.send(([], {"gradcam": "no more"}))
     assert timer.block(0, range(2)) == [] and timer.failed == {"gradcam": "no more"}
-    assert theirs.recv() == (0, range(2))
+    assert theirs.recv() == (0, range(2), {})
+    theirs.send(([], {}))
+    timer.block(1, range(2))
+    assert theirs.recv() == (1, range(2), {"gradcam": "no more"})
 
 
 def test_a_method_that_cannot_say_how_it_computes_fails_alone(pictures: Path, tmp_path: Path, method: Callable) -> None:
@@ -210,8 +213,12 @@ def test_a_label_is_one_method_where_it_is_judged_and_timed(pictures: Path, tmp_
         run(config(pictures, methods=[same], timing={"repeats": 1, "methods": [other]}), tmp_path / "run")
     timing = {"repeats": 1, "warmup": 0, "methods": [{"name": "cam", "label": "timed"}, "gradcam"]}
     run(config(pictures, methods=["gradcam"], limit=1, timing=timing), tmp_path / "run")
-    methods = environment(tmp_path / "run")["definitions"]["methods"]
-    assert methods["timed"]["name"] == "cam" and set(methods) == {"timed", "gradcam"}
+    definitions = environment(tmp_path / "run")["definitions"]
+    assert definitions["timed"]["timed"]["name"] == "cam" and set(definitions["methods"]) == {"gradcam"}
+    # What was timed under a label says nothing of rows.
+    timing = {**timing, "methods": [{"name": "scorecam", "label": "timed"}, "gradcam"]}
+    run(config(pictures, methods=["gradcam"], limit=1, timing=timing), tmp_path / "run")
+    assert environment(tmp_path / "run")["definitions"]["timed"]["timed"]["name"] == "scorecam"
 
 
 def test_timing_alone(pictures: Path, tmp_path: Path) -> None:
