@@ -1,7 +1,7 @@
 """How a network's halves are computed: in which precision, and compiled or as they are."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,30 +57,33 @@ def allow_tf32(allowed: bool) -> None:
 
 
 def _switches() -> list[tuple[Any, str, object]]:
-    """Where torch keeps what products of matrices and convolutions are rounded to, and the value for float32.
+    """Where torch keeps what matrix products and convolutions are rounded to, and the value for float32.
 
-    Since torch 2.9 in words, beside which the flags of before cannot even be read where someone has set the words.
+    Since torch 2.9 in words. The flag of cuDNN, for convolutions and recurrent layers, cannot be read where someone has
+    set words, and must stay in step with them where it can.
     """
     products: Any = torch.backends.cuda.matmul
     convolutions: Any = torch.backends.cudnn
-    if hasattr(products, "fp32_precision"):
-        owners = [products, convolutions.conv]
-        with suppress(Exception):  # the name `cudnn.rnn` is another thing once torch's module of it is imported
-            recurrent = type(convolutions.conv)("cuda", "rnn")
-            owners += [recurrent] * isinstance(recurrent.fp32_precision, str)
-        return [(owner, "fp32_precision", "ieee") for owner in owners]
-    return [(products, "allow_tf32", False), (convolutions, "allow_tf32", False)]
+    if not hasattr(products, "fp32_precision"):
+        return [(products, "allow_tf32", False), (convolutions, "allow_tf32", False)]
+    found: list[tuple[Any, str, object]] = [(products, "fp32_precision", "ieee")]
+    try:
+        convolutions.allow_tf32  # noqa: B018 - whether it can be read
+    except RuntimeError:
+        return [*found, (convolutions.conv, "fp32_precision", "ieee")]
+    return [*found, (convolutions, "allow_tf32", False)]
 
 
 @contextmanager
 def _without_tf32() -> Iterator[None]:
-    before = [getattr(owner, name) for owner, name, _ in _switches()]
-    for owner, name, off in _switches():
+    switches = _switches()
+    before = [getattr(owner, name) for owner, name, _ in switches]
+    for owner, name, off in switches:
         setattr(owner, name, off)
     try:
         yield
     finally:
-        for (owner, name, _), value in zip(_switches(), before, strict=True):
+        for (owner, name, _), value in zip(switches, before, strict=True):
             setattr(owner, name, value)
 
 

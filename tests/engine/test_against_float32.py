@@ -95,7 +95,7 @@ def test_other_processes_time_in_the_same_arithmetic(pictures: Path, monkeypatch
     settings = config(pictures, precision="float16", timing={"repeats": 1, "warmup": 0}, methods=["gradcam"])
     experiment = set_up(settings)
     asked: list[int] = []
-    with started(settings, 1, experiment.timed, {1: torch.zeros(1, 3, 64, 64)}, asked.append) as others:
+    with started(settings, 1, experiment.timed, {1: torch.zeros(1, 3, 64, 64)}, asked.append, {}) as others:
         assert {call.method for call in others[0].block(0, range(1))} == {"forward", "gradcam"}
     assert asked == [1]
 
