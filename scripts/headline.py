@@ -37,7 +37,7 @@ def headline(results: Path, linked: str = "results") -> str:
         ones = compared[(compared["backbone"] == network) & (compared["protocol"] == protocol)]
         ones = ones.sort_values("images", ascending=False, kind="stable").drop_duplicates("against")
         for row in ones.sort_values("against", ascending=False).to_dict("records"):
-            times, record = _times(timed.get(network, []), row["against"])
+            times, record = _times(timed.get(network, []), row["against"], row["run of"])
             rows.append(_row(row) | {"times as fast": times})
             judged[row["run of"]] = None
             measured |= {record.path.name: record} if record else {}
@@ -86,20 +86,22 @@ def _row(row: dict[str, Any]) -> dict[str, object]:
     }
 
 
-def _times(records: list[RunRecord], rival: str) -> tuple[str, RunRecord | None]:
-    """From images to maps, rounds of one process against one another, and the run: that of the narrowest interval."""
-    best: tuple[float, str, RunRecord | None] = (math.inf, NOT_MEASURED, None)
+def _times(records: list[RunRecord], rival: str, judged: str) -> tuple[str, RunRecord | None]:
+    """From images to maps, rounds of one process against one another, and whose they are.
+
+    That is the run that was judged, else the one of the narrowest interval.
+    """
+    found: dict[tuple[bool, float], tuple[str, RunRecord | None]] = {}
     for record in records:
         rounds = record.timing_rounds()
         if rounds is None or not {*RIVALS, "reciprocam"} <= {*rounds["method"]}:
             continue
         calls = rounds[(rounds["scope"] == "end-to-end") & (rounds["batch_size"] == rounds["batch_size"].min())]
-        found = speedup_of_calls(*(calls[calls["method"] == name] for name in (rival, "reciprocam")))
-        if found is not None:
-            ratio, low, high = found
+        ratios = speedup_of_calls(*(calls[calls["method"] == name] for name in (rival, "reciprocam")))
+        if ratios is not None:
+            ratio, low, high = ratios
             shown = [three_digits(value) for value in (ratio, low, high)]
             text = shown[0] + ("" if low is None else f" ({shown[1]} to {shown[2]})")
             spread = math.inf if low is None or high is None else high / low
-            if spread < best[0] or best[2] is None:
-                best = (spread, text, record)
-    return best[1:]
+            found.setdefault((record.path.name != judged, spread), (text, record))
+    return found[min(found)] if found else (NOT_MEASURED, None)

@@ -54,10 +54,12 @@ if [ -n "${IMAGENET_ROOT:-}" ]; then
     rcam-bench time --config resnet50_imagenet --set threads=1 --set "$times" --output "$output/resnet50_scorecam_time"
     run resnet18_scorecam_2024 resnet18_imagenet --limit "${RESNET18_2024_LIMIT:-100}" --set threads=2 --set "$paper" \
       --set timing=null --set protocol=recipro-2024 # the paper's own protocol
+    run resnet50_scorecam_2024 resnet50_imagenet --limit "${RESNET50_2024_LIMIT:-14}" --set threads=2 --set "$paper" \
+      --set batch_size=2 --set timing=null --set protocol=recipro-2024 # a kill costs two images of minutes each
     rcam-bench time --config recipro_speed --set backbone.model=torchvision/resnet18 \
       --set 'methods=["torchcam:ScoreCAM", {name: reciprocam, path: reference}, {name: reciprocam, path: batched-head}]' \
       --output "$output/recipro_speed_resnet18"
-    for name in resnet18_scorecam resnet18_scorecam_2024 lite0_scorecam resnet50_scorecam; do
+    for name in {resnet18,resnet50}_scorecam{,_2024} lite0_scorecam; do
       rcam-bench compare "$output/$name" --metric adcc --format csv > /dev/null
     done
   fi
