@@ -274,10 +274,6 @@ def test_a_gain_that_is_killed_goes_on_to_the_same_tables(tmp_path: Path) -> Non
             "backbone.model was timm/test_resnet, is timm/te",
         ),
         ({"methods": [{"name": "layercam", "label": "gradcam"}]}, "method 'gradcam' was gradcam, is layercam"),
-        (
-            {"metrics": [{"name": "complexity", "label": "increase"}]},
-            "metric 'increase': metric was increase, is complexity",
-        ),
     ],
 )
 def test_what_changes_values_is_refused_with_what_changed(
