@@ -66,23 +66,32 @@ def shape_of(node: Node) -> tuple[int, ...]:
 def _layouts(traced: GraphModule, module: nn.Module, example: Tensor) -> dict[Node, Layout]:
     hint, shape = hint_of(module), tuple(example.shape)
     found: dict[Node, Layout] = {}
-    by_channels: set[Node] = set()  # (N, C, L): channels where tokens have their positions
+    rows: set[Node] = set()
     for node in traced.graph.nodes:
         if node.op in ("placeholder", "output"):
             continue
-        given, size = node.all_input_nodes, shape_of(node)
-        kinds = [found[one].kind if one in found else "" for one in given]
-        if "tokens" not in kinds and any(map(by_channels.__contains__, given)):
-            turned = len(size) == 3 and node.target not in _TURNING
-        else:
-            turned = len(size) == 3 and node.target in _TURNING and "tokens" in kinds
-            maps = [one for one, kind in zip(given, kinds, strict=True) if kind == "channels-first"]
-            turned |= any(is_flat_map(size, shape_of(one)) for one in maps)
-        if turned:
-            by_channels.add(node)
-        elif layout := layout_of(size, shape, hint):
+        if _gives_rows(node, found, rows):
+            rows.add(node)
+        elif layout := layout_of(shape_of(node), shape, hint):
             found[node] = layout
     return found
+
+
+def _gives_rows(node: Node, found: dict[Node, Layout], rows: set[Node]) -> bool:
+    """Whether a node gives channels ``(N, C, L)`` where tokens have their positions.
+
+    That is a map that was made flat, tokens whose axes were put elsewhere, and what is made of such rows (``rows``, the
+    nodes in front of it) until their axes are.
+    """
+    size, given = shape_of(node), node.all_input_nodes
+    if len(size) != 3:
+        return False
+    kinds = {one: found[one].kind for one in given if one in found}
+    turns, of_tokens = node.target in _TURNING, "tokens" in kinds.values()
+    if not of_tokens and not rows.isdisjoint(given):
+        return not turns
+    flat = any(is_flat_map(size, shape_of(one)) for one, kind in kinds.items() if kind == "channels-first")
+    return flat or (turns and of_tokens)
 
 
 def _drop_dead(tracer: "_Tracer", graph: Graph) -> None:
